@@ -1,0 +1,8 @@
+"""The one exception whose message is meant for a person: one line that says what, where, and how to mend it."""
+
+
+class UserError(Exception):
+    """Something the user can mend: a bad file, flag, config or model.
+
+    Scripts print the message alone and exit with status 2; a traceback appears only with `--debug`.
+    """

@@ -1,0 +1,68 @@
+"""The architecture of a decoder, as plain data: everything the forward pass needs to know, and nothing about files."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class Rope:
+    """Rotary position embedding: base frequency and, where the model was stretched to longer contexts, how.
+
+    `scaling` None is the plain rotary embedding of RoFormer (arXiv 2104.09864). The parameters of the scalings are those
+    of Hugging Face's `rope_scaling`: `linear` uses `factor`; `llama3` uses `factor`, `low_frequency_factor`,
+    `high_frequency_factor`, `original_positions`; `yarn` (arXiv 2309.00071) uses `factor`, `beta_fast`, `beta_slow`,
+    `original_positions`, `truncate`, and multiplies cosines and sines by `attention_factor`.
+    """
+
+    theta: float = 10_000.0
+    scaling: Literal["linear", "llama3", "yarn"] | None = None
+    factor: float = 1.0
+    low_frequency_factor: float = 1.0
+    high_frequency_factor: float = 4.0
+    original_positions: int = 8192
+    beta_fast: float = 32.0
+    beta_slow: float = 1.0
+    truncate: bool = True
+    attention_factor: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class DecoderConfig:
+    """A decoder-only transformer of the Llama / Mistral / Qwen2 / Qwen3 / Gemma 3 kind.
+
+    `sliding_layers[l]` says whether layer l sees only the last `sliding_window` positions; such layers use `local_rope`
+    where the model has one. `norm_offset` is 1.0 for models whose RMS norms multiply by (1 + scale), else 0.0.
+    """
+
+    family: Literal["llama", "mistral", "qwen2", "qwen3", "gemma3_text"]
+    vocab_size: int
+    width: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    mlp_width: int
+    norm_eps: float
+    rope: Rope
+    max_positions: int
+    tied_embeddings: bool
+    local_rope: Rope | None = None
+    sliding_window: int | None = None
+    sliding_layers: tuple[bool, ...] = ()
+    attention_scale: float | None = None
+    attention_softcap: float | None = None
+    final_softcap: float | None = None
+    qkv_bias: bool = False
+    output_bias: bool = False
+    mlp_bias: bool = False
+    qk_norm: bool = False
+    post_norms: bool = False
+    norm_offset: float = 0.0
+    embedding_scale: float = 1.0
+    activation: Literal["silu", "gelu_tanh", "gelu"] = "silu"
+
+    @property
+    def has_sliding_layers(self) -> bool:
+        return self.sliding_window is not None and any(self.sliding_layers)

@@ -1,0 +1,238 @@
+"""One decoder for every supported family, its layers stacked and scanned, so compile time does not grow with depth.
+
+The forward pass sees *token trees*: a row may hold a prompt and many continuations, or unrelated short texts side by side.
+Two integers a token say it all (`TokenTree`), and one rule decides who sees whom, in scoring, sampling and training alike:
+
+    the token in slot t sees the token in slot s   iff   s <= t < ends[s]
+
+A plain causal row has ends = T everywhere; padding has ends = 0 and is seen by nobody.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+from remid_jax.models.config import DecoderConfig
+from remid_jax.models.rope import angles, rotate
+
+QUERY_BLOCK = 256  # queries of one block need only the keys up to its end: skips nearly half of a long row's attention
+NEVER = jnp.iinfo(jnp.int32).max  # an `ends` value for tokens that all later slots may see
+
+
+class TokenTree(NamedTuple):
+    """Where each slot of a row stands: `positions` counts from the root of its tree, `ends` closes its subtree."""
+
+    positions: Int[Array, "B S"]
+    ends: Int[Array, "B S"]
+
+
+class Cache(NamedTuple):
+    """Keys and values of every layer; slots not yet written hold zeros and are visible to nobody before their turn."""
+
+    keys: Float[Array, "L B S K H"]
+    values: Float[Array, "L B S K H"]
+
+
+def contract(subscripts: str, x: Array, w: Array) -> Array:
+    """einsum with operands in w's dtype and float32 accumulation; float32 operands are never rounded (TF32, bf16 passes)."""
+    precision = jax.lax.Precision.HIGHEST if w.dtype == jnp.float32 else None
+    return jnp.einsum(subscripts, x.astype(w.dtype), w, precision=precision, preferred_element_type=jnp.float32)
+
+
+class Linear(nnx.Module):
+    """x @ kernel (+ bias); float32 out."""
+
+    def __init__(self, inputs: int, outputs: int, bias: bool, rngs: nnx.Rngs):
+        self.kernel = nnx.Param(jax.random.normal(rngs.params(), (inputs, outputs)) / inputs**0.5)
+        self.bias = nnx.Param(jnp.zeros((outputs,))) if bias else None
+
+    def __call__(self, x: Float[Array, "B T inputs"]) -> Float[Array, "B T outputs"]:
+        y = contract("bti,io->bto", x, self.kernel[...])
+        return y if self.bias is None else y + self.bias[...].astype(jnp.float32)
+
+
+class RMSNorm(nnx.Module):
+    """x / rms(x) * (offset + scale), in float32."""
+
+    def __init__(self, size: int, eps: float, offset: float):
+        self.scale = nnx.Param(jnp.full((size,), 1.0 - offset))
+        self.eps, self.offset = eps, offset
+
+    def __call__(self, x: Array) -> Array:
+        x = x.astype(jnp.float32)
+        x = x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + self.eps)
+        return x * (self.offset + self.scale[...].astype(jnp.float32))
+
+
+class Attention(nnx.Module):
+    """Grouped-query attention over token trees."""
+
+    def __init__(self, config: DecoderConfig, rngs: nnx.Rngs):
+        c, queries, keys = config, config.heads * config.head_size, config.kv_heads * config.head_size
+        self.query = Linear(c.width, queries, c.qkv_bias, rngs)
+        self.key = Linear(c.width, keys, c.qkv_bias, rngs)
+        self.value = Linear(c.width, keys, c.qkv_bias, rngs)
+        self.output = Linear(queries, c.width, c.output_bias, rngs)
+        self.query_norm = RMSNorm(c.head_size, c.norm_eps, c.norm_offset) if c.qk_norm else None
+        self.key_norm = RMSNorm(c.head_size, c.norm_eps, c.norm_offset) if c.qk_norm else None
+        self.heads, self.kv_heads, self.head_size = c.heads, c.kv_heads, c.head_size
+        self.scale, self.softcap = c.attention_scale or c.head_size**-0.5, c.attention_softcap
+
+    def project(self, x: Float[Array, "B T D"], cos: Array, sin: Array) -> tuple[Array, Array, Array]:
+        """Rotated queries [B, T, N, H] and keys [B, T, K, H], and values, in the weights' dtype."""
+        b, t, _ = x.shape
+        q = self.query(x).reshape(b, t, self.heads, self.head_size)
+        k = self.key(x).reshape(b, t, self.kv_heads, self.head_size)
+        v = self.value(x).reshape(b, t, self.kv_heads, self.head_size)
+        if self.query_norm is not None and self.key_norm is not None:
+            q, k = self.query_norm(q), self.key_norm(k)
+        dtype = self.query.kernel.dtype
+        return rotate(q, cos, sin).astype(dtype), rotate(k, cos, sin).astype(dtype), v.astype(dtype)
+
+    def attend(
+        self, q: Float[Array, "B T N H"], k: Float[Array, "B S K H"], v: Float[Array, "B S K H"], visible: Bool[Array, "B T S"]
+    ) -> Float[Array, "B T D"]:
+        b, t = q.shape[:2]
+        q = q.reshape(b, t, self.kv_heads, self.heads // self.kv_heads, self.head_size)
+        logits = contract("btkgh,bskh->bkgts", q, k) * self.scale
+        if self.softcap is not None:
+            logits = jnp.tanh(logits / self.softcap) * self.softcap
+        logits = jnp.where(visible[:, None, None], logits, jnp.finfo(jnp.float32).min)
+        mixed = contract("bkgts,bskh->btkgh", jax.nn.softmax(logits, axis=-1), v)
+        return self.output(mixed.reshape(b, t, self.heads * self.head_size))
+
+
+class MLP(nnx.Module):
+    """down(activation(gate(x)) * up(x))."""
+
+    def __init__(self, config: DecoderConfig, rngs: nnx.Rngs):
+        c = config
+        self.gate = Linear(c.width, c.mlp_width, c.mlp_bias, rngs)
+        self.up = Linear(c.width, c.mlp_width, c.mlp_bias, rngs)
+        self.down = Linear(c.mlp_width, c.width, c.mlp_bias, rngs)
+        self.activation = c.activation
+
+    def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
+        activate = jax.nn.silu if self.activation == "silu" else functools.partial(
+            jax.nn.gelu, approximate=self.activation == "gelu_tanh"
+        )
+        return self.down(activate(self.gate(x)) * self.up(x))
+
+
+class Layer(nnx.Module):
+    """Attention and MLP on a float32 residual stream, each behind a norm (and, in Gemma, before another)."""
+
+    def __init__(self, config: DecoderConfig, rngs: nnx.Rngs):
+        def norm() -> RMSNorm:
+            return RMSNorm(config.width, config.norm_eps, config.norm_offset)
+
+        self.attention_norm, self.mlp_norm = norm(), norm()
+        self.attention, self.mlp = Attention(config, rngs), MLP(config, rngs)
+        self.attention_post_norm = norm() if config.post_norms else None
+        self.mlp_post_norm = norm() if config.post_norms else None
+
+    def add_attention(self, x: Float[Array, "B T D"], mixed: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
+        return x + (mixed if self.attention_post_norm is None else self.attention_post_norm(mixed))
+
+    def add_mlp(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
+        y = self.mlp(self.mlp_norm(x))
+        return x + (y if self.mlp_post_norm is None else self.mlp_post_norm(y))
+
+
+class Decoder(nnx.Module):
+    """Token ids to hidden states, and hidden states to float32 logits."""
+
+    def __init__(self, config: DecoderConfig, rngs: nnx.Rngs):
+        self.config = config
+        self.embedding = nnx.Param(jax.random.normal(rngs.params(), (config.vocab_size, config.width)) * 0.02)
+        stack = nnx.vmap(lambda keys: Layer(config, nnx.Rngs(params=keys)), in_axes=0, out_axes=0)
+        self.layers = stack(jax.random.split(rngs.params(), config.layers))
+        self.final_norm = RMSNorm(config.width, config.norm_eps, config.norm_offset)
+        self.head = None if config.tied_embeddings else nnx.Param(
+            jax.random.normal(rngs.params(), (config.vocab_size, config.width)) * 0.02
+        )
+
+    def __call__(
+        self, tokens: Int[Array, "B T"], tree: TokenTree, cache: Cache | None = None, start: int | Int[Array, ""] = 0
+    ) -> tuple[Float[Array, "B T D"], Cache | None]:
+        """Final hidden states of `tokens`, which stand in slots start .. start+T-1 of `tree`.
+
+        Without a cache the tree has T slots. With one it has S >= start+T slots; the new keys and values are written to it
+        and the updated cache is returned. More than one token at a time only from start 0 (prefill).
+        """
+        c, length = self.config, tokens.shape[1]
+        x = self.embedding[...][tokens].astype(jnp.float32) * c.embedding_scale
+        here = tree if cache is None else TokenTree(*(jax.lax.dynamic_slice_in_dim(a, start, length, axis=1) for a in tree))
+        turns = [angles(c.rope, c.head_size, here.positions)]
+        if c.has_sliding_layers:
+            turns.append(angles(c.local_rope or c.rope, c.head_size, here.positions))
+        graphdef, weights = nnx.split(self.layers)
+        sliding = jnp.array(c.sliding_layers if c.has_sliding_layers else (False,) * c.layers)
+
+        def step(carry: tuple[Array, Cache | None], scanned: tuple[nnx.State, Array, Array]):
+            x, cache = carry
+            state, is_sliding, index = scanned
+            layer = nnx.merge(graphdef, state)
+            cos, sin = turns[0] if len(turns) == 1 else jax.tree.map(lambda a, b: jnp.where(is_sliding, b, a), *turns)
+            q, k, v = layer.attention.project(layer.attention_norm(x), cos, sin)
+            if cache is not None:
+                keys = jax.lax.dynamic_update_slice(cache.keys, k[None], (index, 0, start, 0, 0))
+                values = jax.lax.dynamic_update_slice(cache.values, v[None], (index, 0, start, 0, 0))
+                cache = Cache(keys, values)
+                k = jax.lax.dynamic_index_in_dim(keys, index, keepdims=False)
+                v = jax.lax.dynamic_index_in_dim(values, index, keepdims=False)
+            mixed = self._attend_in_blocks(layer.attention, q, k, v, tree, start, is_sliding)
+            return (layer.add_mlp(layer.add_attention(x, mixed)), cache), None
+
+        (x, cache), _ = jax.lax.scan(step, (x, cache), (weights, sliding, jnp.arange(c.layers)))
+        return self.final_norm(x), cache
+
+    def _attend_in_blocks(
+        self, attention: Attention, q: Array, k: Array, v: Array, tree: TokenTree, start: int | Array, is_sliding: Array
+    ) -> Float[Array, "B T D"]:
+        length = q.shape[1]
+        if length == 1:
+            return attention.attend(q, k, v, self._visible(tree, start + jnp.arange(1), k.shape[1], is_sliding))
+        mixed = []
+        for first in range(0, length, QUERY_BLOCK):
+            last = min(first + QUERY_BLOCK, length)
+            visible = self._visible(tree, jnp.arange(first, last), last, is_sliding)
+            mixed.append(attention.attend(q[:, first:last], k[:, :last], v[:, :last], visible))
+        return jnp.concatenate(mixed, axis=1)
+
+    def _visible(self, tree: TokenTree, slots: Int[Array, "T"], keys: int, is_sliding: Array) -> Bool[Array, "B T keys"]:
+        """The rule of the module docstring, and in sliding layers also: fewer than `sliding_window` positions back."""
+        t, s = slots[None, :, None], jnp.arange(keys)[None, None, :]
+        visible = (s <= t) & (t < tree.ends[:, None, :keys])
+        if self.config.has_sliding_layers:
+            distance = tree.positions[:, slots][:, :, None] - tree.positions[:, None, :keys]
+            visible &= ~is_sliding | (distance < self.config.sliding_window)
+        return visible
+
+    def logits(self, hidden: Float[Array, "*shape D"]) -> Float[Array, "*shape V"]:
+        """Next-token logits, float32."""
+        logits = contract("...d,vd->...v", hidden, (self.embedding if self.head is None else self.head)[...])
+        cap = self.config.final_softcap
+        return logits if cap is None else jnp.tanh(logits / cap) * cap
+
+
+@functools.lru_cache(maxsize=16)
+def structure(config: DecoderConfig) -> tuple[nnx.GraphDef, nnx.State]:
+    """The decoder's graph definition and the shapes of its parameters, without allocating any."""
+    return nnx.split(nnx.eval_shape(lambda: Decoder(config, nnx.Rngs(0))))
+
+
+def bind(config: DecoderConfig, params: nnx.State) -> Decoder:
+    """The decoder with these parameters: how a pure, jitted function turns (config, params) back into a model."""
+    return nnx.merge(structure(config)[0], params)
+
+
+def empty_cache(config: DecoderConfig, batch: int, slots: int, dtype: jnp.dtype) -> Cache:
+    shape = (config.layers, batch, slots, config.kv_heads, config.head_size)
+    return Cache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))

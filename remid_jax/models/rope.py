@@ -1,0 +1,63 @@
+"""Rotary position embeddings, plain and stretched."""
+
+from __future__ import annotations
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from remid_jax.models.config import Rope
+
+
+def frequencies(rope: Rope, head_size: int) -> np.ndarray:
+    """Angular frequency of each rotated pair, radians per position, float32 [head_size // 2].
+
+    Plain: theta^(-2k/H). `linear` divides all by `factor`. `llama3` divides those whose wavelength exceeds
+    original_positions / low_frequency_factor, keeps those below original_positions / high_frequency_factor, and blends
+    between. `yarn` blends by the number of turns made over the original context (arXiv 2309.00071, section 3.2).
+    """
+    pair = np.arange(0, head_size, 2, dtype=np.float32) / head_size
+    plain = (1.0 / rope.theta**pair).astype(np.float32)
+    if rope.scaling is None:
+        return plain
+    if rope.scaling == "linear":
+        return plain / np.float32(rope.factor)
+    if rope.scaling == "llama3":
+        turns = rope.original_positions * plain / (2 * math.pi)
+        keep = (turns - rope.low_frequency_factor) / (rope.high_frequency_factor - rope.low_frequency_factor)
+        keep = np.clip(keep, 0.0, 1.0).astype(np.float32)
+    else:
+        keep = 1.0 - _yarn_ramp(rope, head_size)
+    return plain * keep + plain / np.float32(rope.factor) * (1 - keep)
+
+
+def _yarn_ramp(rope: Rope, head_size: int) -> np.ndarray:
+    """0 for pairs that turn often enough to be kept, 1 for those to be interpolated, linear in the pair index between."""
+
+    def pair_of(turns: float) -> float:
+        return head_size * math.log(rope.original_positions / (turns * 2 * math.pi)) / (2 * math.log(rope.theta))
+
+    low, high = pair_of(rope.beta_fast), pair_of(rope.beta_slow)
+    if rope.truncate:
+        low, high = math.floor(low), math.ceil(high)
+    low, high = max(low, 0), min(high, head_size - 1)
+    span = (high - low) or 0.001
+    return np.clip((np.arange(head_size // 2, dtype=np.float32) - low) / span, 0, 1).astype(np.float32)
+
+
+def angles(
+    rope: Rope, head_size: int, positions: Int[Array, "B T"]
+) -> tuple[Float[Array, "B T 1 half"], Float[Array, "B T 1 half"]]:
+    """Cosines and sines for `rotate`, in float32, with a broadcast axis for the heads."""
+    angle = positions[:, :, None, None].astype(jnp.float32) * frequencies(rope, head_size)
+    return jnp.cos(angle) * rope.attention_factor, jnp.sin(angle) * rope.attention_factor
+
+
+def rotate(
+    x: Float[Array, "B T N H"], cos: Float[Array, "B T 1 half"], sin: Float[Array, "B T 1 half"]
+) -> Float[Array, "B T N H"]:
+    """Rotates the pairs (x[k], x[k + H/2]) by their position's angle (the half-split layout of Hugging Face weights)."""
+    left, right = jnp.split(x.astype(jnp.float32), 2, axis=-1)
+    return jnp.concatenate([left * cos - right * sin, right * cos + left * sin], axis=-1)
