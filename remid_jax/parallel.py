@@ -7,10 +7,12 @@ The default is `jax.jit` over a mesh with axes (data, model): batches are split 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from remid_jax.errors import UserError
@@ -55,15 +57,46 @@ def parameter_shardings(params: Any, mesh: Mesh) -> Any:
     return jax.tree_util.tree_map_with_path(sharding, params)
 
 
-def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """The leading axis over all of `data`, the rest whole."""
-    return NamedSharding(mesh, PartitionSpec("data"))
+class Devices:
+    """Where steps run. A step is a pure function of (params, batch), every leaf of `batch` and of its result led by rows.
 
+    With "mesh", `jax.jit` splits the rows over the mesh's data axis; with "pmap", `jax.pmap` gives each local device its share
+    and a copy of the parameters. `rows` is the number that every batch must be a multiple of.
+    """
 
-def to_host(array: jax.Array) -> np.ndarray:
-    """The whole array on every host, also where it is spread over several of them."""
-    if array.is_fully_addressable:
-        return np.asarray(array)
-    from jax.experimental import multihost_utils
+    def __init__(self, parallel: Parallel = "mesh", model_axis: int = 1):
+        if parallel not in ("mesh", "pmap"):
+            raise UserError(f'config.parallel={parallel!r}: choose "mesh" or "pmap"')
+        if parallel == "pmap" and (model_axis != 1 or jax.process_count() > 1):
+            raise UserError('config.parallel="pmap" replicates parameters on one host: use "mesh" to shard them or span hosts')
+        self.parallel = parallel
+        self.mesh = make_mesh(model_axis)
+        self.rows = self.mesh.shape["data"]
 
-    return np.asarray(multihost_utils.process_allgather(array, tiled=True))
+    def place_params(self, params: Any) -> Any:
+        """Parameters as the steps want them: sharded by `RULES`, or one copy a device along a new leading axis."""
+        if self.parallel == "mesh":
+            return jax.device_put(params, parameter_shardings(params, self.mesh))
+        copies = NamedSharding(self.mesh, PartitionSpec("data"))
+        return jax.tree.map(lambda a: jax.device_put(np.broadcast_to(np.asarray(a), (self.rows, *a.shape)), copies), params)
+
+    def spread(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        """The compiled `step`, which takes placed params and placed batches."""
+        return jax.jit(step) if self.parallel == "mesh" else jax.pmap(step)
+
+    def place_batch(self, batch: Any) -> Any:
+        """Host arrays to the devices, row-wise."""
+        rows = NamedSharding(self.mesh, PartitionSpec("data"))
+        if self.parallel == "pmap":
+            batch = jax.tree.map(lambda a: a.reshape(self.rows, -1, *a.shape[1:]), batch)
+        return jax.tree.map(lambda a: jax.device_put(a, rows), batch)
+
+    def fetch(self, result: Any) -> Any:
+        """Host copies of a step's result, rows in front again, whole on every host."""
+
+        def host(a: jax.Array) -> np.ndarray:
+            if not a.is_fully_addressable:
+                return np.asarray(multihost_utils.process_allgather(a, tiled=True))
+            return np.asarray(a).reshape(-1, *a.shape[2:]) if self.parallel == "pmap" else np.asarray(a)
+
+        return jax.tree.map(host, result)

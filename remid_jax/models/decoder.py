@@ -21,7 +21,7 @@ from jaxtyping import Array, Bool, Float, Int
 from remid_jax.models.config import DecoderConfig
 from remid_jax.models.rope import angles, rotate
 
-QUERY_BLOCK = 256  # queries of one block need only the keys up to its end: skips nearly half of a long row's attention
+QUERY_BLOCK = 128  # queries of one block need only the keys up to its end: skips nearly half of a long row's attention
 NEVER = jnp.iinfo(jnp.int32).max  # an `ends` value for tokens that all later slots may see
 
 
@@ -35,8 +35,8 @@ class TokenTree(NamedTuple):
 class Cache(NamedTuple):
     """Keys and values of every layer; slots not yet written hold zeros and are visible to nobody before their turn."""
 
-    keys: Float[Array, "L B S K H"]
-    values: Float[Array, "L B S K H"]
+    keys: Float[Array, "L B K S H"]
+    values: Float[Array, "L B K S H"]
 
 
 def contract(subscripts: str, x: Array, w: Array) -> Array:
@@ -85,7 +85,7 @@ class Attention(nnx.Module):
         self.scale, self.softcap = c.attention_scale or c.head_size**-0.5, c.attention_softcap
 
     def project(self, x: Float[Array, "B T D"], cos: Array, sin: Array) -> tuple[Array, Array, Array]:
-        """Rotated queries [B, T, N, H] and keys [B, T, K, H], and values, in the weights' dtype."""
+        """Rotated queries [B, N, T, H] and keys [B, K, T, H], and values like keys, in the weights' dtype."""
         b, t, _ = x.shape
         q = self.query(x).reshape(b, t, self.heads, self.head_size)
         k = self.key(x).reshape(b, t, self.kv_heads, self.head_size)
@@ -93,19 +93,23 @@ class Attention(nnx.Module):
         if self.query_norm is not None and self.key_norm is not None:
             q, k = self.query_norm(q), self.key_norm(k)
         dtype = self.query.kernel.dtype
-        return rotate(q, cos, sin).astype(dtype), rotate(k, cos, sin).astype(dtype), v.astype(dtype)
+        q, k, v = (a.astype(dtype).swapaxes(1, 2) for a in (rotate(q, cos, sin), rotate(k, cos, sin), v))
+        return q, k, v
 
     def attend(
-        self, q: Float[Array, "B T N H"], k: Float[Array, "B S K H"], v: Float[Array, "B S K H"], visible: Bool[Array, "B T S"]
+        self, q: Float[Array, "B N T H"], k: Float[Array, "B K S H"], v: Float[Array, "B K S H"], visible: Bool[Array, "B T S"]
     ) -> Float[Array, "B T D"]:
-        b, t = q.shape[:2]
-        q = q.reshape(b, t, self.kv_heads, self.heads // self.kv_heads, self.head_size)
-        logits = contract("btkgh,bskh->bkgts", q, k) * self.scale
+        b, _, t, _ = q.shape
+        # The queries of one key head form one matrix: batched products of plain matrices, which every backend does fast.
+        q = q.reshape(b, self.kv_heads, -1, self.head_size)
+        logits = contract("bkmh,bksh->bkms", q, k) * self.scale
         if self.softcap is not None:
             logits = jnp.tanh(logits / self.softcap) * self.softcap
+        logits = logits.reshape(b, self.kv_heads, -1, t, k.shape[2])
         logits = jnp.where(visible[:, None, None], logits, jnp.finfo(jnp.float32).min)
-        mixed = contract("bkgts,bskh->btkgh", jax.nn.softmax(logits, axis=-1), v)
-        return self.output(mixed.reshape(b, t, self.heads * self.head_size))
+        weights = jax.nn.softmax(logits, axis=-1).reshape(b, self.kv_heads, -1, k.shape[2])
+        mixed = contract("bkms,bksh->bkmh", weights, v).reshape(b, self.heads, t, self.head_size)
+        return self.output(mixed.swapaxes(1, 2).reshape(b, t, self.heads * self.head_size))
 
 
 class MLP(nnx.Module):
@@ -182,8 +186,8 @@ class Decoder(nnx.Module):
             cos, sin = turns[0] if len(turns) == 1 else jax.tree.map(lambda a, b: jnp.where(is_sliding, b, a), *turns)
             q, k, v = layer.attention.project(layer.attention_norm(x), cos, sin)
             if cache is not None:
-                keys = jax.lax.dynamic_update_slice(cache.keys, k[None], (index, 0, start, 0, 0))
-                values = jax.lax.dynamic_update_slice(cache.values, v[None], (index, 0, start, 0, 0))
+                keys = jax.lax.dynamic_update_slice(cache.keys, k[None], (index, 0, 0, start, 0))
+                values = jax.lax.dynamic_update_slice(cache.values, v[None], (index, 0, 0, start, 0))
                 cache = Cache(keys, values)
                 k = jax.lax.dynamic_index_in_dim(keys, index, keepdims=False)
                 v = jax.lax.dynamic_index_in_dim(values, index, keepdims=False)
@@ -196,14 +200,14 @@ class Decoder(nnx.Module):
     def _attend_in_blocks(
         self, attention: Attention, q: Array, k: Array, v: Array, tree: TokenTree, start: int | Array, is_sliding: Array
     ) -> Float[Array, "B T D"]:
-        length = q.shape[1]
+        length = q.shape[2]
         if length == 1:
-            return attention.attend(q, k, v, self._visible(tree, start + jnp.arange(1), k.shape[1], is_sliding))
+            return attention.attend(q, k, v, self._visible(tree, start + jnp.arange(1), k.shape[2], is_sliding))
         mixed = []
         for first in range(0, length, QUERY_BLOCK):
             last = min(first + QUERY_BLOCK, length)
             visible = self._visible(tree, jnp.arange(first, last), last, is_sliding)
-            mixed.append(attention.attend(q[:, first:last], k[:, :last], v[:, :last], visible))
+            mixed.append(attention.attend(q[:, :, first:last], k[:, :, :last], v[:, :, :last], visible))
         return jnp.concatenate(mixed, axis=1)
 
     def _visible(self, tree: TokenTree, slots: Int[Array, "T"], keys: int, is_sliding: Array) -> Bool[Array, "B T keys"]:
@@ -234,5 +238,5 @@ def bind(config: DecoderConfig, params: nnx.State) -> Decoder:
 
 
 def empty_cache(config: DecoderConfig, batch: int, slots: int, dtype: jnp.dtype) -> Cache:
-    shape = (config.layers, batch, slots, config.kv_heads, config.head_size)
+    shape = (config.layers, batch, config.kv_heads, slots, config.head_size)
     return Cache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))

@@ -1,0 +1,69 @@
+"""What every script shares: flags, configs, error lines, the compilation cache."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+from absl import app, flags
+from ml_collections import ConfigDict, config_flags
+
+from remid_jax.errors import UserError
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/; its docstring says what it does and how long it takes.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Where results and the store go; by default the config's own `workdir`.")
+_DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
+
+
+def run(main: Callable[[ConfigDict, Path], None]) -> None:
+    """Runs `main(config, workdir)`; an error meant for people becomes one line on stderr and exit status 2."""
+    try:
+        app.run(lambda argv: _guarded(main, argv), flags_parser=_parse)
+    except KeyboardInterrupt:
+        sys.exit("interrupted: run the same command again to go on from here")
+
+
+def _parse(argv: list[str]) -> list[str]:
+    try:
+        return flags.FLAGS(argv)
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, FileNotFoundError, SyntaxError) as error:
+        _fail(f"{error}".splitlines()[0] if str(error) else repr(error))
+
+
+def _guarded(main: Callable[[ConfigDict, Path], None], argv: list[str]) -> None:
+    try:
+        if len(argv) > 1:
+            raise UserError(f"unknown argument {argv[1]!r}: settings are given as --config.NAME=VALUE")
+        if _CONFIG.value is None:
+            raise UserError("no --config given: name a file of configs/, for example --config=configs/quickstart.py")
+        main(_CONFIG.value, _workdir(_CONFIG.value))
+    except UserError as error:
+        if _DEBUG.value:
+            raise
+        _fail(str(error))
+
+
+def _workdir(config: ConfigDict) -> Path:
+    workdir = Path(_WORKDIR.value or config.get("workdir") or ".").expanduser()
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--workdir={workdir}: cannot be created ({error.strerror}): name a folder you may write to") from error
+    if not os.access(workdir, os.W_OK):
+        raise UserError(f"--workdir={workdir}: not writable: name a folder you may write to")
+    return workdir
+
+
+def use_compilation_cache() -> None:
+    """Compiled programs are kept in ~/.cache/remid_jax/xla (or $JAX_COMPILATION_CACHE_DIR), so a second run starts at once."""
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        jax.config.update("jax_compilation_cache_dir", str(Path("~/.cache/remid_jax/xla").expanduser()))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def _fail(message: str) -> None:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,137 @@
+"""Exact log-likelihoods: requests -> plan -> store -> bucket -> device -> coverage check."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
+
+import jax
+import numpy as np
+
+from remid_jax.models.config import DecoderConfig
+from remid_jax.models.loading import LanguageModel
+from remid_jax.parallel import Devices
+from remid_jax.scoring.kernel import KERNEL_VERSION, Batch, head_chunk, score_batch
+from remid_jax.scoring.packing import Plan, Row, plan_rows
+from remid_jax.scoring.requests import Request
+from remid_jax.scoring.store import Store, key_of
+
+Report = Callable[[int, int], None]  # (tokens done, tokens in all)
+
+
+@dataclasses.dataclass
+class Counts:
+    """What an engine has done so far; `tokens` are real ones, `padding` what the device computed besides."""
+
+    rows: int = 0
+    store_hits: int = 0
+    store_misses: int = 0
+    device_steps: int = 0
+    tokens: int = 0
+    padding: int = 0
+    buckets: dict[int, int] = dataclasses.field(default_factory=dict)
+
+
+class ScoringEngine:
+    """Scores requests with one model. `tokens_per_step` bounds a device step; rows hold at most `max_row` tokens."""
+
+    def __init__(self, model: LanguageModel, devices: Devices, store: Store, tokens_per_step: int, max_row: int):
+        self.model, self.devices, self.store = model, devices, store
+        self.tokens_per_step, self.max_row = tokens_per_step, max_row
+        self.counts = Counts()
+        self._context = {
+            "kind": "logprobs",
+            "kernel": KERNEL_VERSION,
+            "model": model.fingerprint,
+            "tokenizer": model.tokenizer.fingerprint if model.tokenizer else None,
+            "dtype": model.dtype,
+            "backend": jax.default_backend(),
+        }
+
+    def plan(self, requests: Sequence[Request]) -> Plan:
+        return plan_rows(requests, self.max_row, attention_knee(self.model.config))
+
+    def score(self, requests: Sequence[Request], report: Report = lambda done, total: None) -> list[list[np.ndarray]]:
+        """Log-probabilities, nats, float32, of the scored tokens of every continuation: [request][continuation][token].
+
+        Raises:
+          UserError: for a request that cannot be scored (see `plan_rows`).
+          AssertionError: if any scored token lacks a finite log-probability: a fault of this program, never a number.
+        """
+        plan = self.plan(requests)
+        keys = [key_of(self._context, row.digest) for row in plan.rows]
+        stored = self.store.get(keys)
+        rows = {n: np.frombuffer(stored[key], np.float32) for n, key in enumerate(keys) if key in stored}
+        self.counts.rows += len(keys)
+        self.counts.store_hits += len(rows)
+        missing = [n for n in range(len(keys)) if n not in rows]
+        self.counts.store_misses += len(missing)
+        total = sum(len(plan.rows[n].tokens) for n in missing)
+        done = 0
+        for numbers in self._batches(plan.rows, missing):
+            scores = self._device_step([plan.rows[n] for n in numbers])
+            self.store.put({keys[n]: row.tobytes() for n, row in zip(numbers, scores, strict=True)})
+            rows.update(zip(numbers, scores, strict=True))
+            done += sum(len(plan.rows[n].tokens) for n in numbers)
+            report(done, total)
+        for n, row in enumerate(plan.rows):
+            assert len(rows[n]) == len(row.scored) and np.all(np.isfinite(rows[n])), f"row {n} is not fully scored"
+        return [[rows[place.row][place.indices] for place in places] for places in plan.places]
+
+    def _batches(self, rows: Sequence[Row], missing: Sequence[int]) -> Iterator[list[int]]:
+        """Rows of one bucket together, in plan order."""
+        by_bucket: dict[int, list[int]] = {}
+        for n in missing:
+            by_bucket.setdefault(rows[n].bucket, []).append(n)
+        for bucket in sorted(by_bucket):
+            numbers, size = by_bucket[bucket], self._batch_rows(bucket)
+            for first in range(0, len(numbers), size):
+                yield numbers[first : first + size]
+
+    def _batch_rows(self, bucket: int) -> int:
+        each = self.devices.rows
+        return max(1, self.tokens_per_step // (bucket * each)) * each
+
+    def _device_step(self, rows: Sequence[Row]) -> list[np.ndarray]:
+        bucket = rows[0].bucket
+        size = self._batch_rows(bucket)
+        batch = make_batch(rows, size, bucket)
+        step = _compiled(self.devices, self.model.config, head_chunk(size // self.devices.rows, self.model.config.vocab_size))
+        scores = self.devices.fetch(step(self.model.params, self.devices.place_batch(batch)))
+        real = sum(len(row.tokens) for row in rows)
+        self.counts.device_steps += 1
+        self.counts.tokens += real
+        self.counts.padding += size * bucket - real
+        self.counts.buckets[bucket] = self.counts.buckets.get(bucket, 0) + len(rows)
+        return [scores[n, : len(row.scored)] for n, row in enumerate(rows)]
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(devices: Devices, config: DecoderConfig, chunk: int) -> Callable:
+    return devices.spread(functools.partial(score_batch, config, chunk))
+
+
+def make_batch(rows: Sequence[Row], size: int, bucket: int) -> Batch:
+    """Host arrays [size, bucket] for the kernel; filler tokens are seen by nobody."""
+    batch = Batch(*(np.zeros((size, bucket), np.int32) for _ in range(5)), np.zeros(size, np.int32))
+    for n, row in enumerate(rows):
+        length, scored = len(row.tokens), len(row.scored)
+        batch.tokens[n, :length] = row.tokens
+        batch.positions[n, :length] = row.positions
+        batch.ends[n, :length] = row.ends()
+        batch.parents[n, :scored] = row.parents()[row.scored]
+        batch.targets[n, :scored] = row.tokens[row.scored]
+        batch.scored[n] = scored
+    return batch
+
+
+def attention_knee(config: DecoderConfig) -> float:
+    """The row length at which attention takes as long as a layer's matrix products.
+
+    From operation counts (half of the square is skipped), attention being about a third as fast an operation: measured on CPU.
+    """
+    width = config.width * config.head_size
+    products = width * (2 * config.heads + 2 * config.kv_heads) + 3 * config.width * config.mlp_width
+    attention_per_key = config.heads * config.head_size
+    return products / attention_per_key / 3

@@ -1,0 +1,173 @@
+"""Sampled replies, by the way of the scores: complete plan -> store -> bucket -> device."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import jax
+import numpy as np
+
+from remid_jax.models.config import DecoderConfig
+from remid_jax.models.loading import LanguageModel
+from remid_jax.models.sampling import Draws, Prompts, Sampler, decode, prefill
+from remid_jax.parallel import Devices
+from remid_jax.scoring.engine import Counts, Report
+from remid_jax.scoring.kernel import KERNEL_VERSION
+from remid_jax.scoring.packing import bucket_of
+from remid_jax.scoring.store import Store, key_of
+
+SEGMENT = 16  # tokens between two looks at stop strings and the progress bar
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompt:
+    """Token ids and one key for each draw wanted."""
+
+    ids: Sequence[int]
+    keys: Sequence[tuple[int, int]] = ((0, 0),)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """A reply: its ids, with the end token where it ended so, and their log-probabilities (nats) under the untempered model."""
+
+    ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    finish: Literal["end", "stop_string", "length"]
+
+
+def record_key(seed: int, purpose: str, record: str, draw: int = 0) -> tuple[int, int]:
+    """A random key that depends on nothing but these names."""
+    digest = hashlib.sha256(json.dumps([seed, purpose, record, draw]).encode()).digest()
+    return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:8], "little")
+
+
+class Generator:
+    """Samples with one model, `rows` rows (prompts x draws) a device step or as near as the devices allow."""
+
+    def __init__(self, model: LanguageModel, devices: Devices, store: Store, rows: int):
+        self.model, self.devices, self.store, self.rows = model, devices, store, rows
+        self.counts = Counts()
+
+    def generate(
+        self, prompts: Sequence[Prompt], sampler: Sampler, report: Report = lambda done, total: None
+    ) -> list[list[Sample]]:
+        """The draws of every prompt; all prompts must want the same number of them.
+
+        Raises:
+          UserError: if a prompt is longer than the longest bucket.
+        """
+        if not prompts:
+            return []
+        draws = len(prompts[0].keys)
+        order = sorted(range(len(prompts)), key=lambda n: (len(prompts[n].ids), n))
+        size = max(1, self.rows // (draws * self.devices.rows)) * self.devices.rows
+        batches = [order[first : first + size] for first in range(0, len(order), size)]
+        keys = {n: key for batch in batches for n, key in self._keys(prompts, batch, size, draws, sampler)}
+        stored = self.store.get(keys.values())
+        samples = {n: _unpack(stored[key]) for n, key in keys.items() if key in stored}
+        missing = [batch for batch in batches if any(n not in samples for n in batch)]
+        self.counts.rows += len(prompts)
+        self.counts.store_misses += sum(n not in samples for n in order)
+        self.counts.store_hits += len(samples)
+        total, done = sum(map(len, missing)) * draws * sampler.max_new, 0
+        for batch in missing:
+
+            def advance(tokens: int, done: int = done, rows: int = len(batch) * draws) -> None:
+                report(done + tokens * rows, total)
+
+            drawn = self._run([prompts[n] for n in batch], size, sampler, advance)
+            self.store.put({keys[n]: _pack(draw) for n, draw in zip(batch, drawn, strict=True)})
+            samples.update(zip(batch, drawn, strict=True))
+            done += len(batch) * draws * sampler.max_new
+            report(done, total)
+        return [samples[n] for n in range(len(prompts))]
+
+    def _keys(self, prompts: Sequence[Prompt], batch: Sequence[int], size: int, draws: int, sampler: Sampler):
+        width = bucket_of(max(len(prompts[n].ids) for n in batch))
+        context = {
+            "kind": "samples",
+            "kernel": KERNEL_VERSION,
+            "model": self.model.fingerprint,
+            "tokenizer": self.model.tokenizer.fingerprint if self.model.tokenizer else None,
+            "dtype": self.model.dtype,
+            "backend": jax.default_backend(),
+            "sampler": dataclasses.asdict(sampler),
+            "shape": [size, width, draws],
+        }
+        for n in batch:
+            ids, words = np.asarray(prompts[n].ids, np.int32), np.asarray(prompts[n].keys, np.uint32)
+            yield n, key_of(context, ids.tobytes(), words.tobytes())
+
+    def _run(
+        self, prompts: Sequence[Prompt], size: int, sampler: Sampler, advance: Callable[[int], None]
+    ) -> list[list[Sample]]:
+        draws = len(prompts[0].keys)
+        width = bucket_of(max(len(p.ids) for p in prompts))
+        batch = Prompts(np.zeros((size, width), np.int32), np.zeros(size, np.int32), np.zeros((size, draws, 2), np.uint32))
+        for n, prompt in enumerate(prompts):
+            batch.tokens[n, : len(prompt.ids)] = prompt.ids
+            batch.lengths[n] = len(prompt.ids)
+            batch.keys[n] = prompt.keys
+        start, go_on = _compiled(self.devices, self.model.config, sampler)
+        params = self.model.params
+        state = start(params, self.devices.place_batch(batch))
+        self.counts.device_steps += 1
+        cut: dict[int, int] = {}
+        for step in range(0, sampler.max_new, SEGMENT):
+            state = go_on(params, state)
+            self.counts.device_steps += 1
+            tokens, counts, ended = self.devices.fetch((state.tokens, state.counts, state.ended))
+            if sampler.stop_strings:
+                state, ended = self._end_at_stop_strings(sampler, state, tokens, counts, ended, cut)
+            advance(min(step + SEGMENT, sampler.max_new))
+            if ended.all():
+                break
+        tokens, logprobs, counts = self.devices.fetch((state.tokens, state.logprobs, state.counts))
+        self.counts.tokens += int(counts.sum()) + int(batch.lengths.sum())
+        self.counts.padding += size * width - int(batch.lengths.sum())
+        rows = [self._sample(sampler, tokens[n], logprobs[n], int(counts[n]), cut.get(n)) for n in range(len(prompts) * draws)]
+        return [rows[n * draws : (n + 1) * draws] for n in range(len(prompts))]
+
+    def _end_at_stop_strings(self, sampler: Sampler, state: Draws, tokens, counts, ended, cut: dict[int, int]):
+        """Marks rows whose text now holds a stop string, and notes the fewest tokens that hold it."""
+        decode_text = self.model.tokenizer.decode
+        for n in range(len(tokens)):
+            if n in cut or not any(stop in decode_text(tokens[n, : counts[n]]) for stop in sampler.stop_strings):
+                continue
+            cut[n] = next(
+                m for m in range(1, counts[n] + 1) if any(stop in decode_text(tokens[n, :m]) for stop in sampler.stop_strings)
+            )
+        ended = ended | np.isin(np.arange(len(ended)), list(cut))
+        return state._replace(ended=self.devices.place_batch(ended)), ended
+
+    @staticmethod
+    def _sample(sampler: Sampler, tokens: np.ndarray, logprobs: np.ndarray, count: int, cut: int | None) -> Sample:
+        length = count if cut is None else cut
+        ids = tuple(map(int, tokens[:length]))
+        if cut is not None:
+            finish: Literal["end", "stop_string", "length"] = "stop_string"
+        else:
+            finish = "end" if ids and ids[-1] in sampler.stop_ids else "length"
+        return Sample(ids, tuple(map(float, logprobs[:length])), finish)
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled(devices: Devices, config: DecoderConfig, sampler: Sampler) -> tuple[Callable, Callable]:
+    return (
+        devices.spread(functools.partial(prefill, config, sampler.max_new)),
+        devices.spread(functools.partial(decode, config, sampler, SEGMENT)),
+    )
+
+
+def _pack(samples: Sequence[Sample]) -> bytes:
+    return json.dumps([[s.ids, s.logprobs, s.finish] for s in samples]).encode()
+
+
+def _unpack(value: bytes) -> list[Sample]:
+    return [Sample(tuple(ids), tuple(logprobs), finish) for ids, logprobs, finish in json.loads(value)]

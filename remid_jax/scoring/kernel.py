@@ -1,0 +1,74 @@
+"""The compiled step: packed rows in, log-probabilities of their scored tokens out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from remid_jax.models.config import DecoderConfig
+from remid_jax.models.decoder import Decoder, TokenTree, bind
+
+KERNEL_VERSION = 1  # part of every store key: raise it when a change here or in the decoder can change a number
+HEAD_ELEMENTS = 2**25  # logits alive at once (128 MiB in float32); [B, T, V] never exists
+
+
+class Batch(NamedTuple):
+    """Rows of one bucket. `targets[b, m]` is a scored token and `parents[b, m]` the slot that predicts it, for m below
+    `scored[b]`; the rest is filler."""
+
+    tokens: Int[Array, "B T"]
+    positions: Int[Array, "B T"]
+    ends: Int[Array, "B T"]
+    parents: Int[Array, "B T"]
+    targets: Int[Array, "B T"]
+    scored: Int[Array, "B"]
+
+
+def head_chunk(batch: int, vocab_size: int) -> int:
+    """How many scored positions a row the head takes at a time: a power of two within 8 .. 256."""
+    wanted = HEAD_ELEMENTS // (batch * vocab_size)
+    return min(256, max(8, 1 << max(wanted, 1).bit_length() - 1))
+
+
+def score_batch(config: DecoderConfig, chunk: int, params: nnx.State, batch: Batch) -> Float[Array, "B T"]:
+    """Log-probabilities, nats, of `batch.targets`; 0 where a whole chunk is filler.
+
+    log q(y_t | x, y_<t) = logit[y_t] - logsumexp(logits), the head applied at scored positions only, `chunk` a row at a time,
+    in float32.
+    """
+    model = bind(config, params)
+    hidden, _ = model(batch.tokens, TokenTree(batch.positions, batch.ends))
+    return token_logprobs(model, chunk, hidden, batch.parents, batch.targets, batch.scored)
+
+
+def token_logprobs(
+    model: Decoder,
+    chunk: int,
+    hidden: Float[Array, "B T D"],
+    parents: Int[Array, "B M"],
+    targets: Int[Array, "B M"],
+    scored: Int[Array, "B"],
+) -> Float[Array, "B M"]:
+    """Blockwise log-softmax at `targets` given the hidden states at `parents`."""
+    rows, length = targets.shape
+    chunks, longest = -(-length // chunk), jnp.max(scored)
+ = jnp.max(scored)
+
+    def blocks(a: Array) -> Array:
+        return jnp.pad(a, ((0, 0), (0, chunks * chunk - length))).reshape(rows, chunks, chunk).swapaxes(0, 1)
+
+    def compute(parents: Array, targets: Array) -> Array:
+        logits = model.logits(jnp.take_along_axis(hidden, parents[:, :, None], axis=1))
+        chosen = jnp.take_along_axis(logits, targets[:, :, None], axis=2)[:, :, 0]
+        return chosen - jax.nn.logsumexp(logits, axis=-1)
+
+    def step(first: Array, block: tuple[Array, Array]) -> tuple[Array, Array]:
+        out = jax.lax.cond(first < longest, compute, lambda *_: jnp.zeros((rows, chunk), jnp.float32), *block)
+        return first + chunk, out
+
+    _, logprobs = jax.lax.scan(step, jnp.int32(0), (blocks(parents), blocks(targets)))
+    return logprobs.swapaxes(0, 1).reshape(rows, chunks * chunk)[:, :length]
