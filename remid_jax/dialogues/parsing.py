@@ -1,0 +1,39 @@
+"""What is kept of a generated text: the core features of a reasoning (protocol.md 18), the reply of a policy (method.md 7)."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, NamedTuple
+
+MARKER = "[Core Features of the Golden Response]"
+_FENCE = re.compile(r"`{3,}")
+
+
+class Parsed(NamedTuple):
+    """The core features, and whether they had to be taken from elsewhere than a fenced block."""
+
+    text: str
+    fallback: bool
+
+
+def core_features(reasoning: str, fallback: Literal["empty", "whole_text"] = "empty") -> Parsed:
+    """What follows the marker in the last fenced block that has it; else what follows the last marker; else nothing.
+
+    A block that is still open where the text ends counts: generation stops at its token limit. A block with the marker and
+    nothing after it does not. `fallback="whole_text"` keeps the whole reasoning where there is no marker, as the authors do.
+    """
+    blocks = _FENCE.split(reasoning)[1::2]
+    for block in reversed(blocks):
+        text = block.rpartition(MARKER)[2].strip() if MARKER in block else ""
+        if text:
+            return Parsed(text, False)
+    if MARKER in reasoning:
+        return Parsed(_FENCE.sub("", reasoning.rpartition(MARKER)[2]).strip(), True)
+    return Parsed(reasoning.strip() if fallback == "whole_text" else "", True)
+
+
+def reply_text(generated: str) -> str:
+    """The reply in a policy's output: what stands between <Agent Response> tags (either may be missing), without the header
+    `## Agent Response` and without white space around it."""
+    text = generated.partition("</Agent Response>")[0].rpartition("<Agent Response>")[2].strip()
+    return text.removeprefix("## Agent Response").strip()

@@ -1,0 +1,121 @@
+"""The prompts of the policy, the reasoner and the responder, made from editable templates.
+
+The package's own stand in `prompts/*.md`; a config may name another folder with the same four files. A file has the sections
+`# system`, `# user` and, where the model's turn is begun for it, `# assistant opening`. `{user_persona}`, `{character}` and
+`{dialogue}` are replaced by the record's texts, `{core_features}` in responder.md by the reasoner's; a paragraph with
+`{core_features}` is left out where there are none.
+
+What differs between the prompts should come last: scoring computes a shared beginning once. So all three systems are equal here,
+and the policy's prompt is the beginning of the responder's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from remid_jax.dialogues.faults import raise_all
+from remid_jax.dialogues.records import Record
+
+Messages = list[dict[str, str]]
+
+_SECTIONS = ("system", "user", "assistant opening")
+_CONTEXT = frozenset({"user_persona", "character", "dialogue"})
+_FEATURES = "core_features"
+_HEADING = re.compile(rf"^# ({'|'.join(_SECTIONS)})[ \t]*$", re.MULTILINE)
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_]+)\}")
+_FILES: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {
+    "policy.md": (_SECTIONS[:2], _CONTEXT),
+    "reasoner.md": (_SECTIONS, _CONTEXT),
+    "responder.md": (_SECTIONS, _CONTEXT | {_FEATURES}),
+    "contextless.md": (_SECTIONS, frozenset()),
+}
+"""The sections each file must have and the placeholders it may have."""
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Four templates, each a mapping section -> text; `fingerprint` is the sha256 of their files."""
+
+    templates: dict[str, dict[str, str]]
+    fingerprint: str
+
+    @classmethod
+    def load(cls, folder: str | Path | None = None) -> Prompts:
+        """The templates of `folder`, by default the package's. Raises UserError with the faults of all four files."""
+        root = importlib.resources.files(__package__) / "prompts" if folder is None else Path(folder)
+        faults: list[str] = []
+        templates, digest = {}, hashlib.sha256()
+        for name in _FILES:
+            where = f"{folder or 'prompts'}/{name}"
+            try:
+                text = (root / name).read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+                faults.append(f"{where}: cannot be read ({reason}): a prompts folder holds {', '.join(_FILES)}")
+                continue
+            digest.update(f"{name}\n{len(text)}\n{text}".encode())
+            templates[name] = _sections(text, name, where, faults)
+        raise_all(faults)
+        return cls(templates, digest.hexdigest())
+
+    def policy(self, record: Record) -> Messages:
+        """The conversation to which the model under evaluation replies."""
+        return self._messages("policy.md", _context(record))
+
+    def reasoner(self, record: Record) -> tuple[Messages, str]:
+        """The conversation, and how the reasoner's turn opens: inside the block of core features (protocol.md 18).
+
+        The opening is part of the reasoning: `parsing.core_features` expects it in front of what was generated.
+        """
+        return self._messages("reasoner.md", _context(record)), self._opening("reasoner.md")
+
+    def responder(self, record: Record, core_features: str | None) -> tuple[Messages, str]:
+        """The conversation, and the header that stands before the reply and is not scored; without core features if None or empty."""
+        return self._messages("responder.md", _context(record), core_features or None), self._opening("responder.md")
+
+    def contextless(self) -> tuple[Messages, str]:
+        """The responder's conversation without any context, for the marginal q_0 of `prompt_marginal` (method.md 3)."""
+        return self._messages("contextless.md", {}), self._opening("contextless.md")
+
+    def _messages(self, name: str, values: dict[str, str], core_features: str | None = None) -> Messages:
+        template = self.templates[name]
+        return [{"role": role, "content": _fill(template[role], values, core_features)} for role in ("system", "user")]
+
+    def _opening(self, name: str) -> str:
+        return self.templates[name]["assistant opening"] + "\n"
+
+
+def _context(record: Record) -> dict[str, str]:
+    return {"user_persona": record.user_persona, "character": record.character_text, "dialogue": record.dialogue_text}
+
+
+def _fill(template: str, values: dict[str, str], core_features: str | None) -> str:
+    if core_features is None:
+        paragraphs = re.split(r"\n{2,}", template)
+        template = "\n\n".join(p for p in paragraphs if f"{{{_FEATURES}}}" not in p)
+    else:
+        values = values | {_FEATURES: core_features}
+    # One pass: braces inside a record's text are never looked at again.
+    return _PLACEHOLDER.sub(lambda match: values[match[1]], template)
+
+
+def _sections(text: str, name: str, where: str, faults: list[str]) -> dict[str, str]:
+    """The sections of one file, without the blank lines around them; its faults are added to `faults`."""
+    required, allowed = _FILES[name]
+    before, *parts = _HEADING.split(text.replace("\r\n", "\n").removeprefix("\ufeff"))
+    found = dict(zip(parts[::2], (part.strip("\n") for part in parts[1::2]), strict=True))
+    if before.strip():
+        faults.append(f"{where}: text before the first section: begin with `# {required[0]}`")
+    faults += [f"{where}: section `# {s}` occurs twice" for s in _SECTIONS if parts[::2].count(s) > 1]
+    faults += [f"{where}: section `# {s}` is missing or empty" for s in required if not found.get(s, "").strip()]
+    faults += [f"{where}: section `# {s}` has no place here" for s in found if s not in required]
+    used = {placeholder for section in ("system", "user") for placeholder in _PLACEHOLDER.findall(found.get(section, ""))}
+    known = ", ".join(f"{{{p}}}" for p in sorted(allowed)) or "none"
+    faults += [f"{where}: unknown placeholder {{{p}}}: this file may hold {known}" for p in sorted(used - allowed)]
+    if _FEATURES in allowed - used:
+        faults.append(f"{where}: {{{_FEATURES}}} is missing: the responder would never see any reasoning")
+    return found

@@ -1,0 +1,289 @@
+"""Reading a benchmark, ready replies and ready reasoning; a bad file is refused with all its faults at once.
+
+    package:rpgbench_compact   the benchmark inside this package
+    *.json                     RPGBench as its authors publish it (PDGBench.json): an object of five lists
+    *.jsonl                    one record a line, the same keys and an optional `lineage`
+
+A record: `sample_ID`, `user_persona`, `agent_character` (a mapping), `dialogue_context` ([{"user_query": ..} | {"agent_response": ..},
+...], alternating, the last one the user's), `agent_golden_response`, `subset_tag` (a category, or IDTrain).
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from remid_jax.dialogues.faults import raise_all
+from remid_jax.dialogues.records import CATEGORIES, TRAIN, Benchmark, Record, Turn, character_text
+
+PACKAGE = "rpgbench_compact"
+LISTS: dict[str, tuple[str, ...]] = {TRAIN: (TRAIN,), "IDTest": ("IDTest",)} | {
+    name: tuple(c for c, s in CATEGORIES.items() if s == shift)
+    for name, shift in (("OOD1Test", "user"), ("OOD2Test", "character"), ("OOD3Test", "dialogue"))
+}
+"""The lists of PDGBench.json and the categories each may hold."""
+
+KEYS = ("sample_ID", "user_persona", "agent_character", "dialogue_context", "agent_golden_response", "subset_tag")
+SPEAKERS: dict[Any, Literal["user", "agent"]] = {"user_query": "user", "agent_response": "agent"}
+
+Report = Callable[[str], None]
+
+
+def read_benchmark(source: str | Path) -> Benchmark:
+    """The benchmark of `source`: `package:rpgbench_compact`, a PDGBench.json or a JSONL of records.
+
+    Raises UserError: one line with every fault, each with its file, record and field.
+    """
+    faults: list[str] = []
+    records = _Records(faults)
+    name = str(source)
+    if name.startswith("package:"):
+        _read_package(name.removeprefix("package:"), records, faults)
+    elif name.endswith(".jsonl"):
+        for place, row in _rows(Path(name), faults):
+            records.add(place, row, (TRAIN, *CATEGORIES), exact=True)
+    elif name.endswith(".json"):
+        _read_lists(Path(name), records, faults)
+    else:
+        faults.append(f"{name}: not a benchmark: name a .jsonl, a .json like PDGBench.json, or package:{PACKAGE}")
+    if records.categories or not faults:
+        records.check_sizes(name)
+    raise_all(faults)
+    return records.benchmark()
+
+
+def read_replies(path: str | Path, records: Sequence[Record]) -> dict[str, str]:
+    """Ready replies, one {"sample_ID", "reply"} a line, as id -> reply in the order of `records`; every record needs one.
+
+    Raises UserError: one line with every fault.
+    """
+    return _read_answers(Path(path), records, "reply")
+
+
+def read_reasoning(path: str | Path, records: Sequence[Record]) -> dict[str, str]:
+    """Ready reasoning, one {"sample_ID", "reasoning"} a line, as id -> reasoning; otherwise like `read_replies`."""
+    return _read_answers(Path(path), records, "reasoning")
+
+
+class _Records:
+    """The records read so far, and the faults of those that could not be."""
+
+    def __init__(self, faults: list[str]):
+        self.read: list[Record] = []
+        self.faults = faults
+        self.categories: list[str] = []  # of faulty records too, so that one bad record is not reported as a small category
+        self.places: dict[str, str] = {}
+
+    def add(self, place: str, row: Any, allowed: Sequence[str], exact: bool) -> None:
+        """Parses `row`, found at `place`; `allowed` are the categories it may have, `exact` refuses keys that mean nothing here."""
+        if not isinstance(row, dict):
+            self.faults.append(f"{place}: a record must be an object, not {_kind(row)}")
+            return
+        identity = row.get("sample_ID")
+        where = f"{place} ({identity!r})" if isinstance(identity, str) else place
+        before = len(self.faults)
+
+        def report(fault: str) -> None:
+            self.faults.append(f"{where}: {fault}")
+
+        for key in [k for k in KEYS if k not in row and (k != "subset_tag" or len(allowed) > 1)]:
+            report(f"{key}: missing")
+        if exact:
+            for key in [k for k in row if k not in (*KEYS, "lineage")]:
+                report(f"{key}: unknown key")
+        texts = {
+            key: _text(row[key], key, report)
+            for key in ("sample_ID", "user_persona", "agent_golden_response", "lineage")
+            if key in row
+        }
+        # A list of PDGBench.json that holds one category names it itself.
+        tag = row.get("subset_tag", allowed[0] if len(allowed) == 1 else None)
+        category = self._category(tag, allowed, report) if "subset_tag" in row or tag else ""
+        dialogue = _dialogue(row["dialogue_context"], report) if "dialogue_context" in row else ()
+        character = row.get("agent_character", {})
+        if "agent_character" in row:
+            _check_character(character, report)
+        if isinstance(identity, str) and identity in self.places:
+            report(f"sample_ID: already used at {self.places[identity]}")
+        elif isinstance(identity, str):
+            self.places[identity] = place
+        if category:
+            self.categories.append(category)
+        if len(self.faults) == before:
+            golden, lineage = texts["agent_golden_response"], texts.get("lineage", "")
+            self.read.append(Record(texts["sample_ID"], texts["user_persona"], character, dialogue, golden, category, lineage))
+
+    def _category(self, tag: Any, allowed: Sequence[str], report: Report) -> str:
+        if tag in allowed:
+            return tag
+        if isinstance(tag, str) and (tag in CATEGORIES or tag == TRAIN):
+            right = next(name for name, categories in LISTS.items() if tag in categories)
+            report(f"subset_tag: {tag!r} belongs in the list {right}")
+        else:
+            report(f"subset_tag: unknown category {tag!r}, must be one of {', '.join(allowed)}")
+        return ""
+
+    def check_sizes(self, name: str) -> None:
+        for category in CATEGORIES:
+            count = self.categories.count(category)
+            if count < 2 and (count or category == "IDTest"):
+                self.faults.append(f"{name}: subset_tag: category {category!r} has {count} records, an estimate needs at least 2")
+
+    def benchmark(self) -> Benchmark:
+        test = {category: [r for r in self.read if r.category == category] for category in CATEGORIES}
+        return Benchmark([r for r in self.read if r.category == TRAIN], {c: records for c, records in test.items() if records})
+
+
+def _text(value: Any, field: str, report: Report) -> str:
+    if not isinstance(value, str):
+        report(f"{field}: must be a text, not {_kind(value)}")
+    elif not value.strip():
+        report(f"{field}: empty")
+    elif not _is_unicode(value):
+        report(f"{field}: holds half a surrogate pair, which is no character")
+    else:
+        return value
+    return ""
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _check_character(value: Any, report: Report) -> None:
+    field = "agent_character"
+    if not isinstance(value, dict):
+        report(f"{field}: must be an object, not {_kind(value)}")
+    elif not character_text(value):
+        report(f"{field}: empty")
+    elif not _is_unicode(json.dumps(value, ensure_ascii=False)):
+        report(f"{field}: holds half a surrogate pair, which is no character")
+
+
+def _dialogue(value: Any, report: Report) -> tuple[Turn, ...]:
+    field = "dialogue_context"
+    if not isinstance(value, list):
+        report(f"{field}: must be a list, not {_kind(value)}")
+        return ()
+    if not value:
+        report(f"{field}: empty")
+    turns = []
+    for i, turn in enumerate(value):
+        key = next(iter(turn)) if isinstance(turn, dict) and len(turn) == 1 else None
+        if key not in SPEAKERS:
+            report(f'{field}[{i}]: must be {{"user_query": text}} or {{"agent_response": text}}')
+            return ()
+        turns.append(Turn(SPEAKERS[key], _text(turn[key], f"{field}[{i}].{key}", report)))
+    for i in range(1, len(turns)):
+        if turns[i].speaker == turns[i - 1].speaker:
+            report(f"{field}[{i}]: the {turns[i].speaker} speaks twice in a row, turns must alternate")
+    if turns and turns[-1].speaker != "user":
+        report(f"{field}: ends with an agent_response, must end with a user_query")
+    return tuple(turns)
+
+
+def _read_package(name: str, records: _Records, faults: list[str]) -> None:
+    if name != PACKAGE:
+        faults.append(f"package:{name}: no such benchmark in this package: use package:{PACKAGE} or a file")
+        return
+    folder = importlib.resources.files(__package__) / PACKAGE
+    for file in sorted((f for f in folder.iterdir() if f.name.endswith(".json")), key=lambda f: f.name):
+        rows = _json(file.read_bytes(), file.name, faults)
+        for i, row in enumerate(rows if isinstance(rows, list) else []):
+            records.add(f"{PACKAGE}/{file.name} [{i}]", row, (TRAIN, *CATEGORIES), exact=True)
+
+
+def _read_lists(path: Path, records: _Records, faults: list[str]) -> None:
+    data = _file_bytes(path, faults)
+    if data is None:
+        return
+    before = len(faults)
+    lists = _json(data, str(path), faults)
+    if len(faults) > before:
+        return
+    if not isinstance(lists, dict):
+        faults.append(f"{path}: must be an object of the lists {', '.join(LISTS)}, not {_kind(lists)}; records alone go into a .jsonl")
+        return
+    faults += [f"{path}: {name}: missing list" for name in LISTS if name not in lists]
+    faults += [f"{path}: {name}: unknown key, the lists are {', '.join(LISTS)}" for name in lists if name not in LISTS]
+    for name, allowed in LISTS.items():
+        rows = lists.get(name, [])
+        if not isinstance(rows, list):
+            faults.append(f"{path}: {name}: must be a list, not {_kind(rows)}")
+            continue
+        for i, row in enumerate(rows):
+            # Further fields of the authors' records are let pass: the file is theirs.
+            records.add(f"{path}: {name}[{i}]", row, allowed, exact=False)
+
+
+def _read_answers(path: Path, records: Sequence[Record], field: str) -> dict[str, str]:
+    faults: list[str] = []
+    wanted = {record.id for record in records}
+    found: dict[str, str] = {}
+    for place, row in _rows(path, faults):
+        identity = row.get("sample_ID") if isinstance(row, dict) else None
+        if not isinstance(row, dict) or not isinstance(identity, str) or set(row) != {"sample_ID", field}:
+            faults.append(f'{place}: must be {{"sample_ID": text, "{field}": text}} and nothing else')
+            if isinstance(identity, str):
+                found.setdefault(identity, "")
+            continue
+        where = f"{place} ({identity!r})"
+        if identity not in wanted:
+            faults.append(f"{where}: sample_ID: not a record of the benchmark")
+        if identity in found:
+            faults.append(f"{where}: sample_ID: a second {field} for this record")
+        found[identity] = _text(row[field], field, lambda fault, where=where: faults.append(f"{where}: {fault}"))
+    # A file that cannot be read at all is one fault, not one a record.
+    if found or not faults:
+        faults += [f"{path}: no {field} for record {record.id!r}" for record in records if record.id not in found]
+    raise_all(faults)
+    return {record.id: found[record.id] for record in records}
+
+
+def _rows(path: Path, faults: list[str]) -> Iterator[tuple[str, Any]]:
+    """(place, value) of each line of a JSONL; blank lines are passed over."""
+    data = _file_bytes(path, faults)
+    # Only a line feed ends a line: str.splitlines would also cut at U+2028, which JSON allows inside a text.
+    for number, line in enumerate((data or b"").split(b"\n"), 1):
+        if line.strip():
+            before = len(faults)
+            value = _json(line, str(path), faults, number)
+            if len(faults) == before:
+                yield f"{path}: line {number}", value
+
+
+def _file_bytes(path: Path, faults: list[str]) -> bytes | None:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        faults.append(f"{path}: cannot be read ({error.strerror})")
+        return None
+    if not data.strip():
+        faults.append(f"{path}: empty file")
+        return None
+    return data
+
+
+def _json(data: bytes, name: str, faults: list[str], line: int | None = None) -> Any:
+    """The JSON value in `data`, or None and a fault with its line and column; `line` is set when data is one line of the file."""
+    try:
+        return json.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        row, column = data.count(b"\n", 0, error.start) + 1, error.start - data.rfind(b"\n", 0, error.start)
+        faults.append(f"{name}: line {line or row}: not UTF-8 (byte {column} of the line)")
+    except json.JSONDecodeError as error:
+        faults.append(f"{name}: line {line or error.lineno}, column {error.colno}: broken JSON ({error.msg})")
+    except (ValueError, RecursionError) as error:
+        faults.append(f"{name}: {f'line {line}: ' if line else ''}unreadable JSON ({error})")
+    return None
+
+
+def _kind(value: Any) -> str:
+    return {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}.get(type(value), "a number")

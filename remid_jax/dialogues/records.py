@@ -1,0 +1,127 @@
+"""What is evaluated: one record is a context x = (user persona, character, dialogue) and its golden reply y* (method.md 1, 6)."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+Shift = Literal["user", "character", "dialogue"]
+
+TRAIN = "IDTrain"
+CATEGORIES: dict[str, Shift | None] = {
+    "IDTest": None,
+    "german": "user",
+    "spanish": "user",
+    "chinese": "user",
+    "japanese": "user",
+    "korean": "user",
+    "Literature": "character",
+    "Film & Television": "character",
+    "Theater": "character",
+    "Gaming": "character",
+    "TurnLevelComposition": "dialogue",
+    "WordLevelComposition": "dialogue",
+}
+"""The test categories in the order of every table, and which factor each one shifts."""
+
+LANGUAGES: dict[str, str] = {
+    category: category.capitalize() if shift == "user" else "English" for category, shift in CATEGORIES.items()
+}
+"""The language in which the user of a category speaks."""
+
+
+class Turn(NamedTuple):
+    speaker: Literal["user", "agent"]
+    text: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """A context and its golden reply.
+
+    `agent_character` is an arbitrary mapping (values may be nested lists and mappings) whose order is kept. `dialogue` alternates
+    and ends with the user. Records with one `lineage` share a base dialogue, character or user: they are one cluster of the
+    intervals and never on both sides of a cross-fit (protocol.md 10, 19). Without one a record is its own lineage.
+    """
+
+    id: str
+    user_persona: str
+    agent_character: dict[str, Any]
+    dialogue: tuple[Turn, ...]
+    golden: str
+    category: str
+    lineage: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.lineage:
+            object.__setattr__(self, "lineage", self.id)
+
+    @property
+    def character_text(self) -> str:
+        return character_text(self.agent_character)
+
+    @property
+    def dialogue_text(self) -> str:
+        """The dialogue as `User:` and `Agent:` lines."""
+        return "\n".join(f"{turn.speaker.capitalize()}: {turn.text}" for turn in self.dialogue)
+
+    def to_json(self) -> dict[str, Any]:
+        """The record in the keys of RPGBench, plus `lineage`."""
+        return {
+            "sample_ID": self.id,
+            "lineage": self.lineage,
+            "subset_tag": self.category,
+            "user_persona": self.user_persona,
+            "agent_character": self.agent_character,
+            "dialogue_context": [{"user_query" if t.speaker == "user" else "agent_response": t.text} for t in self.dialogue],
+            "agent_golden_response": self.golden,
+        }
+
+
+def character_text(character: dict[str, Any]) -> str:
+    """The character as `key: value` lines; lists and nested mappings on one line, empty values left out."""
+    return "\n".join(_pairs(character))
+
+
+def _pairs(mapping: dict[str, Any]) -> list[str]:
+    return [f"{key}: {text}" for key, value in mapping.items() if (text := _inline(value))]
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(_pairs(value))
+    if isinstance(value, list):
+        return "; ".join(text for text in map(_inline, value) if text)
+    if isinstance(value, str):
+        return value.strip()
+    return "" if value is None else json.dumps(value)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Training records, and test records by category in the order of CATEGORIES; only categories with records occur."""
+
+    train: list[Record]
+    test: dict[str, list[Record]]
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """sha256 over the records in order: the same for the same records, whatever file held them."""
+        digest = hashlib.sha256()
+        for record in (*self.train, *(r for records in self.test.values() for r in records)):
+            digest.update(_line(record).encode())
+        return digest.hexdigest()
+
+
+def write_jsonl(path: str | Path, records: Iterable[Record]) -> None:
+    """Writes one record a line, as `read_benchmark` reads it."""
+    Path(path).write_text("".join(map(_line, records)), encoding="utf-8", newline="\n")
+
+
+def _line(record: Record) -> str:
+    return json.dumps(record.to_json(), ensure_ascii=False) + "\n"

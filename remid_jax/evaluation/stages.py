@@ -1,0 +1,158 @@
+"""The model's part of an evaluation: reason -> respond -> score. Each stage turns records into data for the next."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from remid_jax.dialogues.parsing import Parsed, core_features, reply_text
+from remid_jax.dialogues.prompts import Prompts
+from remid_jax.dialogues.records import Record
+from remid_jax.errors import UserError
+from remid_jax.evaluation.answers import Reply, answer_ids, reply_sets
+from remid_jax.models.loading import LanguageModel
+from remid_jax.models.sampling import Sampler
+from remid_jax.models.tokenizer import Tokenizer
+from remid_jax.scoring.engine import Report, ScoringEngine
+from remid_jax.scoring.generation import Generator, Prompt, Sample, record_key
+from remid_jax.scoring.requests import Continuation, Request
+
+
+def tokenizer_of(model: LanguageModel) -> Tokenizer:
+    """The model's tokenizer.
+
+    Raises:
+      UserError: if it has none: dialogues are text.
+    """
+    if model.tokenizer is None:
+        raise UserError(f"{model.source}: has no tokenizer, so it cannot read dialogues: add its tokenizer.json")
+    return model.tokenizer
+
+
+def chat_ids(tokenizer: Tokenizer, messages: Sequence[Mapping[str, str]], opening: str = "") -> list[int]:
+    """The prompt's ids; `opening` are the first words of the assistant's turn, put into its mouth."""
+    return tokenizer.encode_chat(list(map(dict, messages))) + (tokenizer.encode(opening) if opening else [])
+
+
+def responder_ids(tokenizer: Tokenizer, prompts: Prompts, record: Record | None, features: str | None) -> list[int]:
+    """The responder's prefix: with the core features, without (None), or without any context (no record)."""
+    messages, header = prompts.contextless() if record is None else prompts.responder(record, features)
+    return chat_ids(tokenizer, messages, header)
+
+
+def too_long(records: Sequence[Record], prompts: Prompts, estimator: Tokenizer, policy: Tokenizer, limit: int) -> dict[str, int]:
+    """Records of which some prompt, before any reasoning, exceeds `limit` tokens: id -> tokens of the longest one."""
+    longest: dict[str, int] = {}
+    for record in records:
+        reasoner, opening = prompts.reasoner(record)
+        lengths = (
+            len(chat_ids(estimator, reasoner, opening)),
+            len(responder_ids(estimator, prompts, record, None)),
+            len(chat_ids(policy, prompts.policy(record))),
+        )
+        if max(lengths) > limit:
+            longest[record.id] = max(lengths)
+    return longest
+
+
+def reason(
+    records: Sequence[Record], prompts: Prompts, generator: Generator, max_new: int, fallback: str, report: Report
+) -> dict[str, Parsed]:
+    """Greedy reasoning of the estimator's reasoner for every record, parsed by protocol rule 18."""
+    tokenizer = tokenizer_of(generator.model)
+    asked, openings = [], []
+    for record in records:
+        messages, opening = prompts.reasoner(record)
+        asked.append(Prompt(chat_ids(tokenizer, messages, opening)))
+        openings.append(opening)
+    sampler = Sampler(max_new=max_new, stop_ids=generator.model.end_ids)
+    samples = generator.generate(asked, sampler, report)
+    return {
+        record.id: core_features(opening + tokenizer.decode(drawn[0].ids), fallback)
+        for record, opening, drawn in zip(records, openings, samples, strict=True)
+    }
+
+
+def respond(
+    records: Sequence[Record], prompts: Prompts, generator: Generator, max_new: int, repetition_penalty: float, report: Report
+) -> dict[str, Reply]:
+    """The policy's greedy replies (method.md section 7)."""
+    tokenizer = tokenizer_of(generator.model)
+    asked = [Prompt(chat_ids(tokenizer, prompts.policy(record))) for record in records]
+    sampler = Sampler(max_new=max_new, stop_ids=generator.model.end_ids, repetition_penalty=repetition_penalty)
+    samples = generator.generate(asked, sampler, report)
+    return {
+        record.id: Reply(reply_text(tokenizer.decode(drawn[0].ids)), drawn[0].finish == "end")
+        for record, drawn in zip(records, samples, strict=True)
+    }
+
+
+def draw_self_samples(
+    records: Sequence[Record], prompts: Prompts, generator: Generator, max_new: int, draws: int, seed: int, report: Report
+) -> dict[str, list[Sample]]:
+    """Plain samples of the policy's own kernel (protocol rule 12): temperature 1, nothing filtered, nothing penalised."""
+    tokenizer = tokenizer_of(generator.model)
+    asked = [
+        Prompt(
+            chat_ids(tokenizer, prompts.policy(record)),
+            [record_key(seed, "self_information", record.id, draw) for draw in range(draws)],
+        )
+        for record in records
+    ]
+    sampler = Sampler(max_new=max_new, stop_ids=generator.model.end_ids, temperature=1.0)
+    samples = generator.generate(asked, sampler, report)
+    return {record.id: drawn for record, drawn in zip(records, samples, strict=True)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """A block of the score table: `answers` [columns] after each of `prefixes` [rows], summed to a matrix of nats."""
+
+    name: str
+    prefixes: Sequence[Sequence[int]]
+    answers: Sequence[Sequence[int]]
+    group: str
+
+    def requests(self) -> list[Request]:
+        continuations = [Continuation(answer) for answer in self.answers]
+        return [Request(prefix, continuations, self.group) for prefix in self.prefixes]
+
+
+def estimator_questions(
+    category: str, records: Sequence[Record], prompts: Prompts, tokenizer: Tokenizer, features: dict[str, Parsed],
+    replies: dict[str, list[Reply]],
+) -> list[Question]:
+    """What the estimator is asked: every reply set after every context, with and without reasoning, and without context."""
+    prefixes = {
+        "reasoned": [responder_ids(tokenizer, prompts, record, features[record.id].text) for record in records],
+        "plain": [responder_ids(tokenizer, prompts, record, None) for record in records],
+    }
+    nowhere = responder_ids(tokenizer, prompts, None, None)
+    questions = []
+    for name, replied in replies.items():
+        answers = [answer_ids(tokenizer, reply) for reply in replied]
+        for estimator, contexts in prefixes.items():
+            questions.append(Question(f"{category}/loglik/{estimator}/{name}", contexts, answers, category))
+            questions.append(Question(f"{category}/marginal/{estimator}/{name}", [nowhere], answers, category))
+    return questions
+
+
+def self_question(
+    category: str, records: Sequence[Record], prompts: Prompts, tokenizer: Tokenizer, samples: dict[str, list[Sample]]
+) -> Question:
+    """What the policy is asked: the exact ids of all samples under the prompts of all contexts."""
+    prefixes = [chat_ids(tokenizer, prompts.policy(record)) for record in records]
+    answers = [sample.ids for record in records for sample in samples[record.id]]
+    return Question(f"{category}/self/loglik", prefixes, answers, category)
+
+
+def ask(engine: ScoringEngine, questions: Sequence[Question], report: Report) -> dict[str, np.ndarray]:
+    """Log-likelihoods, nats, float64 [rows, columns] of every question, from one plan."""
+    requests = [question.requests() for question in questions]
+    scores = iter(engine.score([request for asked in requests for request in asked], report))
+    answers = {}
+    for question, asked in zip(questions, requests, strict=True):
+        answers[question.name] = np.array([[row.astype(np.float64).sum() for row in next(scores)] for _ in asked])
+    return answers

@@ -1,0 +1,103 @@
+"""Estimators of the mutual information I(X;Y) from one matrix of log-likelihoods (method.md section 3).
+
+`loglik[i, j] = log q(y_j | x_i)` in nats: row = context, column = reply, golden pairs on the diagonal. Every estimator is a
+pure function of that matrix and of `weights[i] >= 0`, the multiplicity of item i = (context i, reply i):
+
+    0 = the item is absent, 1 = present, 2 = present twice; copies of one context are never a mismatched pair.
+
+So the jackknife, the bootstrap and any subsample are one `jax.vmap` over `weights`, and cost one matrix product. Results are
+nats per response; `weighted_mean` of the replies' tokens or characters is what the other units divide them by. Run these
+under `jax.enable_x64(True)`: differences of response log-likelihoods need float64. An estimate that does not exist (no item,
+no mismatched pair) is NaN or infinite, never a number.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+ALL_PAIRS_BELOW = 64  # contexts; from here on `club` takes sampled pairs (protocol.md, rule 8)
+
+
+def mismatched_pairs(n: int, sampled: int, seed: int) -> np.ndarray:
+    """How often each ordered pair (context i, reply j) stands in the mismatched mean of `club`, [n, n], zero diagonal.
+
+    Every pair once below 64 contexts; `sampled` seeded pairs i != j, with replacement, from there on.
+    """
+    if n < ALL_PAIRS_BELOW:
+        return np.ones((n, n)) - np.eye(n)
+    rng = np.random.default_rng(seed)
+    contexts = rng.integers(n, size=sampled)
+    replies = (contexts + rng.integers(1, n, size=sampled)) % n
+    pairs = np.zeros((n, n))
+    np.add.at(pairs, (contexts, replies), 1.0)
+    return pairs
+
+
+@jax.jit
+def weighted_mean(values: Float[Array, " n"], weights: Float[Array, " n"]) -> Float[Array, ""]:
+    return weights @ values / weights.sum()
+
+
+@jax.jit
+def club(scores: Float[Array, "n n"], weights: Float[Array, " n"], pairs: Float[Array, "n n"]) -> Float[Array, ""]:
+    """mean_i S[i,i] - mean over mismatched pairs of S[i,j], pair (i, j) counted pairs[i,j] w_i w_j times.
+
+    With `scores = loglik` in nats per response; with `scores = loglik / tokens` (each column by the tokens of its reply) it is
+    the paper's `token_rate`, nats per token. Population value: I + KL(p_x p_y || p_x q) - KL(p_xy || p_x q): neither an upper
+    nor a lower bound (world W6).
+    """
+    mismatched = weights @ (pairs * scores) @ weights / (weights @ pairs @ weights)
+    return weighted_mean(jnp.diagonal(scores), weights) - mismatched
+
+
+def _log_others(loglik: Float[Array, "n n"], weights: Float[Array, " n"]) -> Float[Array, " n"]:
+    """log sum_{j != i} w_j exp(L[j,i] - L[i,i]) for each reply i, as one product of `weights` and a fixed matrix.
+
+    The matrix is shifted so that a column's best wrong context sits near the top of the float range: a replicate that deletes
+    it still sees contexts up to 1,300 nats below it (float64); what lies deeper counts as that deep.
+    """
+    n, info = loglik.shape[0], jnp.finfo(loglik.dtype)
+    headroom = 0.85 * jnp.log(info.max)
+    gaps = jnp.where(jnp.eye(n, dtype=bool), -jnp.inf, loglik - jnp.diagonal(loglik))
+    shift = gaps.max(axis=0) - headroom
+    return jnp.log(jnp.maximum(weights @ jnp.exp(gaps - shift), info.tiny)) + shift
+
+
+@jax.jit
+def mixture_terms(loglik: Float[Array, "n n"], weights: Float[Array, " n"]) -> Float[Array, " n"]:
+    """L[i,i] - log mean_j exp L[j,i] for each reply i, the mean over its own context once and all others w_j times."""
+    candidates = 1 + weights.sum() - weights
+    return jnp.log(candidates) - jnp.logaddexp(0.0, _log_others(loglik, weights))
+
+
+@jax.jit
+def mixture(loglik: Float[Array, "n n"], weights: Float[Array, " n"]) -> Float[Array, ""]:
+    """mean_i (L[i,i] - log (1/n) sum_j exp L[j,i]): InfoNCE with the language model as critic, arXiv 1807.03748.
+
+    At most log n, surely; its expectation is at most I for any critic not fitted on these pairs. Raw sums of a real model need
+    `calibration.critic` first.
+    """
+    return weighted_mean(mixture_terms(loglik, weights), weights)
+
+
+@jax.jit
+def leave_one_out_terms(loglik: Float[Array, "n n"], weights: Float[Array, " n"]) -> Float[Array, " n"]:
+    """L[i,i] - log mean_{j != i} exp L[j,i] for each reply i."""
+    return jnp.log(weights.sum() - weights) - _log_others(loglik, weights)
+
+
+@jax.jit
+def leave_one_out(loglik: Float[Array, "n n"], weights: Float[Array, " n"]) -> Float[Array, ""]:
+    """`mixture` with the own context dropped from the mean: an upper bound on I only where q is the true kernel (W6)."""
+    return weighted_mean(leave_one_out_terms(loglik, weights), weights)
+
+
+@jax.jit
+def prompt_marginal(
+    loglik: Float[Array, "n n"], marginal: Float[Array, " n"], weights: Float[Array, " n"]
+) -> Float[Array, ""]:
+    """mean_i (L[i,i] - log q_0(y_i)), q_0 the model without context: I - E KL(p || q) + KL(p_Y || q_0). Does not saturate."""
+    return weighted_mean(jnp.diagonal(loglik) - marginal, weights)

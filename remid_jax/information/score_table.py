@@ -1,0 +1,210 @@
+"""The score table: everything the estimators need, as one `.npz` of named arrays, checked in full on reading.
+
+Layout, for each category (`IDTest`, `german`, ..., `Film & Television`, ...) with n contexts, its records in one order:
+
+    {category}/record                            [n] str       unique in the category
+    {category}/lineage                           [n] str       cluster: records that share a base dialogue, character or user
+    {category}/loglik/{estimator}/{replies}      [n, n] float  L[i,j] = log q(y_j | x_i), nats per response
+    {category}/marginal/{estimator}/{replies}    [n] float     log q_0(y_j): the same model without context, nats
+    {category}/tokens/{replies}                  [n] int       >= 1; the end-of-turn token counts
+    {category}/chars/{replies}                   [n] int       code points
+    {category}/self/loglik                       [n, n, S] float   log P_theta(y_j^s | x_i): the policy's own kernel, its own samples
+    {category}/self/tokens                       [n, S] int
+    {category}/self/truncated                    [n, S] bool   stopped by the length limit, not by its end token
+
+estimator: `reasoned` (context and reasoning), `plain` (context alone); at least one of them, the same in every category.
+replies: `golden`, `policy` (both required for each estimator, with marginals), and the controls `golden_half`, `constant`
+(optional, marginals too). `self/` is optional as a whole. Nothing else may be in the file, and no pickled objects.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from remid_jax.errors import UserError
+
+ESTIMATORS = ("reasoned", "plain")
+REQUIRED_REPLIES = ("golden", "policy")
+REPLIES = (*REQUIRED_REPLIES, "golden_half", "constant")
+EXPECTED = {"U": "str", "fiu": "float", "iu": "int", "b": "bool"}  # numpy type kinds in words
+
+
+@dataclass(frozen=True)
+class Replies:
+    """One set of n replies: lengths, and for each estimator the log-likelihood matrix and, where given, the marginals."""
+
+    tokens: np.ndarray  # [n] int
+    chars: np.ndarray  # [n] int
+    loglik: dict[str, np.ndarray]  # estimator -> [n, n]
+    marginal: dict[str, np.ndarray]  # estimator -> [n]
+
+
+@dataclass(frozen=True)
+class SelfScores:
+    """S samples of the policy per context under its own kernel."""
+
+    loglik: np.ndarray  # [n, n, S]
+    tokens: np.ndarray  # [n, S] int
+    truncated: np.ndarray  # [n, S] bool
+
+
+@dataclass(frozen=True)
+class Category:
+    record: np.ndarray  # [n] str
+    lineage: np.ndarray  # [n] str
+    replies: dict[str, Replies]
+    self_scores: SelfScores | None = None
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    estimators: tuple[str, ...]
+    categories: dict[str, Category]
+
+
+def read(path: str | os.PathLike[str]) -> ScoreTable:
+    """The score table in an `.npz` file.
+
+    Raises:
+      UserError: the file is missing or no `.npz`, or its contents do not fit the layout (all faults at once).
+    """
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such file: give the .npz that an evaluation wrote as config.input")
+    arrays, faults = {}, []
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            if not isinstance(stored, np.lib.npyio.NpzFile):
+                raise ValueError("a single array")
+            for name in stored.files:
+                try:
+                    arrays[name] = stored[name]
+                except (ValueError, OSError, zipfile.BadZipFile) as error:
+                    faults.append(f"{name} cannot be read ({str(error).splitlines()[0]})")
+    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: not an .npz of arrays: give the score table that an evaluation wrote") from error
+    return parse(arrays, str(path), faults)
+
+
+def parse(arrays: Mapping[str, np.ndarray], source: str = "score table", faults: list[str] | None = None) -> ScoreTable:
+    """The score table in a flat mapping name -> array (layout above).
+
+    Raises:
+      UserError: one line naming every array that is missing, unknown, of the wrong shape or type, or not finite.
+    """
+    faults = list(faults or [])
+    names: dict[str, set[str]] = {}
+    for name in arrays:
+        category, _, quantity = name.partition("/")
+        names.setdefault(category, set()).add(quantity)
+    estimators = tuple(e for e in ESTIMATORS if any(f"loglik/{e}/{r}" in quantities for quantities in names.values() for r in REPLIES))
+    if not names:
+        faults.append("holds no arrays")
+    elif not estimators:
+        faults.append("no loglik/reasoned/... or loglik/plain/... in any category")
+    categories = {}
+    for category in names:
+        reader = _Reader(arrays, category, faults)
+        categories[category] = reader.category(estimators)
+        faults.extend(f"{category}/{left} is not a name of the layout" for left in sorted(names[category] - reader.asked))
+    if faults:
+        raise UserError(f"{source}: {len(faults)} fault{'s' * (len(faults) > 1)}: {'; '.join(faults)}: write it again by the layout "
+                        "in remid_jax/information/score_table.py")  # fmt: skip
+    return ScoreTable(estimators, categories)
+
+
+class _Reader:
+    """Takes the arrays of one category and notes every fault; an array at fault is stood in for by an empty one."""
+
+    def __init__(self, arrays: Mapping[str, np.ndarray], category: str, faults: list[str]):
+        self.arrays, self.prefix, self.faults = arrays, category, faults
+        self.asked: set[str] = set()
+
+    def fault(self, quantity: str, what: str) -> np.ndarray:
+        self.faults.append(f"{self.prefix}/{quantity} {what}")
+        return np.empty(0)
+
+    def has(self, quantity: str) -> bool:
+        return f"{self.prefix}/{quantity}" in self.arrays
+
+    def take(self, quantity: str, kinds: str, shape: tuple[int | None, ...]) -> np.ndarray:
+        """The array of that name, in float64 or int64 where numeric, if its type kind and shape (None: any) fit."""
+        self.asked.add(quantity)
+        if not self.has(quantity):
+            return self.fault(quantity, "is missing")
+        array = np.asarray(self.arrays[f"{self.prefix}/{quantity}"])
+        if array.dtype.kind not in kinds:
+            return self.fault(quantity, f"has type {array.dtype}, expected {EXPECTED[kinds]}")
+        if array.ndim != len(shape) or any(want not in (None, got) for want, got in zip(shape, array.shape, strict=True)):
+            expected = ", ".join("any" if want is None else str(want) for want in shape)
+            return self.fault(quantity, f"has shape {list(array.shape)}, expected [{expected}]")
+        if kinds == "fiu":
+            array = array.astype(np.float64, copy=False)
+            if bad := int(np.sum(~np.isfinite(array))):
+                return self.fault(quantity, f"has {bad} value{'s' * (bad > 1)} that {'are' if bad > 1 else 'is'} not finite")
+        return array.astype(np.int64) if kinds == "iu" else array
+
+    def counts(self, quantity: str, shape: tuple[int | None, ...], least: int) -> np.ndarray:
+        array = self.take(quantity, "iu", shape)
+        if array.size and array.min() < least:
+            return self.fault(quantity, f"has a value below {least}")
+        return array
+
+    def category(self, estimators: tuple[str, ...]) -> Category:
+        before = len(self.faults)
+        record = self.take("record", "U", (None,))
+        n = len(record) if len(self.faults) == before else None
+        if n is not None and n < 2:
+            self.fault("record", f"has {n} record{'s' * (n != 1)}: mutual information needs at least 2")
+        lineage = self.take("lineage", "U", (n,))
+        if len(set(record.tolist())) < len(record):
+            self.fault("record", "names a record twice")
+        given = [name for name in REPLIES if name in REQUIRED_REPLIES or any(self.has(f"{q}/{name}") for q in ("tokens", "chars"))]
+        given += [name for name in REPLIES if name not in given and any(self.has(f"loglik/{e}/{name}") for e in estimators)]
+        replies = {name: self.replies(name, estimators, n) for name in given}
+        self_scores = self.self_scores(n) if any(self.has(f"self/{q}") for q in ("loglik", "tokens", "truncated")) else None
+        return Category(record, lineage, replies, self_scores)
+
+    def replies(self, name: str, estimators: tuple[str, ...], n: int | None) -> Replies:
+        loglik = {estimator: self.take(f"loglik/{estimator}/{name}", "fiu", (n, n)) for estimator in estimators}
+        marginal = {
+            estimator: self.take(f"marginal/{estimator}/{name}", "fiu", (n,))
+            for estimator in estimators
+            if name in REQUIRED_REPLIES or self.has(f"marginal/{estimator}/{name}")
+        }
+        return Replies(self.counts(f"tokens/{name}", (n,), 1), self.counts(f"chars/{name}", (n,), 0), loglik, marginal)
+
+    def self_scores(self, n: int | None) -> SelfScores:
+        loglik = self.take("self/loglik", "fiu", (n, n, None))
+        samples = loglik.shape[2] if loglik.ndim == 3 else None
+        if samples == 0:
+            self.fault("self/loglik", "holds no samples")
+        return SelfScores(loglik, self.counts("self/tokens", (n, samples), 1), self.take("self/truncated", "b", (n, samples)))
+
+
+def flatten(table: ScoreTable) -> dict[str, np.ndarray]:
+    """The arrays of a table by their names: the inverse of `parse`."""
+    arrays: dict[str, np.ndarray] = {}
+    for name, category in table.categories.items():
+        arrays |= {f"{name}/record": category.record, f"{name}/lineage": category.lineage}
+        for replies, scores in category.replies.items():
+            arrays |= {f"{name}/tokens/{replies}": scores.tokens, f"{name}/chars/{replies}": scores.chars}
+            arrays |= {f"{name}/loglik/{estimator}/{replies}": array for estimator, array in scores.loglik.items()}
+            arrays |= {f"{name}/marginal/{estimator}/{replies}": array for estimator, array in scores.marginal.items()}
+        if category.self_scores is not None:
+            for quantity in ("loglik", "tokens", "truncated"):
+                arrays[f"{name}/self/{quantity}"] = getattr(category.self_scores, quantity)
+    return arrays
+
+
+def write(path: str | os.PathLike[str], table: ScoreTable) -> None:
+    """The table as an `.npz`, which is there whole or not at all."""
+    unfinished = Path(path).with_name(Path(path).name + ".unfinished")
+    with open(unfinished, "wb") as file:
+        np.savez(file, **flatten(table))
+    os.replace(unfinished, path)

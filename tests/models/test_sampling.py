@@ -1,0 +1,130 @@
+"""Sampling against a plain loop that re-encodes the whole text for every token and filters by the book."""
+
+import jax
+import numpy as np
+import pytest
+from scipy import stats
+from tiny import CONFIG, tiny_model
+
+from remid_jax.models.decoder import NEVER, TokenTree, bind
+from remid_jax.models.sampling import Sampler, choose
+from remid_jax.parallel import Devices
+from remid_jax.scoring.generation import Generator, Prompt, record_key
+from remid_jax.scoring.requests import Continuation, Request
+from remid_jax.scoring.engine import ScoringEngine
+from remid_jax.scoring.store import Store
+
+RNG = np.random.default_rng(1)
+PROMPTS = [RNG.integers(2, CONFIG.vocab_size, n).tolist() for n in (3, 70, 41)]
+
+
+def next_logits(ids):
+    """The whole text so far, re-encoded, in one padded shape so that it compiles once."""
+    model, padded = tiny_model(), np.zeros((1, 128), np.int32)
+    padded[0, : len(ids)] = ids
+    logits = _whole(padded)
+    assert len(ids) <= 128 and model is tiny_model()
+    return np.asarray(logits, np.float64)[0, len(ids) - 1]
+
+
+@jax.jit
+def _whole(padded):
+    decoder = bind(CONFIG, tiny_model().params)
+    return decoder.logits(decoder(padded, TokenTree(np.arange(128)[None], np.full((1, 128), NEVER)))[0])
+
+
+def greedy(ids, max_new, penalty):
+    said, logprobs = [], []
+    while len(said) < max_new and (not said or said[-1] != 1):
+        logits = next_logits([*ids, *said])
+        logprobs.append(logits - np.log(np.exp(logits - logits.max()).sum()) - logits.max())
+        for seen in set(ids) | set(said):
+            logits[seen] = logits[seen] * penalty if logits[seen] < 0 else logits[seen] / penalty
+        said.append(int(np.argmax(logits)))
+    return said, [row[token] for row, token in zip(logprobs, said, strict=True)]
+
+
+@pytest.mark.parametrize("penalty", [1.0, 1.3])
+def test_greedy_of_unlike_prompts_equals_one_at_a_time(tmp_path, penalty):
+    generator = Generator(tiny_model(), Devices(), Store(tmp_path / "store"), rows=4)
+    samples = generator.generate([Prompt(p) for p in PROMPTS], Sampler(24, (1,), repetition_penalty=penalty))
+    for prompt, [sample] in zip(PROMPTS, samples, strict=True):
+        said, logprobs = greedy(prompt, 24, penalty)
+        assert list(sample.ids) == said
+        assert sample.finish == ("end" if said[-1] == 1 else "length")
+        np.testing.assert_allclose(sample.logprobs, logprobs, atol=1e-4)
+
+
+def test_a_record_says_the_same_in_any_company_and_its_logprobs_are_the_engines(tmp_path):
+    sampler = Sampler(20, (1,), temperature=1.0)
+    keys = [[record_key(0, "test", f"record {n}", draw) for draw in range(2)] for n in range(3)]
+    generator = Generator(tiny_model(), Devices(), Store(tmp_path / "store"), rows=8)
+    prompts = [Prompt(p, k) for p, k in zip(PROMPTS, keys, strict=True)]
+    together, alone = generator.generate(prompts, sampler), generator.generate(prompts[1:2], sampler)
+    assert together[1][0].ids == alone[0][0].ids
+    assert together[1][1].ids == alone[0][1].ids != alone[0][0].ids
+    scored = ScoringEngine(tiny_model(), Devices(), Store(tmp_path / "store"), 512, 512).score(
+        [Request(p.ids, [Continuation(s.ids) for s in drawn]) for p, drawn in zip(prompts, together, strict=True)]
+    )
+    for drawn, rows in zip(together, scored, strict=True):
+        for sample, row in zip(drawn, rows, strict=True):
+            np.testing.assert_allclose(sample.logprobs, row, atol=1e-4)
+
+
+def test_the_second_time_comes_from_the_store(tmp_path):
+    sampler, prompts = Sampler(8, (1,), temperature=1.0), [Prompt(p, [record_key(0, "t", str(n))]) for n, p in enumerate(PROMPTS)]
+    first = Generator(tiny_model(), Devices(), Store(tmp_path / "store"), rows=4).generate(prompts, sampler)
+    second = Generator(tiny_model(), Devices(), Store(tmp_path / "store"), rows=4)
+    assert second.generate(prompts, sampler) == first
+    assert (second.counts.device_steps, second.counts.store_misses) == (0, 0)
+
+
+LOGITS = np.array([2.0, 1.0, 0.5, 0.0, -1.0, -3.0])
+
+
+def kept(temperature=1.0, top_k=0, top_p=1.0):
+    """The distribution that the text-book order of filters leaves."""
+    p = np.exp(LOGITS / temperature)
+    p /= p.sum()
+    order = np.argsort(-p)
+    keep = np.ones(len(p), bool)
+    if top_k:
+        keep[order[top_k:]] = False
+    if top_p < 1:
+        q = np.where(keep, p, 0) / p[keep].sum()
+        before = np.cumsum(q[order]) - q[order]
+        keep[order[before >= top_p]] = False
+    return np.where(keep, p, 0) / p[keep].sum()
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"temperature": 0.5}, {"top_k": 3}, {"top_p": 0.7}, {"top_k": 4, "top_p": 0.8, "temperature": 1.5}]
+)
+def test_draws_follow_the_filtered_distribution(settings):
+    draws = 20_000
+    sampler = Sampler(1, (), **{"temperature": 1.0, **settings})
+    keys = np.random.default_rng(2).integers(0, 2**32, (draws, 2), dtype=np.uint32)
+    tokens = choose(sampler, np.tile(LOGITS, (draws, 1)).astype(np.float32), np.zeros((draws, 6), bool), keys, np.int32(0))
+    counts, expected = np.bincount(tokens, minlength=6), kept(**settings) * draws
+    assert counts[expected == 0].sum() == 0
+    assert stats.chisquare(counts[expected > 0], expected[expected > 0]).pvalue > 1e-3
+
+
+def test_stop_strings_cut_the_reply_where_they_first_appear(tmp_path):
+    class Letters:
+        fingerprint = "letters"
+
+        def decode(self, ids):
+            return "".join(chr(ord("!") + i) for i in ids)
+
+    model = tiny_model()
+    plain = Generator(model, Devices(), Store(tmp_path / "store"), rows=4).generate([Prompt(p) for p in PROMPTS], Sampler(24, (1,)))
+    text = Letters().decode(plain[1][0].ids)
+    stop = text[5:7]
+    spelled = type(model)(**{**vars(model), "tokenizer": Letters()})
+    cut = Generator(spelled, Devices(), Store(tmp_path / "store"), rows=4).generate(
+        [Prompt(p) for p in PROMPTS], Sampler(24, (1,), stop_strings=(stop,))
+    )
+    assert cut[1][0].finish == "stop_string"
+    assert Letters().decode(cut[1][0].ids) == text[: text.index(stop) + 2]
+    assert cut[1][0].ids == plain[1][0].ids[: text.index(stop) + 2]

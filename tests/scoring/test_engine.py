@@ -1,0 +1,120 @@
+"""The engine's numbers depend on the question alone: not on batch, bucket, position, packing or company."""
+
+import numpy as np
+import pytest
+from tiny import CONFIG, tiny_model
+
+from remid_jax.models.decoder import NEVER, TokenTree, bind
+from remid_jax.parallel import Devices
+from remid_jax.scoring.engine import ScoringEngine
+from remid_jax.scoring.kernel import head_chunk
+from remid_jax.scoring.requests import Continuation, Request
+from remid_jax.scoring.store import Store
+
+RNG = np.random.default_rng(0)
+
+
+def tokens(length):
+    return RNG.integers(2, CONFIG.vocab_size, length).tolist()
+
+
+REQUESTS = [
+    Request(prefix, [Continuation(tokens(n), scored_from) for n, scored_from in ((1, 0), (9, 0), (30, 4))], group)
+    for prefix, group in ((tokens(40), "a"), (tokens(7), "a"), (tokens(150), "b"))
+]
+
+
+def engine(tmp_path, tokens_per_step=256, max_row=256, dtype="float32", name="store"):
+    return ScoringEngine(tiny_model(dtype), Devices(), Store(tmp_path / name), tokens_per_step, max_row)
+
+
+def reference(request, continuation):
+    """One sequence alone, unpadded, the head at every position, log-softmax in float64."""
+    model = tiny_model()
+    ids = np.array([[*request.prefix, *continuation.ids]])
+    decoder = bind(model.config, model.params)
+    tree = TokenTree(np.arange(ids.shape[1])[None], np.full(ids.shape, NEVER))
+    logits = np.asarray(decoder.logits(decoder(ids, tree)[0]), np.float64)[0]
+    logprobs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    first = len(request.prefix) + continuation.scored_from
+    return np.array([logprobs[t - 1, ids[0, t]] for t in range(first, ids.shape[1])])
+
+
+@pytest.fixture(scope="module")
+def expected():
+    return [[reference(request, continuation) for continuation in request.continuations] for request in REQUESTS]
+
+
+def assert_equal(found, expected, tolerance=1e-4):
+    for got, want in zip(found, expected, strict=True):
+        for a, b in zip(got, want, strict=True):
+            np.testing.assert_allclose(a, b, atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize(("tokens_per_step", "max_row"), [(64, 64), (256, 256), (1024, 256), (512, 512)])
+def test_packed_rows_equal_each_sequence_alone(tmp_path, expected, tokens_per_step, max_row):
+    assert np.std(np.concatenate([np.concatenate(rows) for rows in expected])) > 1  # a model with something to get wrong
+    assert_equal(engine(tmp_path, tokens_per_step, max_row).score(REQUESTS), expected)
+
+
+def test_company_order_and_position_change_nothing(tmp_path, expected):
+    strangers = [Request(tokens(20), [Continuation(tokens(5))], group) for group in "ab" for _ in range(6)]
+    found = engine(tmp_path).score([*strangers, *REQUESTS[::-1]])
+    assert_equal(found[len(strangers) :][::-1], expected)
+
+
+def test_bfloat16_stays_near_float32(tmp_path, expected):
+    found = engine(tmp_path, dtype="bfloat16").score(REQUESTS)
+    gaps = np.concatenate([np.concatenate(a) - np.concatenate(b) for a, b in zip(found, expected, strict=True)])
+    assert 0 < np.abs(gaps).mean() < 0.2  # logits of standard deviation far above a trained model's
+
+
+def test_a_second_run_asks_no_device_and_answers_the_same_bits(tmp_path):
+    first = engine(tmp_path)
+    scores = first.score(REQUESTS)
+    second = engine(tmp_path)
+    again = second.score(REQUESTS)
+    assert second.counts.device_steps == 0
+    assert second.counts.store_hits == second.counts.rows == first.counts.store_misses > 0
+    assert all(a.tobytes() == b.tobytes() for x, y in zip(scores, again, strict=True) for a, b in zip(x, y, strict=True))
+
+
+def test_an_edit_recomputes_only_its_groups_rows(tmp_path):
+    first = engine(tmp_path)
+    first.score(REQUESTS)
+    edited = [*REQUESTS[:2], Request(REQUESTS[2].prefix, [*REQUESTS[2].continuations[:2], Continuation([5, 6, 7])], "b")]
+    second = engine(tmp_path)
+    second.score(edited)
+    in_group_b = sum(row.group == "b" for row in second.plan(edited).rows)
+    assert 0 < second.counts.store_misses <= in_group_b < second.counts.rows
+
+
+def test_half_finished_work_is_continued_to_the_same_bits(tmp_path):
+    whole = engine(tmp_path, max_row=64, tokens_per_step=64)
+    scores = whole.score(REQUESTS)
+
+    class Killed(Exception):
+        pass
+
+    def kill(done, total):
+        if done > total / 3:
+            raise Killed
+
+    interrupted = engine(tmp_path, max_row=64, tokens_per_step=64, name="other")
+    with pytest.raises(Killed):
+        interrupted.score(REQUESTS, kill)
+    resumed = engine(tmp_path, max_row=64, tokens_per_step=64, name="other")
+    again = resumed.score(REQUESTS)
+    assert 0 < resumed.counts.store_hits < resumed.counts.rows
+    assert all(a.tobytes() == b.tobytes() for x, y in zip(scores, again, strict=True) for a, b in zip(x, y, strict=True))
+
+
+def test_probabilities_of_all_answers_of_one_token_sum_to_one(tmp_path):
+    [scores] = engine(tmp_path).score([Request([3, 4, 5], [Continuation([v]) for v in range(CONFIG.vocab_size)])])
+    assert np.exp(np.array(scores, np.float64)).sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_head_chunks_keep_the_logits_small():
+    assert head_chunk(1, 49_152) == 256
+    assert head_chunk(4, 262_144) * 4 * 262_144 <= 2**25
+    assert head_chunk(10_000, 262_144) == 8

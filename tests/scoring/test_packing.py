@@ -1,0 +1,120 @@
+"""The plan: every sequence is found whole in one row, trees are what their depths say, and the cut is the cheapest one."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from remid_jax.errors import UserError
+from remid_jax.scoring.packing import BUCKETS, _cuts, bucket_of, plan_rows
+from remid_jax.scoring.requests import Continuation, Request
+
+ids = st.lists(st.integers(0, 3), min_size=1, max_size=12)
+
+
+@st.composite
+def requests(draw):
+    asked = []
+    for _ in range(draw(st.integers(1, 5))):
+        continuations = []
+        for _ in range(draw(st.integers(0, 4))):
+            tokens = draw(ids)
+            continuations.append(Continuation(tokens, draw(st.integers(0, len(tokens) - 1))))
+        asked.append(Request(draw(ids), continuations, draw(st.sampled_from(["a", "b"]))))
+    return asked
+
+
+def ancestors(row, slot):
+    """By the definition of a depth-first order: walk back, taking each slot that is one level higher than the last taken."""
+    chain, depth = [slot], row.positions[slot]
+    for earlier in range(slot - 1, -1, -1):
+        if row.positions[earlier] == depth - 1:
+            chain.append(earlier)
+            depth -= 1
+    return chain[::-1]
+
+
+@settings(max_examples=150, deadline=None)
+@given(requests(), st.sampled_from([8, 16, 32]))
+def test_every_scored_token_stands_in_its_row_after_exactly_its_own_past(asked, max_row):
+    plan = plan_rows(asked, max_row, attention_knee=100.0)
+    for request, places in zip(asked, plan.places, strict=True):
+        for continuation, place in zip(request.continuations, places, strict=True):
+            row = plan.rows[place.row]
+            assert row.group == request.group
+            slots = row.scored[place.indices]
+            assert len(slots) == len(continuation.ids) - continuation.scored_from
+            whole = [*request.prefix, *continuation.ids]
+            for offset, slot in enumerate(slots):
+                past = [int(row.tokens[s]) for s in ancestors(row, slot)]
+                assert past == whole[: len(request.prefix) + continuation.scored_from + offset + 1]
+
+
+@settings(max_examples=100, deadline=None)
+@given(requests())
+def test_ends_and_parents_say_what_the_tree_says(asked):
+    for row in plan_rows(asked, 64, attention_knee=100.0).rows:
+        ends, parents = row.ends(), row.parents()
+        for t in range(len(row.tokens)):
+            chain = ancestors(row, t)
+            assert [s for s in range(t + 1) if t < ends[s]] == chain
+            assert parents[t] == (chain[-2] if len(chain) > 1 else 0)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 150), st.integers(0, 60)), min_size=1, max_size=8))
+def test_the_cut_costs_no_more_than_any_other(pairs):
+    lengths = [length for length, _ in pairs]
+    shared = [0, *(min(s, a, b - 1) for (_, s), a, b in zip(pairs[1:], lengths, lengths[1:], strict=False))]
+    max_row, knee = 256, 300.0
+
+    def cost(cuts):
+        total = 0.0
+        for i, j in itertools.pairwise([0, *cuts, len(lengths)]):
+            size = lengths[i] + sum(lengths[k] - shared[k] for k in range(i + 1, j))
+            if size > max_row and j - i > 1:
+                return np.inf
+            total += bucket_of(size) * (1 + bucket_of(size) / knee)
+        return total
+
+    inner = range(1, len(lengths))
+    cheapest = min(cost(cuts) for n in range(len(lengths)) for cuts in itertools.combinations(inner, n))
+    assert cost([first for first, _ in _cuts(lengths, shared, max_row, knee)][1:]) == pytest.approx(cheapest)
+
+
+def test_shared_prefixes_are_encoded_once_whoever_asks():
+    prefix, answers = list(range(100)), [Continuation([200 + k, 7]) for k in range(5)]
+    plan = plan_rows([Request(prefix, answers[:3]), Request(prefix, answers[2:]), Request(prefix[:50], answers)], 2048, 1e9)
+    assert [len(row.tokens) for row in plan.rows] == [100 + 5 * 2 + 5 * 2]
+
+
+def test_an_edit_moves_no_row_of_another_group():
+    def plan(word):
+        texts = {group: [[ord(c) for c in f"{group} asks {n}"] for n in range(6)] for group in "pq"}
+        texts["p"][2].append(word)
+        asked = [Request(t, [Continuation([5, 6])], g) for g, ts in texts.items() for t in ts]
+        return {row.digest for row in plan_rows(asked, 96, 1e4).rows if row.group == "q"}
+
+    assert plan(1) == plan(2)
+
+
+def test_bucket_table_is_ascending_and_bounds_padding():
+    steps = [b / a for a, b in itertools.pairwise(BUCKETS)]
+    assert list(BUCKETS) == sorted(set(BUCKETS))
+    assert max(steps[4:]) <= 1.25
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (Request([], [Continuation([1])]), "empty prefix"),
+        (Request([1], [Continuation([])]), "no token to score"),
+        (Request([1], [Continuation([1, 2], scored_from=2)]), "no token to score"),
+        (Request([1] * 40_000, [Continuation([1])]), "exceeds the longest row"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(request_, words):
+    with pytest.raises(UserError, match=words):
+        plan_rows([request_], 2048, 1e4)
