@@ -1,14 +1,16 @@
-"""A tiny random language model, made in the test process: what the engines need of a `LanguageModel`, without files."""
+"""A tiny random language model, made in the test process, questions to ask it, and their answers worked out plainly."""
 
 import functools
 from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from remid_jax.models.config import DecoderConfig, Rope
-from remid_jax.models.decoder import Decoder
+from remid_jax.models.decoder import NEVER, Decoder, TokenTree, bind
+from remid_jax.scoring.requests import Continuation, Request
 
 CONFIG = DecoderConfig("llama", 97, 32, 2, 4, 2, 8, 48, 1e-5, Rope(), 8192, tied_embeddings=False)
 
@@ -23,3 +25,34 @@ def tiny_model(dtype: str = "float32", seed: int = 0, config: DecoderConfig = CO
     return SimpleNamespace(
         source="tiny", config=config, params=params, tokenizer=None, dtype=dtype, fingerprint=f"tiny-{seed}", end_ids=(1,)
     )
+
+
+RNG = np.random.default_rng(0)
+
+
+def tokens(length):
+    return RNG.integers(2, CONFIG.vocab_size, length).tolist()
+
+
+REQUESTS = [
+    Request(prefix, [Continuation(tokens(n), scored_from) for n, scored_from in ((1, 0), (9, 0), (30, 4))], group)
+    for prefix, group in ((tokens(40), "a"), (tokens(7), "a"), (tokens(150), "b"))
+]
+
+
+def reference(request, continuation):
+    """One sequence alone, unpadded, the head at every position, log-softmax in float64."""
+    model = tiny_model()
+    ids = np.array([[*request.prefix, *continuation.ids]])
+    decoder = bind(model.config, model.params)
+    tree = TokenTree(np.arange(ids.shape[1])[None], np.full(ids.shape, NEVER))
+    logits = np.asarray(decoder.logits(decoder(ids, tree)[0]), np.float64)[0]
+    logprobs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    first = len(request.prefix) + continuation.scored_from
+    return np.array([logprobs[t - 1, ids[0, t]] for t in range(first, ids.shape[1])])
+
+
+def assert_equal(found, expected, tolerance=1e-4):
+    for got, want in zip(found, expected, strict=True):
+        for a, b in zip(got, want, strict=True):
+            np.testing.assert_allclose(a, b, atol=tolerance, rtol=0)

@@ -6,5 +6,5 @@ import hashlib
 
 
 def fold_of(lineage: str, folds: int = 2) -> int:
-    """The fold, 0 .. folds-1, of all records of one lineage: a hash of its name, so it depends on no other record and no seed."""
+    """The fold, 0 .. folds-1, of all records of one lineage: a hash of its name, no seed, no other record."""
     return int.from_bytes(hashlib.sha256(lineage.encode()).digest()) % folds

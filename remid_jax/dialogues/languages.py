@@ -21,7 +21,8 @@ class LanguageShare(NamedTuple):
 def language_share(texts: Sequence[str], language: str) -> LanguageShare:
     """How many of `texts` are in `language`, one of the six of the benchmark (a value of records.LANGUAGES, such as "German").
 
-    Only these six are told apart, so a text in a seventh counts as one of them. Undetectable texts (digits, signs) count as other.
+    Only these six are told apart, so a text in a seventh counts as one of them. Undetectable texts (digits, signs) count as
+    other. The same texts give the same answer in every process.
     """
     if language not in LANGUAGES.values():
         raise ValueError(f"language {language!r} is not one of {sorted(set(LANGUAGES.values()))}")

@@ -5,7 +5,7 @@ The package's own stand in `prompts/*.md`; a config may name another folder with
 `{dialogue}` are replaced by the record's texts, `{core_features}` in responder.md by the reasoner's; a paragraph with
 `{core_features}` is left out where there are none.
 
-What differs between the prompts should come last: scoring computes a shared beginning once. So all three systems are equal here,
+What differs between the prompts should come last, because scoring computes a shared beginning once: so the three systems are equal,
 and the policy's prompt is the beginning of the responder's.
 """
 
@@ -74,7 +74,10 @@ class Prompts:
         return self._messages("reasoner.md", _context(record)), self._opening("reasoner.md")
 
     def responder(self, record: Record, core_features: str | None) -> tuple[Messages, str]:
-        """The conversation, and the header that stands before the reply and is not scored; without core features if None or empty."""
+        """The conversation, and the header that stands before the reply and is not scored.
+
+        None and "" (the reasoning held no core features) give the same prompt, the one without reasoning.
+        """
         return self._messages("responder.md", _context(record), core_features or None), self._opening("responder.md")
 
     def contextless(self) -> tuple[Messages, str]:
@@ -95,8 +98,7 @@ def _context(record: Record) -> dict[str, str]:
 
 def _fill(template: str, values: dict[str, str], core_features: str | None) -> str:
     if core_features is None:
-        paragraphs = re.split(r"\n{2,}", template)
-        template = "\n\n".join(p for p in paragraphs if f"{{{_FEATURES}}}" not in p)
+        template = "\n\n".join(p for p in template.split("\n\n") if f"{{{_FEATURES}}}" not in p)
     else:
         values = values | {_FEATURES: core_features}
     # One pass: braces inside a record's text are never looked at again.
@@ -113,9 +115,11 @@ def _sections(text: str, name: str, where: str, faults: list[str]) -> dict[str, 
     faults += [f"{where}: section `# {s}` occurs twice" for s in _SECTIONS if parts[::2].count(s) > 1]
     faults += [f"{where}: section `# {s}` is missing or empty" for s in required if not found.get(s, "").strip()]
     faults += [f"{where}: section `# {s}` has no place here" for s in found if s not in required]
-    used = {placeholder for section in ("system", "user") for placeholder in _PLACEHOLDER.findall(found.get(section, ""))}
-    known = ", ".join(f"{{{p}}}" for p in sorted(allowed)) or "none"
-    faults += [f"{where}: unknown placeholder {{{p}}}: this file may hold {known}" for p in sorted(used - allowed)]
-    if _FEATURES in allowed - used:
+    for section, content in found.items():
+        here = frozenset() if section == _SECTIONS[2] else allowed
+        known = ", ".join(f"{{{p}}}" for p in sorted(here)) or "none"
+        unknown = sorted(set(_PLACEHOLDER.findall(content)) - here)
+        faults += [f"{where}: unknown placeholder {{{p}}} in `# {section}`, which may hold {known}" for p in unknown]
+    if _FEATURES in allowed and f"{{{_FEATURES}}}" not in text:
         faults.append(f"{where}: {{{_FEATURES}}} is missing: the responder would never see any reasoning")
     return found

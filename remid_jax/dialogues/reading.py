@@ -4,8 +4,8 @@
     *.json                     RPGBench as its authors publish it (PDGBench.json): an object of five lists
     *.jsonl                    one record a line, the same keys and an optional `lineage`
 
-A record: `sample_ID`, `user_persona`, `agent_character` (a mapping), `dialogue_context` ([{"user_query": ..} | {"agent_response": ..},
-...], alternating, the last one the user's), `agent_golden_response`, `subset_tag` (a category, or IDTrain).
+A record: `sample_ID`, `user_persona`, `agent_character` (a mapping), `dialogue_context` (a list of {"user_query": text} and
+{"agent_response": text}, alternating, the last one the user's), `agent_golden_response`, `subset_tag` (a category, or IDTrain).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class _Records:
         self.places: dict[str, str] = {}
 
     def add(self, place: str, row: Any, allowed: Sequence[str], exact: bool) -> None:
-        """Parses `row`, found at `place`; `allowed` are the categories it may have, `exact` refuses keys that mean nothing here."""
+        """Parses `row`, found at `place`, of one of the categories `allowed`; `exact` refuses keys that mean nothing here."""
         if not isinstance(row, dict):
             self.faults.append(f"{place}: a record must be an object, not {_kind(row)}")
             return
@@ -130,7 +130,7 @@ class _Records:
         for category in CATEGORIES:
             count = self.categories.count(category)
             if count < 2 and (count or category == "IDTest"):
-                self.faults.append(f"{name}: subset_tag: category {category!r} has {count} records, an estimate needs at least 2")
+                self.faults.append(f"{name}: subset_tag: {category!r} has {count} record(s), an estimate needs at least 2")
 
     def benchmark(self) -> Benchmark:
         test = {category: [r for r in self.read if r.category == category] for category in CATEGORIES}
@@ -209,7 +209,7 @@ def _read_lists(path: Path, records: _Records, faults: list[str]) -> None:
     if len(faults) > before:
         return
     if not isinstance(lists, dict):
-        faults.append(f"{path}: must be an object of the lists {', '.join(LISTS)}, not {_kind(lists)}; records alone go into a .jsonl")
+        faults.append(f"{path}: must be an object of lists ({', '.join(LISTS)}), not {_kind(lists)}: bare records go in a .jsonl")
         return
     faults += [f"{path}: {name}: missing list" for name in LISTS if name not in lists]
     faults += [f"{path}: {name}: unknown key, the lists are {', '.join(LISTS)}" for name in lists if name not in LISTS]
@@ -272,7 +272,7 @@ def _file_bytes(path: Path, faults: list[str]) -> bytes | None:
 
 
 def _json(data: bytes, name: str, faults: list[str], line: int | None = None) -> Any:
-    """The JSON value in `data`, or None and a fault with its line and column; `line` is set when data is one line of the file."""
+    """The JSON value in `data`, or None and a fault with its place; `line` is given if `data` is one line of a file."""
     try:
         return json.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -286,4 +286,5 @@ def _json(data: bytes, name: str, faults: list[str], line: int | None = None) ->
 
 
 def _kind(value: Any) -> str:
-    return {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}.get(type(value), "a number")
+    kinds = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
+    return kinds.get(type(value), "a number")

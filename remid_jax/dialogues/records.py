@@ -1,4 +1,4 @@
-"""What is evaluated: one record is a context x = (user persona, character, dialogue) and its golden reply y* (method.md 1, 6)."""
+"""What is evaluated: a record is a context x = (user persona, character, dialogue) and its golden reply y* (method.md 1, 6)."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Turn(NamedTuple):
 class Record:
     """A context and its golden reply.
 
-    `agent_character` is an arbitrary mapping (values may be nested lists and mappings) whose order is kept. `dialogue` alternates
-    and ends with the user. Records with one `lineage` share a base dialogue, character or user: they are one cluster of the
+    `agent_character` is any mapping (its values may be nested lists and mappings), in the order of its file. `dialogue`
+    alternates and ends with the user. Records with one `lineage` share a base dialogue, character or user: they are one cluster of the
     intervals and never on both sides of a cross-fit (protocol.md 10, 19). Without one a record is its own lineage.
     """
 

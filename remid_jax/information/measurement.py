@@ -169,7 +169,7 @@ def _measure_self(
         counted = weights[:, None] * finished
         return {"mixture": mixture, "leave_one_out": leave_one_out, "tokens": (counted * tokens).sum() / counted.sum()}
 
-    return jax.lax.map(at, weights, batch_size=64)
+    return jax.vmap(at)(weights)
 
 
 def measure_self(name: str, category: Category, scores: SelfScores, plan: Plan) -> dict[str, Replicates]:

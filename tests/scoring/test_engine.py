@@ -2,53 +2,21 @@
 
 import numpy as np
 import pytest
-from tiny import CONFIG, tiny_model
+from tiny import CONFIG, REQUESTS, assert_equal, reference, tiny_model, tokens
 
-from remid_jax.models.decoder import NEVER, TokenTree, bind
 from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.kernel import head_chunk
 from remid_jax.scoring.requests import Continuation, Request
 from remid_jax.scoring.store import Store
 
-RNG = np.random.default_rng(0)
-
-
-def tokens(length):
-    return RNG.integers(2, CONFIG.vocab_size, length).tolist()
-
-
-REQUESTS = [
-    Request(prefix, [Continuation(tokens(n), scored_from) for n, scored_from in ((1, 0), (9, 0), (30, 4))], group)
-    for prefix, group in ((tokens(40), "a"), (tokens(7), "a"), (tokens(150), "b"))
-]
-
-
 def engine(tmp_path, tokens_per_step=256, max_row=256, dtype="float32", name="store"):
     return ScoringEngine(tiny_model(dtype), Devices(), Store(tmp_path / name), tokens_per_step, max_row)
-
-
-def reference(request, continuation):
-    """One sequence alone, unpadded, the head at every position, log-softmax in float64."""
-    model = tiny_model()
-    ids = np.array([[*request.prefix, *continuation.ids]])
-    decoder = bind(model.config, model.params)
-    tree = TokenTree(np.arange(ids.shape[1])[None], np.full(ids.shape, NEVER))
-    logits = np.asarray(decoder.logits(decoder(ids, tree)[0]), np.float64)[0]
-    logprobs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-    first = len(request.prefix) + continuation.scored_from
-    return np.array([logprobs[t - 1, ids[0, t]] for t in range(first, ids.shape[1])])
 
 
 @pytest.fixture(scope="module")
 def expected():
     return [[reference(request, continuation) for continuation in request.continuations] for request in REQUESTS]
-
-
-def assert_equal(found, expected, tolerance=1e-4):
-    for got, want in zip(found, expected, strict=True):
-        for a, b in zip(got, want, strict=True):
-            np.testing.assert_allclose(a, b, atol=tolerance, rtol=0)
 
 
 @pytest.mark.parametrize(("tokens_per_step", "max_row"), [(64, 64), (256, 256), (1024, 256), (512, 512)])
