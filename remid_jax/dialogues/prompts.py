@@ -5,8 +5,8 @@ The package's own stand in `prompts/*.md`; a config may name another folder with
 `{dialogue}` are replaced by the record's texts, `{core_features}` in responder.md by the reasoner's; a paragraph with
 `{core_features}` is left out where there are none.
 
-What differs between the prompts should come last, because scoring computes a shared beginning once: so the three systems are equal,
-and the policy's prompt is the beginning of the responder's.
+What differs between the prompts comes last, because scoring computes a shared beginning once: the three systems are equal, and
+the policy's prompt is the beginning of the responder's.
 """
 
 from __future__ import annotations

@@ -72,8 +72,8 @@ class _Records:
     """The records read so far, and the faults of those that could not be."""
 
     def __init__(self, faults: list[str]):
-        self.read: list[Record] = []
         self.faults = faults
+        self.read: list[Record] = []
         self.categories: list[str] = []  # of faulty records too, so that one bad record is not reported as a small category
         self.places: dict[str, str] = {}
 
@@ -209,7 +209,8 @@ def _read_lists(path: Path, records: _Records, faults: list[str]) -> None:
     if len(faults) > before:
         return
     if not isinstance(lists, dict):
-        faults.append(f"{path}: must be an object of lists ({', '.join(LISTS)}), not {_kind(lists)}: bare records go in a .jsonl")
+        names = ", ".join(LISTS)
+        faults.append(f"{path}: must be an object of the lists {names}, not {_kind(lists)}: bare records go into a .jsonl")
         return
     faults += [f"{path}: {name}: missing list" for name in LISTS if name not in lists]
     faults += [f"{path}: {name}: unknown key, the lists are {', '.join(LISTS)}" for name in lists if name not in LISTS]

@@ -45,8 +45,8 @@ class Record:
     """A context and its golden reply.
 
     `agent_character` is any mapping (its values may be nested lists and mappings), in the order of its file. `dialogue`
-    alternates and ends with the user. Records with one `lineage` share a base dialogue, character or user: they are one cluster of the
-    intervals and never on both sides of a cross-fit (protocol.md 10, 19). Without one a record is its own lineage.
+    alternates and ends with the user. Records with one `lineage` share a base dialogue, character or user: they are one cluster
+    of the intervals and never on both sides of a cross-fit (protocol.md 10, 19). Without one a record is its own lineage.
     """
 
     id: str

@@ -1,7 +1,7 @@
 """From estimates of mutual information to EMI, R-EMID and shift rows (method.md sections 2 and 3, protocol.md rules 6, 9, 17).
 
-`cross` EMI = Ihat(yhat) - Ihat(y*), both scored by the one estimator; with reasoning it is R-EMI, without it EMI. Larger R-EMID =
-worse degradation.
+`cross` EMI = Ihat(yhat) - Ihat(y*), both scored by the one estimator model; with reasoning it is R-EMI, without it EMI.
+Larger R-EMID = worse degradation.
 """
 
 from __future__ import annotations
@@ -59,6 +59,6 @@ def golden_of_another(golden: Replies) -> Replies:
     return Replies(
         golden.tokens[order],
         golden.chars[order],
-        {estimator: loglik[:, order] for estimator, loglik in golden.loglik.items()},
-        {estimator: marginal[order] for estimator, marginal in golden.marginal.items()},
+        {scorer: loglik[:, order] for scorer, loglik in golden.loglik.items()},
+        {scorer: marginal[order] for scorer, marginal in golden.marginal.items()},
     )

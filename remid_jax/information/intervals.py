@@ -102,9 +102,8 @@ def interval(quantity: Replicates, estimator: str, level: float) -> dict[str, An
     """
     count = int(quantity.clusters.sum())
     validated = quantity.fewest >= VALIDATED_FROM[estimator]
-    result: dict[str, Any] = {
-        "low": None, "high": None, "level": level, "method": "jackknife", "clusters": count, "validated": validated, "bootstrap": None
-    }  # fmt: skip
+    result: dict[str, Any] = {"low": None, "high": None, "level": level, "method": "jackknife", "clusters": count}
+    result |= {"validated": validated, "bootstrap": None}
     deleted = quantity.values[1 : 1 + len(quantity.clusters)][quantity.clusters]
     if count < 2:
         return result | {"reason": "an interval needs two lineages"}
@@ -114,20 +113,14 @@ def interval(quantity: Replicates, estimator: str, level: float) -> dict[str, An
     drawn = quantity.values[1 + len(quantity.clusters) :]
     if quantity.fewest >= BOOTSTRAP_FROM and len(drawn) and np.all(np.isfinite(drawn)):
         low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-        result["bootstrap"] = {
-            "low": float(low), "high": float(high), "level": level, "method": "bootstrap", "draws": len(drawn), "validated": validated
-        }  # fmt: skip
+        beside = {"low": float(low), "high": float(high), "level": level, "method": "bootstrap", "clusters": count}
+        result["bootstrap"] = beside | {"validated": validated, "draws": len(drawn)}
     return result
 
 
-def number(
-    quantity: Replicates, *, unit: str, estimator: str, n: int, level: float, kind: str | None = None, reason: str = ""
-) -> dict[str, Any]:
-    """{value, unit, estimator, n, interval}, JSON-ready; value and interval None with a `reason` where it does not exist.
-
-    `kind` names the row of `VALIDATED_FROM` where it is not the estimator.
-    """
+def number(quantity: Replicates, *, unit: str, estimator: str, n: int, level: float, reason: str = "") -> dict[str, Any]:
+    """{value, unit, estimator, n, interval}, JSON-ready; value and interval None, with a `reason`, where there is none."""
     result: dict[str, Any] = {"value": None, "unit": unit, "estimator": estimator, "n": n, "interval": None}
     if not np.isfinite(quantity.values[0]):
         return result | {"reason": reason or "not defined for these scores"}
-    return result | {"value": float(quantity.values[0]), "interval": interval(quantity, kind or estimator, level)}
+    return result | {"value": float(quantity.values[0]), "interval": interval(quantity, estimator, level)}

@@ -18,8 +18,14 @@ from jaxtyping import Array, Float
 from remid_jax.information import calibration
 from remid_jax.information.intervals import Replicates, Resampling, ratio
 from remid_jax.information.mutual_information import (
-    club, leave_one_out, mismatched_pairs, mixture, mixture_terms, prompt_marginal, weighted_mean
-)  # fmt: skip
+    club,
+    leave_one_out,
+    mismatched_pairs,
+    mixture,
+    mixture_terms,
+    prompt_marginal,
+    weighted_mean,
+)
 from remid_jax.information.score_table import Category, Replies, ScoreTable, SelfScores
 from remid_jax.information.self_information import self_information
 
@@ -36,7 +42,7 @@ class Plan:
     pairs: np.ndarray  # [n, n], see `mismatched_pairs`
     resampling: Resampling
     folds: dict[str, int]  # lineage -> 0 or 1
-    scales: dict[str, np.ndarray]  # estimator -> the scale for replies of fold 0 and of fold 1; NaN where it cannot be fitted
+    scales: dict[str, np.ndarray]  # scorer -> the scale for replies of fold 0 and of fold 1; NaN where it cannot be fitted
 
     def of_items(self, category: str, lineage: np.ndarray, values: np.ndarray) -> Replicates:
         """The mean of `values` [n records] with its replicates."""
@@ -65,12 +71,12 @@ def make_plan(table: ScoreTable, *, subsamples: int, pairs: int, bootstrap: int,
     chosen = {}
     for name, lineage in lineages.items():
         rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
-        more = len(lineage) > n
-        chosen[name] = [np.sort(rng.choice(len(lineage), n, replace=False)) if more else np.arange(n) for _ in range(subsamples if more else 1)]
+        draws = [np.sort(rng.choice(len(lineage), n, replace=False)) for _ in range(subsamples)]
+        chosen[name] = draws if len(lineage) > n else [np.arange(n)]
     folds = calibration.folds(lineages)
     return Plan(
         n, chosen, mismatched_pairs(n, pairs, seed), Resampling.of(lineages, bootstrap, seed), folds,
-        {estimator: _fit_scales(table, estimator, chosen, folds) for estimator in table.estimators},
+        {scorer: _fit_scales(table, scorer, chosen, folds) for scorer in table.scorers},
     )  # fmt: skip
 
 
@@ -83,7 +89,7 @@ def _can_calibrate(fold: np.ndarray) -> bool:
 
 
 def _fit_scales(
-    table: ScoreTable, estimator: str, subsamples: Mapping[str, list[np.ndarray]], folds: Mapping[str, int]
+    table: ScoreTable, scorer: str, subsamples: Mapping[str, list[np.ndarray]], folds: Mapping[str, int]
 ) -> np.ndarray:
     """The scale for replies of fold 0, fitted on the golden replies of fold 1, and the reverse; from first subsamples."""
     matrices, members = [], []
@@ -91,7 +97,7 @@ def _fit_scales(
         chosen = subsamples[name][0]
         fold = _fold_of(category.lineage[chosen], folds)
         if _can_calibrate(fold):
-            matrices.append(category.replies["golden"].loglik[estimator][np.ix_(chosen, chosen)])
+            matrices.append(category.replies["golden"].loglik[scorer][np.ix_(chosen, chosen)])
             members.append(fold)
     if not matrices:
         return np.full(2, np.nan)
@@ -127,25 +133,25 @@ def _measure(
     return jax.vmap(at)(weights)
 
 
-def measure(name: str, category: Category, replies: Replies, estimator: str, plan: Plan) -> Measured:
-    """All estimators on the log-likelihoods of `replies` under `estimator`, in all units (protocol.md, rule 6)."""
+def measure(name: str, category: Category, replies: Replies, scorer: str, plan: Plan) -> Measured:
+    """All estimators on the log-likelihoods of `replies` under `scorer`, in all units (protocol.md, rule 6)."""
     parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
-    marginal = replies.marginal.get(estimator, np.full(len(replies.tokens), np.nan))
+    marginal = replies.marginal.get(scorer, np.full(len(replies.tokens), np.nan))
     for chosen in plan.subsamples[name]:
         lineage = category.lineage[chosen]
         fold = _fold_of(lineage, plan.folds)
         values = _measure(
-            jnp.asarray(replies.loglik[estimator][np.ix_(chosen, chosen)]), jnp.asarray(marginal[chosen]),
+            jnp.asarray(replies.loglik[scorer][np.ix_(chosen, chosen)]), jnp.asarray(marginal[chosen]),
             jnp.asarray(replies.tokens[chosen], float), jnp.asarray(replies.chars[chosen], float),
-            jnp.asarray(fold), jnp.asarray(plan.scales[estimator] if _can_calibrate(fold) else np.full(2, np.nan)),
+            jnp.asarray(fold), jnp.asarray(plan.scales[scorer] if _can_calibrate(fold) else np.full(2, np.nan)),
             jnp.asarray(plan.pairs), jnp.asarray(plan.resampling.weights(lineage)),
         )  # fmt: skip
         for quantity, replicates in values.items():
             parts.setdefault(quantity, []).append((np.asarray(replicates), lineage))
     mean = {quantity: plan.resampling.replicates(of_subsamples) for quantity, of_subsamples in parts.items()}
     estimates = {("club", "token_rate"): mean["club_rate"]}
-    for name_ in ESTIMATORS:
-        estimates |= per_response(name_, mean[name_], mean["tokens"], mean["chars"])
+    for estimator in ESTIMATORS:
+        estimates |= per_response(estimator, mean[estimator], mean["tokens"], mean["chars"])
     return Measured(estimates, mean["retrieved"], mean["saturated"], mean["tokens"], mean["chars"])
 
 

@@ -4,17 +4,18 @@ Layout, for each category (`IDTest`, `german`, ..., `Film & Television`, ...) wi
 
     {category}/record                            [n] str       unique in the category
     {category}/lineage                           [n] str       cluster: records that share a base dialogue, character or user
-    {category}/loglik/{estimator}/{replies}      [n, n] float  L[i,j] = log q(y_j | x_i), nats per response
-    {category}/marginal/{estimator}/{replies}    [n] float     log q_0(y_j): the same model without context, nats
+    {category}/loglik/{scorer}/{replies}         [n, n] float  L[i,j] = log q(y_j | x_i), nats per response
+    {category}/marginal/{scorer}/{replies}       [n] float     log q_0(y_j): the same model without context, nats
     {category}/tokens/{replies}                  [n] int       >= 1; the end-of-turn token counts
     {category}/chars/{replies}                   [n] int       code points
-    {category}/self/loglik                       [n, n, S] float   log P_theta(y_j^s | x_i): the policy's own kernel, its own samples
+    {category}/self/loglik                       [n, n, S] float   log P_theta(y_j^s | x_i), the policy's kernel and samples
     {category}/self/tokens                       [n, S] int
     {category}/self/truncated                    [n, S] bool   stopped by the length limit, not by its end token
 
-estimator: `reasoned` (context and reasoning), `plain` (context alone); at least one of them, the same in every category.
-replies: `golden`, `policy` (both required for each estimator, with marginals), and the controls `golden_half`, `constant`
-(optional, marginals too). `self/` is optional as a whole. Nothing else may be in the file, and no pickled objects.
+scorer: the estimator model with reasoning in its context, `reasoned`, or without, `plain`; at least one of the two, the same
+in every category. replies: `golden`, `policy` (both required for each scorer, with marginals), and those of the control
+policies, `golden_half`, `constant` (optional, their marginals too). `self/` is optional as a whole. Nothing else may be in
+the file, and no pickled objects.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import numpy as np
 
 from remid_jax.errors import UserError
 
-ESTIMATORS = ("reasoned", "plain")
+SCORERS = ("reasoned", "plain")
 REQUIRED_REPLIES = ("golden", "policy")
 REPLIES = (*REQUIRED_REPLIES, "golden_half", "constant")
 EXPECTED = {"U": "str", "fiu": "float", "iu": "int", "b": "bool"}  # numpy type kinds in words
@@ -37,12 +38,12 @@ EXPECTED = {"U": "str", "fiu": "float", "iu": "int", "b": "bool"}  # numpy type 
 
 @dataclass(frozen=True)
 class Replies:
-    """One set of n replies: lengths, and for each estimator the log-likelihood matrix and, where given, the marginals."""
+    """One set of n replies: lengths, and for each scorer the log-likelihood matrix and, where given, the marginals."""
 
     tokens: np.ndarray  # [n] int
     chars: np.ndarray  # [n] int
-    loglik: dict[str, np.ndarray]  # estimator -> [n, n]
-    marginal: dict[str, np.ndarray]  # estimator -> [n]
+    loglik: dict[str, np.ndarray]  # scorer -> [n, n]
+    marginal: dict[str, np.ndarray]  # scorer -> [n]
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Category:
 
 @dataclass(frozen=True)
 class ScoreTable:
-    estimators: tuple[str, ...]
+    scorers: tuple[str, ...]
     categories: dict[str, Category]
 
 
@@ -102,20 +103,21 @@ def parse(arrays: Mapping[str, np.ndarray], source: str = "score table", faults:
     for name in arrays:
         category, _, quantity = name.partition("/")
         names.setdefault(category, set()).add(quantity)
-    estimators = tuple(e for e in ESTIMATORS if any(f"loglik/{e}/{r}" in quantities for quantities in names.values() for r in REPLIES))
+    quantities = set().union(*names.values())
+    scorers = tuple(s for s in SCORERS if any(f"loglik/{s}/{replies}" in quantities for replies in REPLIES))
     if not names:
         faults.append("holds no arrays")
-    elif not estimators:
+    elif not scorers:
         faults.append("no loglik/reasoned/... or loglik/plain/... in any category")
     categories = {}
     for category in names:
         reader = _Reader(arrays, category, faults)
-        categories[category] = reader.category(estimators)
+        categories[category] = reader.category(scorers)
         faults.extend(f"{category}/{left} is not a name of the layout" for left in sorted(names[category] - reader.asked))
     if faults:
-        raise UserError(f"{source}: {len(faults)} fault{'s' * (len(faults) > 1)}: {'; '.join(faults)}: write it again by the layout "
-                        "in remid_jax/information/score_table.py")  # fmt: skip
-    return ScoreTable(estimators, categories)
+        count = f"{len(faults)} fault{'s' * (len(faults) > 1)}"
+        raise UserError(f"{source}: {count}: {'; '.join(faults)}: write it as remid_jax/information/score_table.py says")
+    return ScoreTable(scorers, categories)
 
 
 class _Reader:
@@ -155,7 +157,7 @@ class _Reader:
             return self.fault(quantity, f"has a value below {least}")
         return array
 
-    def category(self, estimators: tuple[str, ...]) -> Category:
+    def category(self, scorers: tuple[str, ...]) -> Category:
         before = len(self.faults)
         record = self.take("record", "U", (None,))
         n = len(record) if len(self.faults) == before else None
@@ -164,18 +166,18 @@ class _Reader:
         lineage = self.take("lineage", "U", (n,))
         if len(set(record.tolist())) < len(record):
             self.fault("record", "names a record twice")
-        given = [name for name in REPLIES if name in REQUIRED_REPLIES or any(self.has(f"{q}/{name}") for q in ("tokens", "chars"))]
-        given += [name for name in REPLIES if name not in given and any(self.has(f"loglik/{e}/{name}") for e in estimators)]
-        replies = {name: self.replies(name, estimators, n) for name in given}
+        stems = ("tokens", "chars", *(f"loglik/{scorer}" for scorer in scorers))
+        given = [name for name in REPLIES if name in REQUIRED_REPLIES or any(self.has(f"{stem}/{name}") for stem in stems)]
+        replies = {name: self.replies(name, scorers, n) for name in given}
         self_scores = self.self_scores(n) if any(self.has(f"self/{q}") for q in ("loglik", "tokens", "truncated")) else None
         return Category(record, lineage, replies, self_scores)
 
-    def replies(self, name: str, estimators: tuple[str, ...], n: int | None) -> Replies:
-        loglik = {estimator: self.take(f"loglik/{estimator}/{name}", "fiu", (n, n)) for estimator in estimators}
+    def replies(self, name: str, scorers: tuple[str, ...], n: int | None) -> Replies:
+        loglik = {scorer: self.take(f"loglik/{scorer}/{name}", "fiu", (n, n)) for scorer in scorers}
         marginal = {
-            estimator: self.take(f"marginal/{estimator}/{name}", "fiu", (n,))
-            for estimator in estimators
-            if name in REQUIRED_REPLIES or self.has(f"marginal/{estimator}/{name}")
+            scorer: self.take(f"marginal/{scorer}/{name}", "fiu", (n,))
+            for scorer in scorers
+            if name in REQUIRED_REPLIES or self.has(f"marginal/{scorer}/{name}")
         }
         return Replies(self.counts(f"tokens/{name}", (n,), 1), self.counts(f"chars/{name}", (n,), 0), loglik, marginal)
 
@@ -194,8 +196,8 @@ def flatten(table: ScoreTable) -> dict[str, np.ndarray]:
         arrays |= {f"{name}/record": category.record, f"{name}/lineage": category.lineage}
         for replies, scores in category.replies.items():
             arrays |= {f"{name}/tokens/{replies}": scores.tokens, f"{name}/chars/{replies}": scores.chars}
-            arrays |= {f"{name}/loglik/{estimator}/{replies}": array for estimator, array in scores.loglik.items()}
-            arrays |= {f"{name}/marginal/{estimator}/{replies}": array for estimator, array in scores.marginal.items()}
+            arrays |= {f"{name}/loglik/{scorer}/{replies}": array for scorer, array in scores.loglik.items()}
+            arrays |= {f"{name}/marginal/{scorer}/{replies}": array for scorer, array in scores.marginal.items()}
         if category.self_scores is not None:
             for quantity in ("loglik", "tokens", "truncated"):
                 arrays[f"{name}/self/{quantity}"] = getattr(category.self_scores, quantity)
@@ -206,5 +208,5 @@ def write(path: str | os.PathLike[str], table: ScoreTable) -> None:
     """The table as an `.npz`, which is there whole or not at all."""
     unfinished = Path(path).with_name(Path(path).name + ".unfinished")
     with open(unfinished, "wb") as file:
-        np.savez(file, **flatten(table))
+        np.savez(file, allow_pickle=False, **flatten(table))
     os.replace(unfinished, path)

@@ -1,4 +1,4 @@
-"""Self information: I(P_X (x) P_theta) from the policy's own kernel and its own samples (method.md section 3, protocol.md rule 12)."""
+"""Self information I(P_X (x) P_theta): the policy's own kernel on its own samples (method.md 3, protocol.md rule 12)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def unavailable(truncated: np.ndarray | None) -> str | None:
 def self_information(
     loglik: Float[Array, "n n S"], finished: Float[Array, "n S"], weights: Float[Array, " n"]
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """(`mixture`, `leave_one_out`) over contexts, mean over finished samples: below and above I in expectation, nats per response.
+    """(`mixture`, `leave_one_out`) over contexts, mean over finished samples: in expectation below and above I; nats.
 
     `loglik[i, j, s] = log P_theta(y_j^s | x_i)`, y_j^s sampled from context j; `finished` is 1 or 0. The kernel is exact, so no
     critic is fitted.

@@ -1,0 +1,72 @@
+"""Estimates from stored log-likelihood matrices alone: see configs/estimate.py."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+from rich.console import Console
+from rich.table import Table
+
+from experiments import cli
+from remid_jax.errors import UserError
+from remid_jax.information import score_table
+from remid_jax.information.estimates import Settings, estimates
+
+
+def main(config: ConfigDict, workdir: str | None) -> None:
+    if not config.input:
+        raise UserError("config.input is empty: give the score table, --config.input=SCORES.npz")
+    output = Path(config.output) if config.output else Path(workdir) / "estimates.json" if workdir else None
+    if output is not None and not output.parent.is_dir():
+        raise UserError(f"config.output={output}: no such directory {output.parent}: make it first")
+    results = estimates(score_table.read(config.input), Settings(**config.settings))
+    show(results, Console(width=None if os.isatty(1) else 140))
+    if output is not None:
+        unfinished = output.with_name(output.name + ".unfinished")
+        unfinished.write_text(json.dumps(results, indent=1, allow_nan=False))
+        unfinished.replace(output)
+
+
+def show(results: dict[str, Any], console: Console) -> None:
+    """The headline estimator by category, then by shift."""
+    headline = results["headline"]
+    estimator, unit, scorer = headline["estimator"], headline["unit"], headline["scorer"]
+    prefix = "R-" if scorer == "reasoned" else ""
+    table = Table(title=f"{estimator}, {unit}: n = {results['n']} contexts a category, {results['settings']['level']:.0%} intervals")
+    table.add_column("category")
+    for column in (f"{prefix}EMI", f"{prefix}EMID", "estimator shift", "golden retrieved", "saturated"):
+        table.add_column(column, justify="right")
+    for name, category in results["categories"].items():
+        section = category[scorer]
+        shares = [section["golden"]["retrieval"], section["golden"]["saturated"]]
+        table.add_row(name, *cells(section, estimator, unit), *(as_text(share, ".0%") for share in shares))
+    table.add_section()
+    for shift, row in results["shifts"].items():
+        table.add_row(f"{shift} shift", *cells(row[scorer], estimator, unit), "", "")
+    console.print(table)
+    console.print("larger R-EMID = worse degradation; * = fewer lineages than the interval is validated for", markup=False)
+    if "reason" in headline:
+        console.print(f"no headline: {headline['reason']}", markup=False)
+
+
+def cells(section: dict[str, Any], estimator: str, unit: str) -> list[str]:
+    rows = ("emi", "emid", "estimator_shift")
+    return [as_text(section[row][estimator][unit], "+.4f") if row in section else "" for row in rows]
+
+
+def as_text(number: dict[str, Any], form: str) -> str:
+    """A value with its interval; "*" marks an interval that is not validated, "-" a value that does not exist."""
+    if number["value"] is None:
+        return "-"
+    text, bounds = format(number["value"], form), number["interval"]
+    if form.endswith("%") or bounds["low"] is None:
+        return text
+    return f"{text} ({bounds['low']:{form}}, {bounds['high']:{form}}){'' if bounds['validated'] else '*'}"
+
+
+if __name__ == "__main__":
+    cli.run(main)

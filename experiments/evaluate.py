@@ -1,0 +1,266 @@
+"""R-EMID of a role-playing model: reason -> respond -> score -> estimate -> report.
+
+    python -m experiments.evaluate --config=configs/quickstart.py
+
+Your own model: --config.policy.model=DIRECTORY_OR_HUB_ID. Ready replies of any model: --config.policy.replies=FILE.jsonl.
+Writes to the workdir: results.json, samples.parquet, scores.npz, figures/, report.html, run.json (times and counts).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from experiments import cli
+from experiments.progress import Stages
+from remid_jax.dialogues.parsing import Parsed, core_features
+from remid_jax.dialogues.prompts import Prompts
+from remid_jax.dialogues.reading import read_benchmark, read_reasoning, read_replies
+from remid_jax.dialogues.records import Benchmark, Record
+from remid_jax.errors import UserError
+from remid_jax.evaluation import results as results_of
+from remid_jax.evaluation import stages as work
+from remid_jax.evaluation.answers import Reply, answer_ids, reply_sets
+from remid_jax.files import write_bytes, write_text
+from remid_jax.information.estimates import Settings, estimates
+from remid_jax.information.score_table import parse
+from remid_jax.models.loading import LanguageModel, open_model
+from remid_jax.parallel import Devices
+from remid_jax.reporting import report, terminal
+from remid_jax.scoring.engine import Counts, ScoringEngine
+from remid_jax.scoring.generation import Generator, Sample, record_key
+from remid_jax.scoring.store import Store
+
+Records = dict[str, list[Record]]
+
+
+def main(config: ConfigDict, workdir: Path) -> None:
+    stages = Stages(Console(stderr=True))
+    benchmark = read_benchmark(config.benchmark.source)
+    prompts = Prompts.load(config.prompts)
+    settings = Settings(
+        config.statistics.level, config.statistics.subsamples, bootstrap=config.statistics.bootstrap, seed=config.seed
+    )
+    settings.check()
+    cli.use_compilation_cache()
+    devices, store = Devices(config.devices.parallel, config.devices.mesh_model), Store(workdir / "store.sqlite")
+    models = open_models(config, devices)
+    records, excluded = choose_records(config, benchmark, prompts, models)
+    everyone = [record for members in records.values() for record in members]
+    engines = Engines(config, devices, store)
+
+    features = reasoning(config, everyone, prompts, engines.generator(models["estimator"]), stages)
+    replies = policy_replies(config, everyone, prompts, models, engines, stages)
+    drawn = self_samples(config, everyone, prompts, models, engines, stages)
+    arrays = score(records, prompts, models, features, replies, drawn, engines, stages)
+
+    with stages.stage("estimate", unit=""):
+        write_bytes(workdir / "scores.npz", npz_bytes(arrays))
+        estimated = estimates(parse(arrays), settings)
+        contributed = {name: results_of.contributions(arrays, name, estimated["estimators"]) for name in records}
+        categories = results_of.diagnostics(records, replies, features, excluded, arrays)
+        found = {
+            "schema_version": results_of.SCHEMA_VERSION,
+            "kind": "evaluation",
+            "program": {"version": metadata.version("remid-jax"), "git_revision": git_revision()},
+            "config": json.loads(config.to_json()),
+            "fingerprints": {
+                "benchmark": benchmark.fingerprint,
+                "prompts": prompts.fingerprint,
+                "estimator": models["estimator"].fingerprint,
+                "policy": models["policy"].fingerprint if "policy" in models else None,
+                "protocol": results_of.PROTOCOL,
+            },
+            "estimator": {
+                "model": config.estimator.model,
+                "dtype": config.estimator.dtype,
+                "reasoning": config.estimator.reasoning or "generated",
+            },
+            "policy": {
+                "model": config.policy.model if "policy" in models else None,
+                "dtype": config.policy.dtype if "policy" in models else None,
+                "replies": config.policy.replies or "generated",
+            },
+            "first_line": results_of.first_line(estimated),
+            "warnings": results_of.warnings(categories),
+            "categories": categories,
+            "estimates": estimated,
+            "records": contributed,
+        }
+        samples = results_of.samples(records, replies, features, contributed)
+        write_bytes(workdir / "samples.parquet", results_of.parquet_bytes(samples))
+        write_text(workdir / "results.json", json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    with stages.stage("report", unit=""):
+        report.write(found, workdir, samples)
+    engines.save_counts(workdir, stages)
+    Console(width=max(100, Console().width) if not Console().is_terminal else None).print(terminal.summary(found))
+    stages.console.print(f"report: {workdir / 'report.html'}   data: {workdir / 'results.json'}", highlight=False)
+
+
+def open_models(config: ConfigDict, devices: Devices) -> dict[str, LanguageModel]:
+    """The estimator and, unless its replies are given, the policy; one model where they are the same."""
+    mesh = devices.mesh
+    models = {"estimator": open_model(config.estimator.model, config.estimator.dtype, mesh)}
+    if not config.policy.replies:
+        same = (config.policy.model, config.policy.dtype) == (config.estimator.model, config.estimator.dtype)
+        models["policy"] = models["estimator"] if same else open_model(config.policy.model, config.policy.dtype, mesh)
+    for model in models.values():
+        if not work.tokenizer_of(model).has_chat_template:
+            raise UserError(f"{model.source}: has no chat template, which role-playing prompts need: use a chat model")
+    return models
+
+
+def choose_records(
+    config: ConfigDict, benchmark: Benchmark, prompts: Prompts, models: Mapping[str, LanguageModel]
+) -> tuple[Records, dict[str, dict[str, int]]]:
+    """The records to evaluate, by category, and those excluded because a prompt of theirs is too long."""
+    estimator = work.tokenizer_of(models["estimator"])
+    policy = work.tokenizer_of(models.get("policy", models["estimator"]))
+    chosen: Records = {}
+    excluded: dict[str, dict[str, int]] = {}
+    for category, members in benchmark.test.items():
+        if 0 < config.benchmark.records < len(members):
+            members = sorted(members, key=lambda record: record_key(config.seed, "subset", record.id))[: config.benchmark.records]
+        excluded[category] = work.too_long(members, prompts, estimator, policy, config.max_prompt)
+        chosen[category] = [record for record in members if record.id not in excluded[category]]
+        if len(chosen[category]) < 2:
+            raise UserError(
+                f"{config.benchmark.source}: category {category} has {len(chosen[category])} records of at most config.max_prompt="
+                f"{config.max_prompt} tokens: it needs 2; raise config.max_prompt or shorten its records"
+            )
+    if not chosen:
+        raise UserError(f"{config.benchmark.source}: holds no test record")
+    return chosen, excluded
+
+
+class Engines:
+    """One scoring engine and one generator a model, over one store."""
+
+    def __init__(self, config: ConfigDict, devices: Devices, store: Store):
+        self._devices, self._store, self._config = devices, store, config.devices
+        self._scoring: dict[str, ScoringEngine] = {}
+        self._generators: dict[str, Generator] = {}
+
+    def scoring(self, model: LanguageModel) -> ScoringEngine:
+        c = self._config
+        return self._scoring.setdefault(
+            model.fingerprint, ScoringEngine(model, self._devices, self._store, c.tokens_per_step, c.max_row)
+        )
+
+    def generator(self, model: LanguageModel) -> Generator:
+        return self._generators.setdefault(
+            model.fingerprint, Generator(model, self._devices, self._store, self._config.sampling_rows)
+        )
+
+    def save_counts(self, workdir: Path, stages: Stages) -> None:
+        """What this run did, which a repetition does not repeat: kept apart from the results."""
+
+        def counts(engines: Mapping[str, ScoringEngine | Generator]) -> dict[str, Any]:
+            return {engine.model.source: dataclasses.asdict(engine.counts) for engine in engines.values()}
+
+        models = {engine.model.source: engine.model.loaded for engine in (*self._scoring.values(), *self._generators.values())}
+        done = {"seconds": stages.seconds, "scoring": counts(self._scoring), "sampling": counts(self._generators), "loaded": models}
+        write_text(workdir / "run.json", json.dumps(done, indent=1) + "\n")
+
+
+def reasoning(
+    config: ConfigDict, records: Sequence[Record], prompts: Prompts, generator: Generator, stages: Stages
+) -> dict[str, Parsed]:
+    if config.estimator.reasoning:
+        ready = read_reasoning(config.estimator.reasoning, records)
+        return {name: core_features(text, config.estimator.fallback) for name, text in ready.items()}
+    with stages.stage("reason") as advance:
+        return work.reason(
+            records, prompts, generator, config.estimator.max_reasoning, config.estimator.fallback, advance
+        )
+
+
+def policy_replies(
+    config: ConfigDict, records: Sequence[Record], prompts: Prompts, models: Mapping[str, LanguageModel], engines: Engines,
+    stages: Stages,
+) -> dict[str, Reply]:  # fmt: skip
+    if config.policy.replies:
+        return {name: Reply(text) for name, text in read_replies(config.policy.replies, records).items()}
+    with stages.stage("respond") as advance:
+        generator = engines.generator(models["policy"])
+        return work.respond(records, prompts, generator, config.policy.max_reply, config.policy.repetition_penalty, advance)
+
+
+def self_samples(
+    config: ConfigDict, records: Sequence[Record], prompts: Prompts, models: Mapping[str, LanguageModel], engines: Engines,
+    stages: Stages,
+) -> dict[str, list[Sample]] | None:  # fmt: skip
+    """None where the policy's kernel is not at hand, or not wanted."""
+    if "policy" not in models or not config.policy.self_samples:
+        return None
+    with stages.stage("self samples") as advance:
+        generator, draws = engines.generator(models["policy"]), config.policy.self_samples
+        return work.draw_self_samples(records, prompts, generator, config.policy.max_reply, draws, config.seed, advance)
+
+
+def score(
+    records: Records, prompts: Prompts, models: Mapping[str, LanguageModel], features: dict[str, Parsed],
+    replies: dict[str, Reply], drawn: dict[str, list[Sample]] | None, engines: Engines, stages: Stages,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """The arrays of the score table (layout: remid_jax.information.score_table)."""
+    tokenizer = work.tokenizer_of(models["estimator"])
+    arrays: dict[str, np.ndarray] = {}
+    questions: dict[str, list[work.Question]] = {}
+    for category, members in records.items():
+        sets = reply_sets(members, replies)
+        arrays[f"{category}/record"] = np.array([record.id for record in members])
+        arrays[f"{category}/lineage"] = np.array([record.lineage for record in members])
+        for name, said in sets.items():
+            arrays[f"{category}/tokens/{name}"] = np.array([len(answer_ids(tokenizer, reply)) for reply in said])
+            arrays[f"{category}/chars/{name}"] = np.array([len(reply.text) for reply in said])
+        asked = work.estimator_questions(category, members, prompts, tokenizer, features, sets)
+        questions.setdefault("estimator", []).extend(asked)
+        if drawn is not None:
+            own = work.self_question(category, members, prompts, work.tokenizer_of(models["policy"]), drawn)
+            # The same model answers in one plan, so that its prompts' common beginnings are encoded once.
+            asker = "estimator" if models["policy"] is models["estimator"] else "policy"
+            questions.setdefault(asker, []).append(own)
+    with stages.stage("score") as advance:
+        answers = {
+            name: block for asker, asked in questions.items()
+            for name, block in work.ask(engines.scoring(models[asker]), asked, advance).items()
+        }  # fmt: skip
+    for name, block in answers.items():
+        category, quantity = name.split("/", 1)
+        n = len(records[category])
+        if quantity == "self/loglik":
+            samples = [[s for s in (drawn or {})[record.id]] for record in records[category]]
+            arrays[name] = block.reshape(n, n, -1)
+            arrays[f"{category}/self/tokens"] = np.array([[len(s.ids) for s in row] for row in samples])
+            arrays[f"{category}/self/truncated"] = np.array([[s.finish == "length" for s in row] for row in samples])
+        else:
+            arrays[name] = block[0] if quantity.startswith("marginal") else block
+    return arrays
+
+
+def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def git_revision() -> str | None:
+    """The commit of the working tree this runs from, if it is one."""
+    asked = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    )
+    return asked.stdout.strip() or None
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,170 @@
+"""From stages' data to the results a reader can trust: what was measured, how much, and what speaks against it."""
+
+from __future__ import annotations
+
+import collections
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from remid_jax.dialogues.languages import language_share
+from remid_jax.dialogues.parsing import Parsed
+from remid_jax.dialogues.records import CATEGORIES, LANGUAGES, Record
+from remid_jax.evaluation.answers import Reply
+
+SCHEMA_VERSION = 1
+PROTOCOL = "1"  # raised when a choice of the measurement protocol changes a number
+DENSE = 1.5  # tokens per character of replies over golden ones, or of a category over another, from which a warning is due
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def diagnostics(
+    records: Mapping[str, Sequence[Record]],
+    replies: Mapping[str, Reply],
+    features: Mapping[str, Parsed],
+    excluded: Mapping[str, Mapping[str, int]],
+    arrays: Arrays,
+) -> dict[str, dict[str, Any]]:
+    """For each category what protocol rule 16 wants printed: counts, exclusions, languages, truncations, tokens per character."""
+    found = {}
+    for category, members in records.items():
+        said = [replies[record.id] for record in members]
+        spoken = language_share([reply.text for reply in said], LANGUAGES[category])
+        golden = language_share([record.golden for record in members], LANGUAGES[category])
+        found[category] = {
+            "shift": CATEGORIES[category],
+            "language": LANGUAGES[category],
+            "records": len(members),
+            "excluded": [{"record": name, "tokens": tokens} for name, tokens in excluded.get(category, {}).items()],
+            "replies": {
+                "truncated": sum(not reply.finished for reply in said),
+                "empty": sum(not reply.text for reply in said),
+                "in_language": spoken.share,
+                "detected": dict(sorted(collections.Counter(name or "undetected" for name in spoken.detected).items())),
+            },
+            "golden": {"in_language": golden.share},
+            "reasoning_fallbacks": sum(features[record.id].fallback for record in members),
+            "tokens_per_char": {side: _density(arrays, category, side) for side in ("golden", "policy")},
+        }
+    return found
+
+
+def _density(arrays: Arrays, category: str, replies: str) -> float | None:
+    chars = int(arrays[f"{category}/chars/{replies}"].sum())
+    return int(arrays[f"{category}/tokens/{replies}"].sum()) / chars if chars else None
+
+
+def warnings(categories: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What else than the policy's generalisation may move the numbers, one sentence each."""
+    found = []
+    for name, category in categories.items():
+        densities, replies, count = category["tokens_per_char"], category["replies"], category["records"]
+        if densities["golden"] and densities["policy"] and _far(densities["golden"], densities["policy"]):
+            found.append(
+                f"{name}: replies take {densities['policy']:.2f} tokens a character, golden ones {densities['golden']:.2f}: "
+                "rates per token compare unlike text"
+            )
+        if replies["in_language"] is not None and replies["in_language"] < 0.5:
+            found.append(f"{name}: {replies['in_language']:.0%} of the replies are in {category['language']}")
+        if replies["truncated"] > 0.1 * count:
+            found.append(f"{name}: {replies['truncated']} of {count} replies were cut at the token limit")
+        if category["excluded"]:
+            found.append(f"{name}: {len(category['excluded'])} over-long records excluded")
+        if category["reasoning_fallbacks"]:
+            found.append(f"{name}: {category['reasoning_fallbacks']} of {count} reasonings had no block of core features")
+    golden = {name: category["tokens_per_char"]["golden"] for name, category in categories.items()}
+    dense = [name for name, value in golden.items() if value and "IDTest" in golden and _far(value, golden["IDTest"])]
+    if dense:
+        found.append(
+            f"golden replies of {', '.join(dense)} take over {DENSE} times as many tokens a character as IDTest's: "
+            "do not compare rates per token across them"
+        )
+    return found
+
+
+def _far(a: float, b: float) -> bool:
+    return max(a, b) > DENSE * min(a, b)
+
+
+def first_line(estimates: Mapping[str, Any]) -> str:
+    """What a reader must see before any number: whether reasoning hurt the estimator, else the riskiest shift."""
+    gains = {
+        name: category["reasoning_gain"]["per_token"]["value"]
+        for name, category in estimates["categories"].items()
+        if "reasoning_gain" in category
+    }
+    worse = [name for name, gain in gains.items() if gain is not None and gain < 0]
+    if worse:
+        mean = float(np.mean([gain for gain in gains.values() if gain is not None]))
+        return (
+            f"Reasoning makes golden replies LESS likely in {len(worse)} of {len(gains)} categories "
+            f"(mean change {mean:+.3f} nats per token): read R-EMI beside EMI without reasoning."
+        )
+    shifts = estimates["headline"]["shifts"] or {}
+    ranked = sorted(((row["value"], shift) for shift, row in shifts.items() if row["value"] is not None), reverse=True)
+    if not ranked:
+        return "No R-EMID: the results hold no shifted category beside IDTest."
+    return f"Largest loss under {ranked[0][1]} shift: R-EMID {ranked[0][0]:+.4f} nats per token."
+
+
+def contributions(arrays: Arrays, category: str, scorers: Sequence[str]) -> list[dict[str, Any]]:
+    """What each record adds: its replies' log-likelihoods at home, and its share of `club`, whose mean is the estimate.
+
+    The share of record i, nats per token, is S[i,i] - (mean_{j != i} S[i,j] + mean_{j != i} S[j,i]) / 2, S = L / tokens.
+    """
+    names, lineages = arrays[f"{category}/record"], arrays[f"{category}/lineage"]
+    rows: list[dict[str, Any]] = [{"record": str(n), "lineage": str(g)} for n, g in zip(names, lineages, strict=True)]
+    for side in ("golden", "policy"):
+        tokens, chars = arrays[f"{category}/tokens/{side}"], arrays[f"{category}/chars/{side}"]
+        for i, row in enumerate(rows):
+            row[f"{side}_tokens"], row[f"{side}_chars"] = int(tokens[i]), int(chars[i])
+        for scorer in scorers:
+            loglik = arrays[f"{category}/loglik/{scorer}/{side}"]
+            rates, others = loglik / tokens, len(rows) - 1
+            own = np.diagonal(rates)
+            share = own - (rates.sum(0) + rates.sum(1) - 2 * own) / (2 * others)
+            for i, row in enumerate(rows):
+                row[f"{side}_loglik_{scorer}"] = float(loglik[i, i])
+                row[f"{side}_club_{scorer}"] = float(share[i])
+    return rows
+
+
+def samples(
+    records: Mapping[str, Sequence[Record]],
+    replies: Mapping[str, Reply],
+    features: Mapping[str, Parsed],
+    contributed: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> list[dict[str, Any]]:
+    """One row a record: its texts, and its contributions."""
+    return [
+        {
+            "record": record.id,
+            "category": category,
+            "shift": CATEGORIES[category],
+            "lineage": record.lineage,
+            "user_persona": record.user_persona,
+            "character": record.character_text,
+            "dialogue": record.dialogue_text,
+            "last_query": record.dialogue[-1].text,
+            "golden": record.golden,
+            "reasoning": features[record.id].text,
+            "reasoning_fallback": features[record.id].fallback,
+            "reply": replies[record.id].text,
+            "reply_finished": replies[record.id].finished,
+            **{key: value for key, value in numbers.items() if key not in ("record", "lineage")},
+        }
+        for category, members in records.items()
+        for record, numbers in zip(members, contributed[category], strict=True)
+    ]
+
+
+def parquet_bytes(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """The rows as a Parquet file; the same rows give the same bytes."""
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(list(rows)), buffer)
+    return buffer.getvalue()

@@ -1,0 +1,77 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from remid_jax.dialogues.parsing import MARKER, core_features, reply_text
+
+CASES = {
+    "a fenced block": (f"Thus.\n```\n{MARKER}\n- a\n- b\n```\nDone.", "- a\n- b", False),
+    "the marker as the fence's info string": (f"```{MARKER}\n- a\n```", "- a", False),
+    "an info string before the marker": (f"```markdown\n{MARKER}\n- a\n```", "- a", False),
+    "a longer fence": (f"````\n{MARKER}\n- a\n````", "- a", False),
+    "the last of two blocks with the marker": (f"```\n{MARKER}\nfirst\n```\n```\n{MARKER}\nsecond\n```", "second", False),
+    "a later block without the marker": (f"```\n{MARKER}\n- a\n```\n```\ncode\n```", "- a", False),
+    "an earlier block without the marker": (f"```\ncode\n```\n```\n{MARKER}\n- a\n```", "- a", False),
+    "cut at the token limit": (f"Thus.\n```\n{MARKER}\n- a\n- b and", "- a\n- b and", False),
+    "cut inside the closing fence": (f"```\n{MARKER}\n- a\n``", "- a\n``", False),
+    "closed on the line of the text": (f"```\n{MARKER}\n- a```", "- a", False),
+    "a block with the marker alone": (f"```\n{MARKER}\n```\n- a\n- b", "- a\n- b", True),
+    "a full block before one with the marker alone": (f"```\n{MARKER}\n- a\n```\n```\n{MARKER}\n```", "- a", False),
+    "the marker without a fence": (f"Thus.\n{MARKER}\n- a", "- a", True),
+    "the marker mentioned, then alone": (f"I end with {MARKER}.\n{MARKER}\n- a", "- a", True),
+    "the marker before a fenced list": (f"{MARKER}\n```\n- a\n```", "- a", True),
+    "no marker": ("Thus.\n```\n- a\n```", "", True),
+    "the marker last": (f"Thus. {MARKER}", "", True),
+    "nothing": ("", "", True),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_core_features(name):
+    reasoning, text, fallback = CASES[name]
+    assert core_features(reasoning) == (text, fallback)
+
+
+def test_whole_text_is_kept_only_where_there_is_no_marker():
+    assert core_features(" Thus.\n", fallback="whole_text") == ("Thus.", True)
+    for reasoning, text, fallback in CASES.values():
+        if MARKER in reasoning:
+            assert core_features(reasoning, fallback="whole_text") == (text, fallback)
+
+
+prose = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="`")).filter(lambda s: MARKER not in s)
+
+
+@given(prose, prose.filter(str.strip), prose)
+def test_a_block_is_found_whatever_stands_around_it(before, features, after):
+    assert core_features(f"{before}```\n{MARKER}\n{features}\n```{after}") == (features.strip(), False)
+
+
+@given(prose, prose.filter(str.strip))
+def test_a_block_that_generation_cut_off_is_found(before, features):
+    assert core_features(f"{before}```\n{MARKER}\n{features}") == (features.strip(), False)
+
+
+@given(st.text())
+def test_any_text_can_be_parsed(text):
+    assert core_features(text, fallback="whole_text").text in text.strip() or "```" in text
+    assert reply_text(text) in text
+
+
+@pytest.mark.parametrize(
+    ("generated", "reply"),
+    [
+        (" Ho. \n", "Ho."),
+        ("<Agent Response>Ho.</Agent Response>", "Ho."),
+        ("Let me think.\n<Agent Response>\nHo.\n</Agent Response>\nUser: Why?", "Ho."),
+        ("<Agent Response>Ho, and", "Ho, and"),
+        ("Ho.</Agent Response> more", "Ho."),
+        ("<Agent Response>a</Agent Response><Agent Response>b</Agent Response>", "a"),
+        ("## Agent Response\nHo.", "Ho."),
+        ("<Agent Response>\n## Agent Response\nHo.</Agent Response>", "Ho."),
+        ("Ho.\n## Agent Response\nnot a header", "Ho.\n## Agent Response\nnot a header"),
+        ("", ""),
+    ],
+)
+def test_reply_text(generated, reply):
+    assert reply_text(generated) == reply

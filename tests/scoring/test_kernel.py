@@ -1,0 +1,65 @@
+"""The compiled steps at sizes no test machine can run: what they would need, and that TPUs and GPUs would take them."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import pytest
+from tiny import CONFIG
+
+from remid_jax.models.config import DecoderConfig, Rope
+from remid_jax.models.decoder import structure
+from remid_jax.models.sampling import Prompts, Sampler, decode, prefill
+from remid_jax.scoring.kernel import Batch, head_chunk, score_batch
+
+QWEN3_8B = DecoderConfig(
+    "qwen3", 151_936, 4096, 36, 32, 8, 128, 12_288, 1e-6, Rope(1e6), 40_960, tied_embeddings=False, qk_norm=True
+)
+
+
+def shapes(config, dtype):
+    return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, dtype), structure(config)[1])
+
+
+def batch_shapes(rows, length):
+    whole = jax.ShapeDtypeStruct((rows, length), jnp.int32)
+    return Batch(whole, whole, whole, whole, whole, jax.ShapeDtypeStruct((rows,), jnp.int32))
+
+
+def test_chunked_head_needs_under_an_eighth_of_the_memory_of_a_whole_one():
+    config, rows, length = dataclasses.replace(CONFIG, vocab_size=262_144), 4, 512
+
+    def temporary(chunk):
+        step = jax.jit(functools.partial(score_batch, config, chunk))
+        return step.lower(shapes(config, jnp.float32), batch_shapes(rows, length)).compile().memory_analysis().temp_size_in_bytes
+
+    chunked, whole = temporary(head_chunk(rows, config.vocab_size)), temporary(length)
+    print(f"temporary memory: {chunked / 2**20:.0f} MiB chunked, {whole / 2**20:.0f} MiB whole, ratio {chunked / whole:.4f}")
+    assert whole > rows * length * config.vocab_size * 4
+    assert chunked < whole / 8
+
+
+@pytest.mark.parametrize("platform", ["tpu", "cuda"])
+def test_scoring_lowers_at_the_shapes_of_qwen3_8b(platform):
+    step = jax.jit(functools.partial(score_batch, QWEN3_8B, head_chunk(4, QWEN3_8B.vocab_size)))
+    exported = jax.export.export(step, platforms=[platform])(shapes(QWEN3_8B, jnp.bfloat16), batch_shapes(4, 8192))
+    assert exported.platforms == (platform,)
+    assert [a.shape for a in exported.out_avals] == [(4, 8192)]
+
+
+@pytest.mark.parametrize("platform", ["tpu", "cuda"])
+def test_sampling_lowers_at_the_shapes_of_qwen3_8b(platform):
+    params, sampler = shapes(QWEN3_8B, jnp.bfloat16), Sampler(256, (151_645,), 0.7, top_k=20, top_p=0.8, repetition_penalty=1.05)
+    prompts = Prompts(
+        jax.ShapeDtypeStruct((8, 3072), jnp.int32),
+        jax.ShapeDtypeStruct((8,), jnp.int32),
+        jax.ShapeDtypeStruct((8, 4, 2), jnp.uint32),
+    )
+    start = jax.jit(functools.partial(prefill, QWEN3_8B, sampler.max_new))
+    exported = jax.export.export(start, platforms=[platform])(params, prompts)
+    state = jax.eval_shape(start, params, prompts)
+    go_on = jax.export.export(jax.jit(functools.partial(decode, QWEN3_8B, sampler, 16)), platforms=[platform])(params, state)
+    assert exported.platforms == go_on.platforms == (platform,)
+    assert state.cache.keys.shape == (36, 32, 8, 3072 + 256, 128)
+    assert state.tokens.shape == (32, 256)
