@@ -15,6 +15,9 @@ from remid_jax.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/; its docstring says what it does and how long it takes.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where results and the store go; by default the config's own `workdir`.")
+_COORDINATOR = flags.DEFINE_string("coordinator", None, 'Several hosts: HOST:PORT of the first, or "auto" where JAX can find out.')
+_HOSTS = flags.DEFINE_integer("hosts", 1, "Several hosts: how many.", lower_bound=1)
+_HOST = flags.DEFINE_integer("host", 0, "Several hosts: which one this is, from 0.", lower_bound=0)
 _DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
 
 
@@ -39,11 +42,21 @@ def _guarded(main: Callable[[ConfigDict, Path], None], argv: list[str]) -> None:
             raise UserError(f"unknown argument {argv[1]!r}: settings are given as --config.NAME=VALUE")
         if _CONFIG.value is None:
             raise UserError("no --config given: name a file of configs/, for example --config=configs/quickstart.py")
+        _join_hosts()
         main(_CONFIG.value, _workdir(_CONFIG.value))
     except UserError as error:
         if _DEBUG.value:
             raise
         _fail(str(error))
+
+
+def _join_hosts() -> None:
+    if _COORDINATOR.value is None and _HOSTS.value > 1:
+        raise UserError("--hosts needs --coordinator=HOST:PORT, the same on every host")
+    if _COORDINATOR.value == "auto":
+        jax.distributed.initialize()
+    elif _COORDINATOR.value is not None:
+        jax.distributed.initialize(_COORDINATOR.value, _HOSTS.value, _HOST.value)
 
 
 def _workdir(config: ConfigDict) -> Path:

@@ -36,7 +36,8 @@ def show(results: dict[str, Any], console: Console) -> None:
     headline = results["headline"]
     estimator, unit, scorer = headline["estimator"], headline["unit"], headline["scorer"]
     prefix = "R-" if scorer == "reasoned" else ""
-    table = Table(title=f"{estimator}, {unit}: n = {results['n']} contexts a category, {results['settings']['level']:.0%} intervals")
+    level = format(results["settings"]["level"], ".0%")
+    table = Table(title=f"{estimator}, {unit}: n = {results['n']} contexts a category, {level} intervals")
     table.add_column("category")
     for column in (f"{prefix}EMI", f"{prefix}EMID", "estimator shift", "golden retrieved", "saturated"):
         table.add_column(column, justify="right")

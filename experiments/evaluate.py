@@ -35,7 +35,7 @@ from remid_jax.files import write_bytes, write_text
 from remid_jax.information.estimates import Settings, estimates
 from remid_jax.information.score_table import parse
 from remid_jax.models.loading import LanguageModel, open_model
-from remid_jax.parallel import Devices
+from remid_jax.parallel import Devices, is_first_host
 from remid_jax.reporting import report, terminal
 from remid_jax.scoring.engine import Counts, ScoringEngine
 from remid_jax.scoring.generation import Generator, Sample, record_key
@@ -45,7 +45,7 @@ Records = dict[str, list[Record]]
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
-    stages = Stages(Console(stderr=True))
+    stages = Stages(Console(stderr=True, quiet=not is_first_host()))
     benchmark = read_benchmark(config.benchmark.source)
     prompts = Prompts.load(config.prompts)
     settings = Settings(
@@ -63,6 +63,8 @@ def main(config: ConfigDict, workdir: Path) -> None:
     replies = policy_replies(config, everyone, prompts, models, engines, stages)
     drawn = self_samples(config, everyone, prompts, models, engines, stages)
     arrays = score(records, prompts, models, features, replies, drawn, engines, stages)
+    if not is_first_host():
+        return
 
     with stages.stage("estimate", unit=""):
         write_bytes(workdir / "scores.npz", npz_bytes(arrays))

@@ -23,7 +23,7 @@ from remid_jax.errors import UserError
 from remid_jax.files import read_jsonl, write_text
 from remid_jax.models.loading import LanguageModel, open_model
 from remid_jax.models.tokenizer import Tokenizer
-from remid_jax.parallel import Devices
+from remid_jax.parallel import Devices, is_first_host
 from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.requests import Continuation, Request
 from remid_jax.scoring.store import Store
@@ -42,9 +42,11 @@ def main(config: ConfigDict, workdir: Path) -> None:
     model = open_model(config.model, config.dtype, devices.mesh)
     requests = [request_of(line, model, f"{config.input}: line {n}") for n, line in lines]
     engine = ScoringEngine(model, devices, Store(workdir / "store.sqlite"), config.tokens_per_step, config.max_row)
-    stages = Stages(Console(stderr=True))
+    stages = Stages(Console(stderr=True, quiet=not is_first_host()))
     with stages.stage("score") as advance:
         scores = engine.score(requests, advance)
+    if not is_first_host():
+        return
     answers = (answer_line(line["id"], rows) for (_, line), rows in zip(lines, scores, strict=True))
     write_text(config.output, "".join(json.dumps(answer) + "\n" for answer in answers))
     counts = engine.counts

@@ -7,7 +7,7 @@ The default is `jax.jit` over a mesh with axes (data, model): batches are split 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import jax
@@ -100,3 +100,22 @@ class Devices:
             return np.asarray(a).reshape(-1, *a.shape[2:]) if self.parallel == "pmap" else np.asarray(a)
 
         return jax.tree.map(host, result)
+
+
+def is_first_host() -> bool:
+    """Whether this process is the one that reads and writes files."""
+    return jax.process_index() == 0
+
+
+def from_first_host(blobs: Sequence[bytes | None]) -> list[bytes | None]:
+    """What the first host holds, on every host; all must call this with equally many blobs."""
+    if jax.process_count() == 1:
+        return list(blobs)
+    sizes = np.array([-1 if blob is None else len(blob) for blob in blobs], np.int64)
+    sizes = np.asarray(multihost_utils.broadcast_one_to_all(sizes))
+    joined = np.frombuffer(b"".join(blob or b"" for blob in blobs), np.uint8)
+    whole = np.zeros(int(sizes.clip(0).sum()), np.uint8)
+    if is_first_host():
+        whole[:] = joined
+    buffer, ends = np.asarray(multihost_utils.broadcast_one_to_all(whole)).tobytes(), np.cumsum(sizes.clip(0))
+    return [None if size < 0 else buffer[end - size : end] for size, end in zip(sizes, ends, strict=True)]

@@ -1,4 +1,4 @@
-"""The real dialogues of ../shared/data as records, for tests that want text nobody here wrote; such a test skips where they are missing."""
+"""The real dialogues of ../shared/data as records, for tests on text nobody here wrote; where they are missing a test skips."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 from remid_jax.dialogues.records import Record, Turn
 
 SHARED = Path(os.environ.get("REMID_SHARED", Path(__file__).parents[2] / "shared"))
-CATEGORY = {"zh": "chinese", "ja": "japanese", "ko": "korean"}  # the languages that are no category of the benchmark count as IDTest
+CATEGORY = {"zh": "chinese", "ja": "japanese", "ko": "korean"}  # a language that is no category counts as IDTest
 
 
 def load_shared_records(lang: str) -> list[Record]:
-    """All dialogues in `lang` (en, zh, ja, ko, fr, it, id), those of Synthetic-Persona-Chat first; translations share a lineage."""
+    """All dialogues in `lang` (en, zh, ja, ko, fr, it, id), Synthetic-Persona-Chat first; translations share a lineage."""
     files = [SHARED / "data" / name for name in ("spc_test.jsonl", "xpersona_valid.jsonl")]
     if not all(file.is_file() for file in files):
         pytest.skip(f"no shared dialogues in {SHARED}")

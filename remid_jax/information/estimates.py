@@ -26,7 +26,6 @@ IDTest, and everywhere in a table without IDTest; "reasoning_gain" needs both sc
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -42,6 +41,7 @@ from remid_jax.information.self_information import unavailable
 VERSION = 1
 HEADLINES = ("club token_rate", *(f"{name} {unit}" for name in ESTIMATORS for unit in ("response", "per_token", "per_char")))
 SATURATED_AT_MOST = 0.1  # no headline from `mixture` beyond this share
+CONTROLLED = ("club", "mixture")  # estimators that the control policies run through
 NO_CRITIC = "the critic needs 3 records in each fold of lineages"
 
 
@@ -51,7 +51,7 @@ class Settings:
 
     level: float = 0.95  # of all intervals
     subsamples: int = 16  # where a category has more records than the smallest
-    pairs: int = 10_000  # mismatched pairs of `club`, from 64 contexts on
+    pairs: int = 100_000  # mismatched pairs of `club`, from 64 contexts on
     bootstrap: int = 1000  # draws, from 32 lineages on
     seed: int = 0
     headline: str = "club token_rate"
@@ -213,22 +213,22 @@ class _Report:
         return result
 
     def controls(self, scorer: str) -> dict[str, Any]:
-        """EMI of the control policies: `club` and `mixture` in all units, and how often their context is retrieved."""
+        """EMI of the control policies by the estimators of `CONTROLLED`, and how often their context is retrieved."""
         result: dict[str, Any] = {}
+        plan = self.plan.without_bootstrap()
         for name, category in self.table.categories.items():
             golden = category.replies["golden"]
-            of_golden = self.measured[scorer, name, "golden"].estimates
+            of_golden = measure(name, category, golden, scorer, plan, CONTROLLED).estimates
             policies = category.replies | {"golden_other": emi.golden_of_another(golden)}
             for control in emi.CONTROLS:
                 if control not in policies:
                     continue
-                measured = measure(name, category, policies[control], scorer, self.plan)
+                measured = measure(name, category, policies[control], scorer, plan, CONTROLLED)
                 quantities = emi.cross(measured.estimates, of_golden)
                 if control == "golden" and any(np.any(np.nan_to_num(quantity.values) != 0) for quantity in quantities.values()):
                     raise RuntimeError(f"{name}: the EMI of the golden control is not 0: estimators are not deterministic here")
-                shown: Mapping[str, Any] = self.tree({key: q for key, q in quantities.items() if key[0] in ("club", "mixture")})
                 retrieval = self.number(measured.retrieved, "share", "mean", NO_CRITIC)
-                result.setdefault(control, {})[name] = {**shown, "retrieval": retrieval}
+                result.setdefault(control, {})[name] = {**self.tree(quantities), "retrieval": retrieval}
         return result
 
     def headline(self) -> dict[str, Any]:

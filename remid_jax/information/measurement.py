@@ -6,9 +6,10 @@ the smallest n, whose mean counts. So all matrices have one shape and each funct
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -31,9 +32,10 @@ from remid_jax.information.self_information import self_information
 
 SATURATED_WITHIN = 0.1  # nats of log n
 ESTIMATORS = ("club", "mixture", "mixture_raw", "leave_one_out", "prompt_marginal")
+ALWAYS = ("club_rate", "retrieved", "saturated", "tokens", "chars")
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Plan:
     """What all measurements of a table share."""
 
@@ -43,6 +45,10 @@ class Plan:
     resampling: Resampling
     folds: dict[str, int]  # lineage -> 0 or 1
     scales: dict[str, np.ndarray]  # scorer -> the scale for replies of fold 0 and of fold 1; NaN where it cannot be fitted
+
+    def without_bootstrap(self) -> Plan:
+        none = self.resampling.multiplicities[:0]
+        return dataclasses.replace(self, resampling=dataclasses.replace(self.resampling, multiplicities=none))
 
     def of_items(self, category: str, lineage: np.ndarray, values: np.ndarray) -> Replicates:
         """The mean of `values` [n records] with its replicates."""
@@ -54,7 +60,7 @@ class Plan:
         return self.resampling.replicates(parts)
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Measured:
     """Estimates by (estimator, unit), and on the critic of `mixture`: shares of replies retrieved and saturated."""
 
@@ -105,10 +111,10 @@ def _fit_scales(
     return np.array([calibration.scale(loglik, jnp.asarray(fold != f, loglik.dtype)) for f in (0, 1)])
 
 
-@jax.jit
+@functools.partial(jax.jit, static_argnames="quantities")
 def _measure(
     loglik: Float[Array, "n n"], marginal: Float[Array, " n"], tokens: Float[Array, " n"], chars: Float[Array, " n"],
-    fold: Array, scales: Float[Array, "2"], pairs: Float[Array, "n n"], weights: Float[Array, "R n"],
+    fold: Array, scales: Float[Array, "2"], pairs: Float[Array, "n n"], weights: Float[Array, "R n"], quantities: tuple[str, ...],
 ) -> dict[str, Float[Array, " R"]]:  # fmt: skip
     n = loglik.shape[0]
     critic = calibration.critic(loglik, fold, scales)
@@ -117,24 +123,27 @@ def _measure(
     saturated = jnp.where(jnp.isnan(terms), jnp.nan, terms > jnp.log(n) - SATURATED_WITHIN)
 
     def at(weights: Float[Array, " n"]) -> dict[str, Array]:
-        return {
-            "club_rate": club(loglik / tokens, weights, pairs),
-            "club": club(loglik, weights, pairs),
-            "mixture": mixture(critic, weights),
-            "mixture_raw": mixture(loglik, weights),
-            "leave_one_out": leave_one_out(loglik, weights),
-            "prompt_marginal": prompt_marginal(loglik, marginal, weights),
-            "retrieved": weighted_mean(retrieved, weights),
-            "saturated": weighted_mean(saturated, weights),
-            "tokens": weighted_mean(tokens, weights),
-            "chars": weighted_mean(chars, weights),
+        compute = {
+            "club_rate": lambda: club(loglik / tokens, weights, pairs),
+            "club": lambda: club(loglik, weights, pairs),
+            "mixture": lambda: mixture(critic, weights),
+            "mixture_raw": lambda: mixture(loglik, weights),
+            "leave_one_out": lambda: leave_one_out(loglik, weights),
+            "prompt_marginal": lambda: prompt_marginal(loglik, marginal, weights),
+            "retrieved": lambda: weighted_mean(retrieved, weights),
+            "saturated": lambda: weighted_mean(saturated, weights),
+            "tokens": lambda: weighted_mean(tokens, weights),
+            "chars": lambda: weighted_mean(chars, weights),
         }
+        return {quantity: compute[quantity]() for quantity in quantities}
 
     return jax.vmap(at)(weights)
 
 
-def measure(name: str, category: Category, replies: Replies, scorer: str, plan: Plan) -> Measured:
-    """All estimators on the log-likelihoods of `replies` under `scorer`, in all units (protocol.md, rule 6)."""
+def measure(
+    name: str, category: Category, replies: Replies, scorer: str, plan: Plan, estimators: tuple[str, ...] = ESTIMATORS
+) -> Measured:
+    """The estimators on the log-likelihoods of `replies` under `scorer`, in all units (protocol.md, rule 6)."""
     parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     marginal = replies.marginal.get(scorer, np.full(len(replies.tokens), np.nan))
     for chosen in plan.subsamples[name]:
@@ -145,12 +154,13 @@ def measure(name: str, category: Category, replies: Replies, scorer: str, plan: 
             jnp.asarray(replies.tokens[chosen], float), jnp.asarray(replies.chars[chosen], float),
             jnp.asarray(fold), jnp.asarray(plan.scales[scorer] if _can_calibrate(fold) else np.full(2, np.nan)),
             jnp.asarray(plan.pairs), jnp.asarray(plan.resampling.weights(lineage)),
+            quantities=(*ALWAYS, *estimators),
         )  # fmt: skip
         for quantity, replicates in values.items():
             parts.setdefault(quantity, []).append((np.asarray(replicates), lineage))
     mean = {quantity: plan.resampling.replicates(of_subsamples) for quantity, of_subsamples in parts.items()}
     estimates = {("club", "token_rate"): mean["club_rate"]}
-    for estimator in ESTIMATORS:
+    for estimator in estimators:
         estimates |= per_response(estimator, mean[estimator], mean["tokens"], mean["chars"])
     return Measured(estimates, mean["retrieved"], mean["saturated"], mean["tokens"], mean["chars"])
 

@@ -24,15 +24,14 @@ ALL_PAIRS_BELOW = 64  # contexts; from here on `club` takes sampled pairs (proto
 def mismatched_pairs(n: int, sampled: int, seed: int) -> np.ndarray:
     """How often each ordered pair (context i, reply j) stands in the mismatched mean of `club`, [n, n], zero diagonal.
 
-    Every pair once below 64 contexts; `sampled` seeded pairs i != j, with replacement, from there on.
+    Every pair once below 64 contexts. From there on `sampled` of them, seeded, rounded up to whole rounds in which each context
+    and each reply takes part once: so a constant of a context or of a reply still cancels, as it does over all pairs.
     """
-    if n < ALL_PAIRS_BELOW:
-        return np.ones((n, n)) - np.eye(n)
+    rounds = n - 1 if n < ALL_PAIRS_BELOW else min(n - 1, -(-sampled // n))
     rng = np.random.default_rng(seed)
-    contexts = rng.integers(n, size=sampled)
-    replies = (contexts + rng.integers(1, n, size=sampled)) % n
-    pairs = np.zeros((n, n))
-    np.add.at(pairs, (contexts, replies), 1.0)
+    order, pairs = rng.permutation(n), np.zeros((n, n))
+    for turn in rng.permutation(np.arange(1, n))[:rounds]:
+        pairs[order, np.roll(order, turn)] = 1.0
     return pairs
 
 

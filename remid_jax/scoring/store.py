@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from remid_jax.errors import UserError
+from remid_jax.parallel import from_first_host, is_first_host
 
 SCHEMA = 1
 
 
 class Store:
-    """Key (32 bytes) to value (bytes); every `put` is one transaction.
+    """Key (32 bytes) to value (bytes); every `put` is one transaction. Of several hosts only the first has the file.
 
     Raises:
       UserError: if the file cannot be opened, is no store, or has another schema.
@@ -27,6 +28,8 @@ class Store:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
+        if not is_first_host():
+            return
         try:
             self._db = sqlite3.connect(self.path, timeout=60)
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -47,20 +50,20 @@ class Store:
             )
 
     def get(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
-        """The entries that exist."""
-        found: dict[bytes, bytes] = {}
-        for key in keys:
-            row = self._db.execute("SELECT value FROM entries WHERE key=?", (key,)).fetchone()
-            if row is not None:
-                found[key] = row[0]
-        return found
+        """The entries that exist, the same on every host."""
+        keys = list(keys)
+        values: list[bytes | None] = [None] * len(keys)
+        if is_first_host():
+            for n, key in enumerate(keys):
+                row = self._db.execute("SELECT value FROM entries WHERE key=?", (key,)).fetchone()
+                values[n] = row and row[0]
+        return {key: value for key, value in zip(keys, from_first_host(values), strict=True) if value is not None}
 
     def put(self, entries: Mapping[bytes, bytes]) -> None:
+        if not is_first_host():
+            return
         with self._db:
             self._db.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?)", entries.items())
-
-    def close(self) -> None:
-        self._db.close()
 
 
 def key_of(context: Mapping[str, Any], *parts: bytes) -> bytes:

@@ -89,14 +89,16 @@ def test_the_primed_opening_and_the_header_are_what_parsing_expects(prompts):
 
 
 awkward = st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(
-    ["{dialogue}", "{unknown}", "{", "}}", "$user_persona", "%s", "\\1", "# system", "# user\n\n# assistant opening", "```", MARKER, "a\n\n{core_features}\n\nb"]
+    ["{dialogue}", "{unknown}", "{", "}}", "$user_persona", "%s", "\\1", "# system", "# user\n\n# assistant opening", "```",
+     MARKER, "a\n\n{core_features}\n\nb"]
 )
 
 
 @given(awkward, awkward, awkward, awkward, st.none() | awkward)
 def test_what_a_record_says_stays_literal(prompts, persona, value, query, golden, features):
     record = Record("a", persona, {"key": f"x{value}x"}, (Turn("user", query),), golden, "IDTest")
-    system = f"Play the agent in this conversation.\n\n[User]\n{persona}\n\n[Agent]\nkey: x{value}x\n\n[Conversation]\nUser: {query}"
+    system = f"[User]\n{persona}\n\n[Agent]\nkey: x{value}x\n\n[Conversation]\nUser: {query}"
+    system = f"Play the agent in this conversation.\n\n{system}"
     assert prompts.policy(record) == chat(system, REPLY)
     user = f"{REPLY}\n\nCore features of the reply:\n{features}" if features else REPLY
     assert prompts.responder(record, features)[0] == chat(system, user)

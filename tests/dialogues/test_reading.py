@@ -84,7 +84,7 @@ def test_each_fault_names_file_record_and_field(tmp_path, name):
     faulty, fault = FAULTY[name]
     path = jsonl(tmp_path / "b.jsonl", row("a"), row("b"), "", faulty)
     identity = faulty["sample_ID"]
-    assert message(read_benchmark, path) == f"{path}: line 4 ({identity!r}): {fault.replace("{path}", str(path))}"
+    assert message(read_benchmark, path) == f"{path}: line 4 ({identity!r}): " + fault.replace("{path}", str(path))
 
 
 @pytest.mark.parametrize("name", [n for n in FAULTY if n not in ("missing category", "unknown key", "unknown category")])
@@ -99,13 +99,13 @@ def test_the_same_faults_are_found_in_the_lists_of_the_authors(tmp_path, name):
 def test_all_faults_of_a_file_come_at_once(tmp_path):
     path = jsonl(tmp_path / "b.jsonl", *(row(f"r{i}", user_persona="") for i in range(23)), "{", row("g", "german"))
     listed = [f"{path}: line {i + 1} ('r{i}'): user_persona: empty" for i in range(20)]
-    assert message(read_benchmark, path).split("; ") == [*listed, "and 5 more"]  # three personas, broken JSON, one German record
-    path = jsonl(tmp_path / "c.jsonl", row("a", lineage=""), row("b"), row("c", user_persona=1, agent_golden_response=""), "[1]")
+    assert message(read_benchmark, path).split("; ") == [*listed, "and 5 more"]  # 3 personas, broken JSON, 1 German
+    path = jsonl(tmp_path / "c.jsonl", row("a", lineage=""), row("c", user_persona=1, agent_golden_response=""), "[1]")
     assert message(read_benchmark, path).split("; ") == [
         f"{path}: line 1 ('a'): lineage: empty",
-        f"{path}: line 3 ('c'): user_persona: must be a text, not a number",
-        f"{path}: line 3 ('c'): agent_golden_response: empty",
-        f"{path}: line 4: a record must be an object, not a list",
+        f"{path}: line 2 ('c'): user_persona: must be a text, not a number",
+        f"{path}: line 2 ('c'): agent_golden_response: empty",
+        f"{path}: line 3: a record must be an object, not a list",
     ]
 
 
@@ -162,7 +162,8 @@ def test_the_file_of_the_authors(tmp_path, lists):
     assert [[r.id for r in records] for records in benchmark.test.values()] == [[f"{c}-0", f"{c}-1"] for c in CATEGORIES]
     assert benchmark.test["Film & Television"][1] == Record(
         "Film & Television-1", "Ana, 30, a baker.", {"name": "Bo", "traits": ["dry", "kind"]},
-        (Turn("user", "Hi?"), Turn("agent", "Ho."), Turn("user", "Why?")), "Because.", "Film & Television", "Film & Television-1",
+        (Turn("user", "Hi?"), Turn("agent", "Ho."), Turn("user", "Why?")), "Because.", "Film & Television",
+        "Film & Television-1",
     )  # fmt: skip
     rows = [r for rs in (benchmark.train, *benchmark.test.values()) for r in rs]
     same = read_benchmark(jsonl(tmp_path / "same.jsonl", *(r.to_json() for r in reversed(rows))))

@@ -88,8 +88,8 @@ def test_the_fingerprint_changes_with_any_field_and_only_then():
 
 def test_the_fingerprint_is_the_sha256_of_the_lines_of_the_file(tmp_path):
     line = (
-        '{"sample_ID": "a", "lineage": "a", "subset_tag": "IDTest", "user_persona": "Ana, 30", "agent_character": {"name": "Bo"}, '
-        '"dialogue_context": [{"user_query": "Hi?"}], "agent_golden_response": "Ho."}\n'
+        '{"sample_ID": "a", "lineage": "a", "subset_tag": "IDTest", "user_persona": "Ana, 30", '
+        '"agent_character": {"name": "Bo"}, "dialogue_context": [{"user_query": "Hi?"}], "agent_golden_response": "Ho."}\n'
     )
     write_jsonl(tmp_path / "b.jsonl", [RECORD])
     assert (tmp_path / "b.jsonl").read_text() == line

@@ -10,10 +10,17 @@ from remid_jax.dialogues.languages import language_share
 from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.dialogues.records import CATEGORIES, LANGUAGES
 
-BENCHMARK = read_benchmark("package:rpgbench_compact")
-TEST = [record for records in BENCHMARK.test.values() for record in records]
-ALL = [*BENCHMARK.train, *TEST]
 UNSPACED = ("chinese", "japanese")
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    return read_benchmark("package:rpgbench_compact")
+
+
+@pytest.fixture(scope="module")
+def everything(benchmark):
+    return [*benchmark.train, *itertools.chain(*benchmark.test.values())]
 
 
 def texts(record):
@@ -24,41 +31,43 @@ def words(text):
     return len(text.split())
 
 
-def test_counts():
-    assert {category: len(records) for category, records in BENCHMARK.test.items()} == dict.fromkeys(CATEGORIES, 8)
-    assert len(BENCHMARK.train) == 32
+def test_counts(benchmark):
+    assert {category: len(records) for category, records in benchmark.test.items()} == dict.fromkeys(CATEGORIES, 8)
+    assert len(benchmark.train) == 32
 
 
-def test_characters_have_five_plain_fields():
+def test_characters_have_five_plain_fields(everything):
     fields = ["name", "identity", "personality", "background", "speech_style"]
-    assert [r.id for r in ALL if list(r.agent_character) != fields or not all(isinstance(v, str) for v in texts(r))] == []
+    faults = [r.id for r in everything if list(r.agent_character) != fields]
+    assert faults + [r.id for r in everything if not all(isinstance(text, str) for text in texts(r))] == []
 
 
-def test_lengths():
+def test_lengths(everything):
     faults = []
-    for record in ALL:
+    for record in everything:
         golden = len(record.golden) if record.category in ("chinese", "japanese", "korean") else words(record.golden)
         low, high = (15, 60) if record.category in ("chinese", "japanese", "korean") else (20, 60)
+        queries = [turn.speaker for turn in record.dialogue].count("user")
         limits = {
             "persona": words(record.user_persona) <= 60,
             "character": words(" ".join(record.agent_character.values())) <= 120,
             "turn": max(words(turn.text) for turn in record.dialogue) <= 40,
             "golden": low <= golden <= high,
-            "user queries": [t.speaker for t in record.dialogue].count("user") == (8 if record.category.startswith("Turn") else 4),
+            "user queries": queries == (8 if record.category == "TurnLevelComposition" else 4),
             "first speaker": record.dialogue[0].speaker == "user",
         }
         faults += [(record.id, name) for name, kept in limits.items() if not kept]
     assert faults == []
 
 
-def test_in_distribution_records_are_their_own_lineage():
-    assert [r.id for r in ALL if CATEGORIES.get(r.category) is None and r.lineage != r.id] == []
+def test_in_distribution_records_are_their_own_lineage(everything):
+    assert [r.id for r in everything if CATEGORIES.get(r.category) is None and r.lineage != r.id] == []
 
 
-def test_each_shift_changes_its_factor_and_keeps_the_others():
-    base = {record.id: record for record in BENCHMARK.test["IDTest"]}
+def test_each_shift_changes_its_factor_and_keeps_the_others(benchmark):
+    base = {record.id: record for record in benchmark.test["IDTest"]}
     faults = []
-    for record in TEST:
+    for record in itertools.chain(*benchmark.test.values()):
         shift = CATEGORIES[record.category]
         if shift is None:
             continue
@@ -75,15 +84,15 @@ def test_each_shift_changes_its_factor_and_keeps_the_others():
     assert faults == []
 
 
-def test_each_category_shifts_every_base_record_once():
-    base = {record.id for record in BENCHMARK.test["IDTest"]}
-    assert [c for c, records in BENCHMARK.test.items() if {r.lineage for r in records} != base] == []
+def test_each_category_shifts_every_base_record_once(benchmark):
+    base = {record.id for record in benchmark.test["IDTest"]}
+    assert [c for c, records in benchmark.test.items() if {r.lineage for r in records} != base] == []
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
-def test_users_speak_the_language_of_their_category(category):
+def test_users_speak_the_language_of_their_category(benchmark, category):
     faults = []
-    for record in BENCHMARK.test[category]:
+    for record in benchmark.test[category]:
         parts = [record.user_persona, " ".join(turn.text for turn in record.dialogue), record.golden]
         if language_share(parts, LANGUAGES[category]).share != 1.0:
             faults.append(record.id)
@@ -91,37 +100,39 @@ def test_users_speak_the_language_of_their_category(category):
 
 
 def runs(record):
-    """All runs of eight words of a record's texts; of eight characters in languages written without spaces."""
+    """All runs of eight words of a record's texts; of eight characters where its user writes without spaces."""
     found = set()
     for text in texts(record):
-        unspaced = record.category in UNSPACED and words(text) < len(text) / 5
+        unspaced = record.category in UNSPACED and text not in record.agent_character.values()  # characters stay English
         units = [c for c in text if not c.isspace()] if unspaced else text.lower().split()
         found |= {tuple(units[i : i + 8]) for i in range(len(units) - 7)}
     return found
 
 
-def test_lineages_share_no_run_of_eight_words():
+def test_lineages_share_no_run_of_eight_words(everything):
     lineages = {}
-    for record in ALL:
+    for record in everything:
         for run in runs(record):
             lineages.setdefault(run, {}).setdefault(record.lineage, record.id)
     assert [(" ".join(run), *found.values()) for run, found in lineages.items() if len(found) > 1] == []
 
 
-@pytest.mark.parametrize(
-    "part", [lambda r: r.golden, lambda r: r.user_persona, lambda r: " ".join(texts(r))], ids=["golden", "persona", "whole text"]
-)
-def test_lineages_are_not_alike(part):
-    ratios = process.cdist([part(r) for r in ALL], [part(r) for r in ALL], scorer=fuzz.ratio)
-    pairs = itertools.combinations(range(len(ALL)), 2)
-    assert [(ALL[i].id, ALL[j].id) for i, j in pairs if ratios[i, j] >= 70 and ALL[i].lineage != ALL[j].lineage] == []
+PARTS = {"golden": lambda r: r.golden, "persona": lambda r: r.user_persona, "whole text": lambda r: " ".join(texts(r))}
 
 
-def test_users_and_characters_are_distinct_people():
+@pytest.mark.parametrize("part", PARTS)
+def test_lineages_are_not_alike(everything, part):
+    parts = [PARTS[part](record) for record in everything]
+    ratios = process.cdist(parts, parts, scorer=fuzz.ratio)
+    pairs = itertools.combinations(enumerate(everything), 2)
+    assert [(a.id, b.id) for (i, a), (j, b) in pairs if ratios[i, j] >= 70 and a.lineage != b.lineage] == []
+
+
+def test_users_and_characters_are_distinct_people(everything):
     """A character belongs to one lineage, and within a category nobody occurs twice."""
     owners = {}
-    for record in ALL:
+    for record in everything:
         owners.setdefault(record.agent_character["name"], set()).add(record.lineage)
     assert {name for name, lineages in owners.items() if len(lineages) > 1} == set()
-    personas = Counter((r.category, r.user_persona) for r in ALL)
+    personas = Counter((r.category, r.user_persona) for r in everything)
     assert [key for key, count in personas.items() if count > 1] == []

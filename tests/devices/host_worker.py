@@ -1,0 +1,35 @@
+"""One of the two hosts of test_two_hosts: host number, port, folder."""
+
+import os
+import pickle
+import sys
+from pathlib import Path
+
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import dataclasses
+
+import jax
+
+host, port, folder = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+jax.distributed.initialize(f"127.0.0.1:{port}", 2, host)
+
+from tiny import REQUESTS, tiny_model
+
+from remid_jax.models.sampling import Sampler
+from remid_jax.parallel import Devices
+from remid_jax.scoring.engine import ScoringEngine
+from remid_jax.scoring.generation import Generator, Prompt, record_key
+from remid_jax.scoring.store import Store
+
+devices = Devices("mesh", 2)
+model = tiny_model()
+model = type(model)(**{**vars(model), "params": devices.place_params(model.params)})
+(folder / str(host)).mkdir(exist_ok=True)
+store = Store(folder / str(host) / "store.sqlite")
+engine = ScoringEngine(model, devices, store, 256, 256)
+scores = engine.score(REQUESTS)
+prompts = [Prompt(request.prefix, [record_key(0, "t", str(len(request.prefix)))]) for request in REQUESTS]
+samples = Generator(model, devices, store, 8).generate(prompts, Sampler(10, (1,), temperature=1.0))
+(folder / f"host{host}.pickle").write_bytes(pickle.dumps((scores, samples, dataclasses.asdict(engine.counts))))
