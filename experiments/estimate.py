@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +13,18 @@ from rich.table import Table
 
 from experiments import cli
 from remid_jax.errors import UserError
+from remid_jax.files import write_text
 from remid_jax.information import score_table
 from remid_jax.information.estimates import Settings, estimates
 
 
-def main(config: ConfigDict, workdir: str | None) -> None:
+def main(config: ConfigDict, workdir: Path) -> None:
     if not config.input:
-        raise UserError("config.input is empty: give the score table, --config.input=SCORES.npz")
-    output = Path(config.output) if config.output else Path(workdir) / "estimates.json" if workdir else None
-    if output is not None and not output.parent.is_dir():
-        raise UserError(f"config.output={output}: no such directory {output.parent}: make it first")
+        raise UserError("config.input is not set: give the score table, --config.input=SCORES.npz")
+    cli.use_compilation_cache()
     results = estimates(score_table.read(config.input), Settings(**config.settings))
-    show(results, Console(width=None if os.isatty(1) else 140))
-    if output is not None:
-        unfinished = output.with_name(output.name + ".unfinished")
-        unfinished.write_text(json.dumps(results, indent=1, allow_nan=False))
-        unfinished.replace(output)
+    write_text(config.output or workdir / "estimates.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
+    show(results, Console(width=None if sys.stdout.isatty() else 120))
 
 
 def show(results: dict[str, Any], console: Console) -> None:
@@ -60,13 +56,13 @@ def cells(section: dict[str, Any], estimator: str, unit: str) -> list[str]:
 
 
 def as_text(number: dict[str, Any], form: str) -> str:
-    """A value with its interval; "*" marks an interval that is not validated, "-" a value that does not exist."""
+    """A value with half its jackknife interval; "*": that is not validated, "-": there is no value."""
     if number["value"] is None:
         return "-"
     text, bounds = format(number["value"], form), number["interval"]
     if form.endswith("%") or bounds["low"] is None:
         return text
-    return f"{text} ({bounds['low']:{form}}, {bounds['high']:{form}}){'' if bounds['validated'] else '*'}"
+    return f"{text} ±{(bounds['high'] - bounds['low']) / 2:{form.lstrip('+')}}{'' if bounds['validated'] else '*'}"
 
 
 if __name__ == "__main__":

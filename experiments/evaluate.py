@@ -12,7 +12,7 @@ import dataclasses
 import io
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from remid_jax.information.score_table import parse
 from remid_jax.models.loading import LanguageModel, open_model
 from remid_jax.parallel import Devices, is_first_host
 from remid_jax.reporting import report, terminal
-from remid_jax.scoring.engine import Counts, ScoringEngine
+from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.generation import Generator, Sample, record_key
 from remid_jax.scoring.store import Store
 
@@ -131,14 +131,15 @@ def choose_records(
     chosen: Records = {}
     excluded: dict[str, dict[str, int]] = {}
     for category, members in benchmark.test.items():
-        if 0 < config.benchmark.records < len(members):
-            members = sorted(members, key=lambda record: record_key(config.seed, "subset", record.id))[: config.benchmark.records]
+        wanted = config.benchmark.records
+        if 0 < wanted < len(members):
+            members = sorted(members, key=lambda record: record_key(config.seed, "subset", record.id))[:wanted]
         excluded[category] = work.too_long(members, prompts, estimator, policy, config.max_prompt)
         chosen[category] = [record for record in members if record.id not in excluded[category]]
         if len(chosen[category]) < 2:
             raise UserError(
-                f"{config.benchmark.source}: category {category} has {len(chosen[category])} records of at most config.max_prompt="
-                f"{config.max_prompt} tokens: it needs 2; raise config.max_prompt or shorten its records"
+                f"{config.benchmark.source}: category {category} has {len(chosen[category])} records of at most "
+                f"config.max_prompt={config.max_prompt} tokens: it needs 2; raise config.max_prompt or shorten its records"
             )
     if not chosen:
         raise UserError(f"{config.benchmark.source}: holds no test record")
@@ -167,11 +168,16 @@ class Engines:
     def save_counts(self, workdir: Path, stages: Stages) -> None:
         """What this run did, which a repetition does not repeat: kept apart from the results."""
 
-        def counts(engines: Mapping[str, ScoringEngine | Generator]) -> dict[str, Any]:
-            return {engine.model.source: dataclasses.asdict(engine.counts) for engine in engines.values()}
+        def counts(engines: Iterable[ScoringEngine] | Iterable[Generator]) -> dict[str, Any]:
+            return {engine.model.source: dataclasses.asdict(engine.counts) for engine in engines}
 
-        models = {engine.model.source: engine.model.loaded for engine in (*self._scoring.values(), *self._generators.values())}
-        done = {"seconds": stages.seconds, "scoring": counts(self._scoring), "sampling": counts(self._generators), "loaded": models}
+        scoring, sampling = self._scoring.values(), self._generators.values()
+        done = {
+            "seconds": stages.seconds,
+            "scoring": counts(scoring),
+            "sampling": counts(sampling),
+            "loaded": {engine.model.source: engine.model.loaded for engine in scoring},
+        }
         write_text(workdir / "run.json", json.dumps(done, indent=1) + "\n")
 
 
@@ -182,9 +188,7 @@ def reasoning(
         ready = read_reasoning(config.estimator.reasoning, records)
         return {name: core_features(text, config.estimator.fallback) for name, text in ready.items()}
     with stages.stage("reason") as advance:
-        return work.reason(
-            records, prompts, generator, config.estimator.max_reasoning, config.estimator.fallback, advance
-        )
+        return work.reason(records, prompts, generator, config.estimator.max_reasoning, config.estimator.fallback, advance)
 
 
 def policy_replies(
@@ -241,7 +245,7 @@ def score(
         category, quantity = name.split("/", 1)
         n = len(records[category])
         if quantity == "self/loglik":
-            samples = [[s for s in (drawn or {})[record.id]] for record in records[category]]
+            samples = [(drawn or {})[record.id] for record in records[category]]
             arrays[name] = block.reshape(n, n, -1)
             arrays[f"{category}/self/tokens"] = np.array([[len(s.ids) for s in row] for row in samples])
             arrays[f"{category}/self/truncated"] = np.array([[s.finish == "length" for s in row] for row in samples])
@@ -252,15 +256,13 @@ def score(
 
 def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
 
 
 def git_revision() -> str | None:
     """The commit of the working tree this runs from, if it is one."""
-    asked = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-    )
+    asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
     return asked.stdout.strip() or None
 
 

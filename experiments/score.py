@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
+from remid_jax.models.tokenizer import Tokenizer
 from rich.console import Console
 
 from experiments import cli
@@ -22,7 +23,6 @@ from experiments.progress import Stages
 from remid_jax.errors import UserError
 from remid_jax.files import read_jsonl, write_text
 from remid_jax.models.loading import LanguageModel, open_model
-from remid_jax.models.tokenizer import Tokenizer
 from remid_jax.parallel import Devices, is_first_host
 from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.requests import Continuation, Request
@@ -50,9 +50,10 @@ def main(config: ConfigDict, workdir: Path) -> None:
     answers = (answer_line(line["id"], rows) for (_, line), rows in zip(lines, scores, strict=True))
     write_text(config.output, "".join(json.dumps(answer) + "\n" for answer in answers))
     counts = engine.counts
+    padding = counts.padding / max(1, counts.tokens + counts.padding)
     stages.console.print(
-        f"{len(lines)} requests in {counts.rows} rows ({counts.store_hits} from the store), {counts.device_steps} device steps, "
-        f"padding {counts.padding / max(1, counts.tokens + counts.padding):.0%} -> {config.output}",
+        f"{len(lines)} requests in {counts.rows} rows, {counts.store_hits} of them from the store; "
+        f"{counts.device_steps} device steps, padding {padding:.0%} -> {config.output}",
         highlight=False,
     )
 

@@ -37,7 +37,9 @@ def make_mesh(model: int = 1) -> Mesh:
     """
     devices = jax.device_count()
     if model < 1 or devices % model:
-        raise UserError(f"config.mesh_model={model} does not divide the {devices} devices present: choose a divisor of {devices}")
+        raise UserError(
+            f"config.mesh_model={model} does not divide the {devices} devices present: choose a divisor of {devices}"
+        )
     return jax.make_mesh((devices // model, model), ("data", "model"), axis_types=(AxisType.Auto, AxisType.Auto))
 
 

@@ -20,7 +20,8 @@ def tiny_model(dtype: str = "float32", seed: int = 0, config: DecoderConfig = CO
     """A model whose next-token distributions are far from flat (kernels scaled up fourfold), ending with id 1."""
     params = nnx.split(Decoder(config, nnx.Rngs(seed)))[1]
     params = jax.tree_util.tree_map_with_path(
-        lambda path, a: (a * (4 if "kernel" in str(path) else 10 if "head" in str(path) else 1)).astype(jnp.dtype(dtype)), params
+        lambda path, a: (a * (4 if "kernel" in str(path) else 10 if "head" in str(path) else 1)).astype(jnp.dtype(dtype)),
+        params,
     )
     return SimpleNamespace(
         source="tiny", config=config, params=params, tokenizer=None, dtype=dtype, fingerprint=f"tiny-{seed}", end_ids=(1,)

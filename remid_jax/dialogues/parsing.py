@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
+Fallback = Literal["empty", "whole_text"]
 MARKER = "[Core Features of the Golden Response]"
 _FENCE = re.compile(r"`{3,}")
 
@@ -16,7 +17,7 @@ class Parsed(NamedTuple):
     fallback: bool
 
 
-def core_features(reasoning: str, fallback: Literal["empty", "whole_text"] = "empty") -> Parsed:
+def core_features(reasoning: str, fallback: Fallback = "empty") -> Parsed:
     """What follows the marker in the last fenced block that has it; else what follows the last marker; else nothing.
 
     A block that is still open where the text ends counts: generation stops at its token limit. A block with the marker and

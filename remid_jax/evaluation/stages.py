@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from remid_jax.dialogues.parsing import Parsed, core_features, reply_text
+from remid_jax.dialogues.parsing import Fallback, Parsed, core_features, reply_text
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record
 from remid_jax.errors import UserError
-from remid_jax.evaluation.answers import Reply, answer_ids, reply_sets
+from remid_jax.evaluation.answers import Reply, answer_ids
 from remid_jax.models.loading import LanguageModel
 from remid_jax.models.sampling import Sampler
 from remid_jax.models.tokenizer import Tokenizer
@@ -42,7 +42,9 @@ def responder_ids(tokenizer: Tokenizer, prompts: Prompts, record: Record | None,
     return chat_ids(tokenizer, messages, header)
 
 
-def too_long(records: Sequence[Record], prompts: Prompts, estimator: Tokenizer, policy: Tokenizer, limit: int) -> dict[str, int]:
+def too_long(
+    records: Sequence[Record], prompts: Prompts, estimator: Tokenizer, policy: Tokenizer, limit: int
+) -> dict[str, int]:
     """Records of which some prompt, before any reasoning, exceeds `limit` tokens: id -> tokens of the longest one."""
     longest: dict[str, int] = {}
     for record in records:
@@ -58,7 +60,7 @@ def too_long(records: Sequence[Record], prompts: Prompts, estimator: Tokenizer, 
 
 
 def reason(
-    records: Sequence[Record], prompts: Prompts, generator: Generator, max_new: int, fallback: str, report: Report
+    records: Sequence[Record], prompts: Prompts, generator: Generator, max_new: int, fallback: Fallback, report: Report
 ) -> dict[str, Parsed]:
     """Greedy reasoning of the estimator's reasoner for every record, parsed by protocol rule 18."""
     tokenizer = tokenizer_of(generator.model)
@@ -121,7 +123,11 @@ class Question:
 
 
 def estimator_questions(
-    category: str, records: Sequence[Record], prompts: Prompts, tokenizer: Tokenizer, features: dict[str, Parsed],
+    category: str,
+    records: Sequence[Record],
+    prompts: Prompts,
+    tokenizer: Tokenizer,
+    features: dict[str, Parsed],
     replies: dict[str, list[Reply]],
 ) -> list[Question]:
     """What the estimator is asked: every reply set after every context, with and without reasoning, and without context."""

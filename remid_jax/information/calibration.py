@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 FEWEST_REPLIES = 3  # per fold: an offset needs one reply that is neither the context's own nor the one being scored
-SCALES = (1e-4, 1e2)
+SCALES = (1e-4, 1e1)
 FLAT = 1e-3  # the scale stops where the slope has fallen to this share of the slope at 0, see `scale`
 
 
@@ -75,7 +75,7 @@ def scale(loglik: Float[Array, "C n n"], fitting: Float[Array, "C n"]) -> Float[
     `loglik` holds golden replies, one matrix per category; each category needs `FEWEST_REPLIES` in `fitting`, and while a reply
     is scored here it is left out of all offsets, as it will be in use. J is concave in a. The value returned is where J' has
     fallen to J'(0)/1000: indistinguishable from the maximum where there is one, and finite where the golden context wins
-    everywhere and J rises for ever. Bisection on log a within 1e-4 .. 100, to six digits; 1e-4 where no scale helps.
+    everywhere and J rises for ever. Bisection on log a within 1e-4 .. 10, to six digits; 1e-4 where no scale helps.
     """
 
     def centred(loglik: Array, fitting: Array) -> Array:

@@ -1,6 +1,6 @@
 """All estimates of a score table, as one JSON-ready dictionary; needs the stored matrices alone.
 
-    {"version", "settings", "n", "scorers": ["reasoned", "plain"],
+    {"version", "settings", "n", "estimators": ["reasoned", "plain"],
      "calibration": {scorer: {"scale": [for replies of fold 0, of fold 1]}},
      "categories": {category: {
          "shift", "records", "lineages", "subsamples",
@@ -18,9 +18,9 @@
      "controls": {scorer: {control: {category: {estimator: {unit: number}, "retrieval": number}}}},
      "headline": {"estimator", "unit", "scorer", "categories": {category: number}, "shifts": {shift: number}}}
 
-A number is {value, unit, estimator, n, interval}, see `intervals.number`. The scorer is the estimator model with reasoning in
-its context or without; `estimator` is the formula, one of `measurement.ESTIMATORS`. "emid" and "estimator_shift" are absent for
-IDTest, and everywhere in a table without IDTest; "reasoning_gain" needs both scorers.
+A number is {value, unit, estimator, n, interval}, see `intervals.number`; its `estimator` is the formula, one of
+`measurement.ESTIMATORS`. A scorer is the estimator model with reasoning in its context or without. "emid" and
+"estimator_shift" are absent for IDTest, and everywhere in a table without IDTest; "reasoning_gain" needs both scorers.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class _Report:
             "version": VERSION,
             "settings": dataclasses.asdict(self.settings),
             "n": self.plan.n,
-            "scorers": list(self.table.scorers),
+            "estimators": list(self.table.scorers),
             "calibration": {scorer: {"scale": scale} for scorer, scale in scales.items()},
             "categories": {name: self.category(name, category) for name, category in self.table.categories.items()},
             "shifts": {shift: {"categories": names} | self.shift(names) for shift, names in self.shifts.items()},
@@ -153,7 +153,7 @@ class _Report:
         return {
             "tokens": self.number(measured.tokens, "tokens", "mean"),
             "chars": self.number(measured.chars, "chars", "mean"),
-            "tokens_per_char": self.number(ratio(measured.tokens, measured.chars), "per_char", "mean"),
+            "tokens_per_char": self.number(ratio(measured.tokens, measured.chars), "tokens_per_char", "mean"),
         }
 
     def scored(self, scorer: str, name: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from remid_jax.information import calibration
 from remid_jax.information.intervals import Replicates, Resampling, ratio
@@ -114,7 +114,8 @@ def _fit_scales(
 @functools.partial(jax.jit, static_argnames="quantities")
 def _measure(
     loglik: Float[Array, "n n"], marginal: Float[Array, " n"], tokens: Float[Array, " n"], chars: Float[Array, " n"],
-    fold: Array, scales: Float[Array, "2"], pairs: Float[Array, "n n"], weights: Float[Array, "R n"], quantities: tuple[str, ...],
+    fold: Int[Array, " n"], scales: Float[Array, "2"], pairs: Float[Array, "n n"], weights: Float[Array, "R n"],
+    quantities: tuple[str, ...],
 ) -> dict[str, Float[Array, " R"]]:  # fmt: skip
     n = loglik.shape[0]
     critic = calibration.critic(loglik, fold, scales)

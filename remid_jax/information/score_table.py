@@ -20,6 +20,7 @@ the file, and no pickled objects.
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 from collections.abc import Mapping
@@ -29,6 +30,7 @@ from pathlib import Path
 import numpy as np
 
 from remid_jax.errors import UserError
+from remid_jax.files import write_bytes
 
 SCORERS = ("reasoned", "plain")
 REQUIRED_REPLIES = ("golden", "policy")
@@ -77,18 +79,19 @@ def read(path: str | os.PathLike[str]) -> ScoreTable:
     """
     if not Path(path).is_file():
         raise UserError(f"{path}: no such file: give the .npz that an evaluation wrote as config.input")
-    arrays, faults = {}, []
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            if not isinstance(stored, np.lib.npyio.NpzFile):
-                raise ValueError("a single array")
-            for name in stored.files:
-                try:
-                    arrays[name] = stored[name]
-                except (ValueError, OSError, zipfile.BadZipFile) as error:
-                    faults.append(f"{name} cannot be read ({str(error).splitlines()[0]})")
-    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not an .npz of arrays: give the score table that an evaluation wrote") from error
+        stored = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile):
+        stored = None
+    if not isinstance(stored, np.lib.npyio.NpzFile):
+        raise UserError(f"{path}: not an .npz of arrays: give the score table that an evaluation wrote")
+    arrays, faults = {}, []
+    with stored:
+        for name in stored.files:
+            try:
+                arrays[name] = stored[name]
+            except (ValueError, OSError, zipfile.BadZipFile) as error:
+                faults.append(f"{name} cannot be read ({str(error).splitlines()[0]})")
     return parse(arrays, str(path), faults)
 
 
@@ -206,7 +209,6 @@ def flatten(table: ScoreTable) -> dict[str, np.ndarray]:
 
 def write(path: str | os.PathLike[str], table: ScoreTable) -> None:
     """The table as an `.npz`, which is there whole or not at all."""
-    unfinished = Path(path).with_name(Path(path).name + ".unfinished")
-    with open(unfinished, "wb") as file:
-        np.savez(file, allow_pickle=False, **flatten(table))
-    os.replace(unfinished, path)
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **flatten(table))
+    write_bytes(Path(path), buffer.getvalue())

@@ -123,8 +123,10 @@ class MLP(nnx.Module):
         self.activation = c.activation
 
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
-        activate = jax.nn.silu if self.activation == "silu" else functools.partial(
-            jax.nn.gelu, approximate=self.activation == "gelu_tanh"
+        activate = (
+            jax.nn.silu
+            if self.activation == "silu"
+            else functools.partial(jax.nn.gelu, approximate=self.activation == "gelu_tanh")
         )
         return self.down(activate(self.gate(x)) * self.up(x))
 
@@ -158,8 +160,10 @@ class Decoder(nnx.Module):
         stack = nnx.vmap(lambda keys: Layer(config, nnx.Rngs(params=keys)), in_axes=0, out_axes=0)
         self.layers = stack(jax.random.split(rngs.params(), config.layers))
         self.final_norm = RMSNorm(config.width, config.norm_eps, config.norm_offset)
-        self.head = None if config.tied_embeddings else nnx.Param(
-            jax.random.normal(rngs.params(), (config.vocab_size, config.width)) * 0.02
+        self.head = (
+            None
+            if config.tied_embeddings
+            else nnx.Param(jax.random.normal(rngs.params(), (config.vocab_size, config.width)) * 0.02)
         )
 
     def __call__(
@@ -214,9 +218,10 @@ class Decoder(nnx.Module):
         """The rule of the module docstring, and in sliding layers also: fewer than `sliding_window` positions back."""
         t, s = slots[None, :, None], jnp.arange(keys)[None, None, :]
         visible = (s <= t) & (t < tree.ends[:, None, :keys])
-        if self.config.has_sliding_layers:
+        window = self.config.sliding_window
+        if self.config.has_sliding_layers and window is not None:
             distance = tree.positions[:, slots][:, :, None] - tree.positions[:, None, :keys]
-            visible &= ~is_sliding | (distance < self.config.sliding_window)
+            visible &= ~is_sliding | (distance < window)
         return visible
 
     def logits(self, hidden: Float[Array, "*shape D"]) -> Float[Array, "*shape V"]:

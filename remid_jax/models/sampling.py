@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
@@ -38,9 +39,9 @@ class Sampler:
 class Prompts(NamedTuple):
     """Right-padded prompts and, for each of a prompt's draws, the two words of its random key. A length of 0 marks a filler."""
 
-    tokens: Int[Array, "B T"]
-    lengths: Int[Array, "B"]
-    keys: UInt32[Array, "B draws 2"]
+    tokens: Int[Array | np.ndarray, "B T"]
+    lengths: Int[Array | np.ndarray, "B"]
+    keys: UInt32[Array | np.ndarray, "B draws 2"]
 
 
 class Draws(NamedTuple):
@@ -68,8 +69,7 @@ def prefill(config: DecoderConfig, max_new: int, params: nnx.State, prompts: Pro
         jnp.where(slot < width, slot, lengths + slot - width),
         jnp.where((slot < lengths) | (slot >= width), NEVER, 0),
     )
-    cache = empty_cache(config, rows, width + max_new, model.embedding.dtype)
-    hidden, cache = model(prompts.tokens, tree, cache)
+    hidden, cache = model(prompts.tokens, tree, empty_cache(config, rows, width + max_new, model.embedding.dtype))
     last = jnp.take_along_axis(hidden, jnp.maximum(lengths - 1, 0)[:, :, None], axis=1)[:, 0]
     real = jnp.arange(width)[None] < lengths
     seen = jnp.zeros((rows, config.vocab_size), bool).at[jnp.arange(rows)[:, None], prompts.tokens].max(real)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import numpy as np
+from flax import nnx
 
 from remid_jax.models.config import DecoderConfig
 from remid_jax.models.loading import LanguageModel
@@ -76,7 +77,7 @@ class ScoringEngine:
             done += sum(len(plan.rows[n].tokens) for n in numbers)
             report(done, total)
         for n, row in enumerate(plan.rows):
-            assert len(rows[n]) == len(row.scored) and np.all(np.isfinite(rows[n])), f"row {n} is not fully scored"
+            assert np.isfinite(rows[n]).sum() == len(row.scored) == len(rows[n]), f"row {n} is not fully scored"
         return [[rows[place.row][place.indices] for place in places] for places in plan.places]
 
     def _batches(self, rows: Sequence[Row], missing: Sequence[int]) -> Iterator[list[int]]:
@@ -109,21 +110,25 @@ class ScoringEngine:
 
 @functools.lru_cache(maxsize=64)
 def _compiled(devices: Devices, config: DecoderConfig, chunk: int) -> Callable:
-    return devices.spread(functools.partial(score_batch, config, chunk))
+    def score_rows(params: nnx.State, batch: Batch) -> jax.Array:  # named, so that logs of compilations name it
+        return score_batch(config, chunk, params, batch)
+
+    return devices.spread(score_rows)
 
 
 def make_batch(rows: Sequence[Row], size: int, bucket: int) -> Batch:
     """Host arrays [size, bucket] for the kernel; filler tokens are seen by nobody."""
-    batch = Batch(*(np.zeros((size, bucket), np.int32) for _ in range(5)), np.zeros(size, np.int32))
+    tokens, positions, ends, parents, targets = np.zeros((5, size, bucket), np.int32)
+    counts = np.zeros(size, np.int32)
     for n, row in enumerate(rows):
         length, scored = len(row.tokens), len(row.scored)
-        batch.tokens[n, :length] = row.tokens
-        batch.positions[n, :length] = row.positions
-        batch.ends[n, :length] = row.ends()
-        batch.parents[n, :scored] = row.parents()[row.scored]
-        batch.targets[n, :scored] = row.tokens[row.scored]
-        batch.scored[n] = scored
-    return batch
+        tokens[n, :length] = row.tokens
+        positions[n, :length] = row.positions
+        ends[n, :length] = row.ends()
+        parents[n, :scored] = row.parents()[row.scored]
+        targets[n, :scored] = row.tokens[row.scored]
+        counts[n] = scored
+    return Batch(tokens, positions, ends, parents, targets, counts)
 
 
 def attention_knee(config: DecoderConfig) -> float:

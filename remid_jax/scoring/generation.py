@@ -109,14 +109,15 @@ class Generator:
     ) -> list[list[Sample]]:
         draws = len(prompts[0].keys)
         width = bucket_of(max(len(p.ids) for p in prompts))
-        batch = Prompts(np.zeros((size, width), np.int32), np.zeros(size, np.int32), np.zeros((size, draws, 2), np.uint32))
+        ids, lengths = np.zeros((size, width), np.int32), np.zeros(size, np.int32)
+        keys = np.zeros((size, draws, 2), np.uint32)
         for n, prompt in enumerate(prompts):
-            batch.tokens[n, : len(prompt.ids)] = prompt.ids
-            batch.lengths[n] = len(prompt.ids)
-            batch.keys[n] = prompt.keys
+            ids[n, : len(prompt.ids)] = prompt.ids
+            lengths[n] = len(prompt.ids)
+            keys[n] = prompt.keys
         start, go_on = _compiled(self.devices, self.model.config, sampler)
         params = self.model.params
-        state = start(params, self.devices.place_batch(batch))
+        state = start(params, self.devices.place_batch(Prompts(ids, lengths, keys)))
         self.counts.device_steps += 1
         cut: dict[int, int] = {}
         for step in range(0, sampler.max_new, SEGMENT):
@@ -129,13 +130,14 @@ class Generator:
             if ended.all():
                 break
         tokens, logprobs, counts = self.devices.fetch((state.tokens, state.logprobs, state.counts))
-        self.counts.tokens += int(counts.sum()) + int(batch.lengths.sum())
-        self.counts.padding += size * width - int(batch.lengths.sum())
+        self.counts.tokens += int(counts.sum()) + int(lengths.sum())
+        self.counts.padding += size * width - int(lengths.sum())
         rows = [self._sample(sampler, tokens[n], logprobs[n], int(counts[n]), cut.get(n)) for n in range(len(prompts) * draws)]
         return [rows[n * draws : (n + 1) * draws] for n in range(len(prompts))]
 
     def _end_at_stop_strings(self, sampler: Sampler, state: Draws, tokens, counts, ended, cut: dict[int, int]):
         """Marks rows whose text now holds a stop string, and notes the fewest tokens that hold it."""
+        assert self.model.tokenizer is not None  # stop strings are text
         decode_text = self.model.tokenizer.decode
         for n in range(len(tokens)):
             if n in cut or not any(stop in decode_text(tokens[n, : counts[n]]) for stop in sampler.stop_strings):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -109,7 +110,7 @@ def plan_rows(requests: Sequence[Request], max_row: int, attention_knee: float) 
     for group, members in groups.items():
         sequences = [sequence for r in members for sequence in _sequences(r, requests[r])]
         sequences.sort(key=lambda s: (s.ids.astype(">i4").tobytes(), s.owner))
-        shared = [0, *(_common_prefix(a.ids, b.ids) for a, b in zip(sequences, sequences[1:], strict=False))]
+        shared = [0, *(_common_prefix(a.ids, b.ids) for a, b in itertools.pairwise(sequences))]
         for first, last in _cuts([len(s.ids) for s in sequences], shared, max_row, attention_knee):
             row, found = _write_row(sequences[first:last], shared[first:last], group)
             for sequence, indices in zip(sequences[first:last], found, strict=True):

@@ -42,7 +42,9 @@ class Store:
                     self._db.execute(f"PRAGMA user_version={SCHEMA}")
                 found = SCHEMA
         except sqlite3.Error as error:
-            raise UserError(f"{path}: cannot be used as a score store ({error}): name another file or delete this one") from error
+            raise UserError(
+                f"{path}: cannot be used as a score store ({error}): name another file or delete this one"
+            ) from error
         if found != SCHEMA:
             raise UserError(
                 f"{path}: a score store of schema {found}, this program writes schema {SCHEMA}: choose another --workdir, "

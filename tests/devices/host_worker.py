@@ -11,10 +11,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import dataclasses
 
 import jax
-
-host, port, folder = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
-jax.distributed.initialize(f"127.0.0.1:{port}", 2, host)
-
 from tiny import REQUESTS, tiny_model
 
 from remid_jax.models.sampling import Sampler
@@ -22,6 +18,10 @@ from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.generation import Generator, Prompt, record_key
 from remid_jax.scoring.store import Store
+
+host, port, folder = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+jax.distributed.initialize(f"127.0.0.1:{port}", 2, host)
+
 
 devices = Devices("mesh", 2)
 model = tiny_model()

@@ -56,5 +56,5 @@ def test_parameters_are_really_split():
 
 @pytest.mark.parametrize(("parallel", "model_axis"), [("mesh", 3), ("mesh", 0), ("pmap", 2), ("threads", 1)])
 def test_layouts_that_do_not_exist_are_refused(parallel, model_axis):
-    with pytest.raises(UserError, match="choose|use"):
+    with pytest.raises(UserError, match=r"choose|use"):
         Devices(parallel, model_axis)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from remid_jax.dialogues.folds import fold_of
 from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.dialogues.records import CATEGORIES, LANGUAGES, Benchmark, Record, Turn, write_jsonl
-from tests.shared_data import load_shared_records
+from shared_data import load_shared_records
 
 RECORD = Record("a", "Ana, 30", {"name": "Bo"}, (Turn("user", "Hi?"),), "Ho.", "IDTest")
 

@@ -9,9 +9,9 @@ from tiny import CONFIG, tiny_model
 from remid_jax.models.decoder import NEVER, TokenTree, bind
 from remid_jax.models.sampling import Sampler, choose
 from remid_jax.parallel import Devices
+from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.generation import Generator, Prompt, record_key
 from remid_jax.scoring.requests import Continuation, Request
-from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.store import Store
 
 RNG = np.random.default_rng(1)
@@ -20,11 +20,9 @@ PROMPTS = [RNG.integers(2, CONFIG.vocab_size, n).tolist() for n in (3, 70, 41)]
 
 def next_logits(ids):
     """The whole text so far, re-encoded, in one padded shape so that it compiles once."""
-    model, padded = tiny_model(), np.zeros((1, 128), np.int32)
+    padded = np.zeros((1, 128), np.int32)
     padded[0, : len(ids)] = ids
-    logits = _whole(padded)
-    assert len(ids) <= 128 and model is tiny_model()
-    return np.asarray(logits, np.float64)[0, len(ids) - 1]
+    return np.asarray(_whole(padded), np.float64)[0, len(ids) - 1]
 
 
 @jax.jit
@@ -72,7 +70,10 @@ def test_a_record_says_the_same_in_any_company_and_its_logprobs_are_the_engines(
 
 
 def test_the_second_time_comes_from_the_store(tmp_path):
-    sampler, prompts = Sampler(8, (1,), temperature=1.0), [Prompt(p, [record_key(0, "t", str(n))]) for n, p in enumerate(PROMPTS)]
+    sampler, prompts = (
+        Sampler(8, (1,), temperature=1.0),
+        [Prompt(p, [record_key(0, "t", str(n))]) for n, p in enumerate(PROMPTS)],
+    )
     first = Generator(tiny_model(), Devices(), Store(tmp_path / "store"), rows=4).generate(prompts, sampler)
     second = Generator(tiny_model(), Devices(), Store(tmp_path / "store"), rows=4)
     assert second.generate(prompts, sampler) == first
@@ -118,7 +119,9 @@ def test_stop_strings_cut_the_reply_where_they_first_appear(tmp_path):
             return "".join(chr(ord("!") + i) for i in ids)
 
     model = tiny_model()
-    plain = Generator(model, Devices(), Store(tmp_path / "store"), rows=4).generate([Prompt(p) for p in PROMPTS], Sampler(24, (1,)))
+    plain = Generator(model, Devices(), Store(tmp_path / "store"), rows=4).generate(
+        [Prompt(p) for p in PROMPTS], Sampler(24, (1,))
+    )
     text = Letters().decode(plain[1][0].ids)
     stop = text[5:7]
     spelled = type(model)(**{**vars(model), "tokenizer": Letters()})

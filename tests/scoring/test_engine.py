@@ -10,6 +10,7 @@ from remid_jax.scoring.kernel import head_chunk
 from remid_jax.scoring.requests import Continuation, Request
 from remid_jax.scoring.store import Store
 
+
 def engine(tmp_path, tokens_per_step=256, max_row=256, dtype="float32", name="store"):
     return ScoringEngine(tiny_model(dtype), Devices(), Store(tmp_path / name), tokens_per_step, max_row)
 

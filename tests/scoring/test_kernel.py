@@ -32,7 +32,9 @@ def test_chunked_head_needs_under_an_eighth_of_the_memory_of_a_whole_one():
 
     def temporary(chunk):
         step = jax.jit(functools.partial(score_batch, config, chunk))
-        return step.lower(shapes(config, jnp.float32), batch_shapes(rows, length)).compile().memory_analysis().temp_size_in_bytes
+        return (
+            step.lower(shapes(config, jnp.float32), batch_shapes(rows, length)).compile().memory_analysis().temp_size_in_bytes
+        )
 
     chunked, whole = temporary(head_chunk(rows, config.vocab_size)), temporary(length)
     print(f"temporary memory: {chunked / 2**20:.0f} MiB chunked, {whole / 2**20:.0f} MiB whole, ratio {chunked / whole:.4f}")
@@ -50,7 +52,10 @@ def test_scoring_lowers_at_the_shapes_of_qwen3_8b(platform):
 
 @pytest.mark.parametrize("platform", ["tpu", "cuda"])
 def test_sampling_lowers_at_the_shapes_of_qwen3_8b(platform):
-    params, sampler = shapes(QWEN3_8B, jnp.bfloat16), Sampler(256, (151_645,), 0.7, top_k=20, top_p=0.8, repetition_penalty=1.05)
+    params, sampler = (
+        shapes(QWEN3_8B, jnp.bfloat16),
+        Sampler(256, (151_645,), 0.7, top_k=20, top_p=0.8, repetition_penalty=1.05),
+    )
     prompts = Prompts(
         jax.ShapeDtypeStruct((8, 3072), jnp.int32),
         jax.ShapeDtypeStruct((8,), jnp.int32),

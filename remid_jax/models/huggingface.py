@@ -1,0 +1,389 @@
+"""Hugging Face's names for what we have: `config.json` <-> `DecoderConfig`, and its tensors <-> our parameters.
+
+Files only say what differs from the defaults of their `transformers` class, so those defaults are written down here, for
+the keys of transformers 5 (`rope_parameters`) as for the older ones (`rope_theta`, `rope_scaling`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, TypeVar, cast
+
+import jax
+
+from remid_jax.errors import UserError
+from remid_jax.models.config import DecoderConfig, Rope
+from remid_jax.models.decoder import structure
+from remid_jax.parallel import path_name
+
+T = TypeVar("T")
+
+# ---------------------------------------------------------------------------------------------------------------- configs
+
+
+class Family(NamedTuple):
+    """A `model_type`: the class that transformers opens it with, and what that class assumes where config.json is silent."""
+
+    architecture: str
+    defaults: dict[str, Any]
+
+
+EVERY_FAMILY = {
+    "hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": 10_000.0, "tie_word_embeddings": False,
+    "attention_bias": False, "mlp_bias": False,
+}  # fmt: skip
+FAMILIES = {
+    "llama": Family("LlamaForCausalLM", {"max_position_embeddings": 2048}),
+    "mistral": Family(
+        "MistralForCausalLM", {"max_position_embeddings": 131_072, "num_key_value_heads": 8, "sliding_window": 4096}
+    ),
+    "qwen2": Family(
+        "Qwen2ForCausalLM",
+        {"max_position_embeddings": 32_768, "num_key_value_heads": 32, "sliding_window": 4096, "max_window_layers": 28},
+    ),
+    "qwen3": Family(
+        "Qwen3ForCausalLM",
+        {"max_position_embeddings": 32_768, "num_key_value_heads": 32, "head_dim": 128, "sliding_window": 4096,
+         "max_window_layers": 28},
+    ),
+    "gemma3_text": Family(
+        "Gemma3ForCausalLM",
+        {"vocab_size": 262_208, "hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26,
+         "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "max_position_embeddings": 131_072,
+         "hidden_activation": "gelu_pytorch_tanh", "tie_word_embeddings": True, "query_pre_attn_scalar": 256,
+         "sliding_window": 4096, "sliding_window_pattern": 6, "rope_theta": 1_000_000.0, "rope_local_base_freq": 10_000.0},
+    ),
+}  # fmt: skip
+ACTIVATIONS: dict[str, Literal["silu", "gelu_tanh", "gelu"]] = {
+    "silu": "silu", "swish": "silu", "gelu_pytorch_tanh": "gelu_tanh", "gelu_new": "gelu_tanh", "gelu": "gelu",
+}  # fmt: skip
+LAYER_TYPES = {"full_attention": False, "sliding_attention": True}
+
+
+class Settings:
+    """The keys of one config.json over its family's defaults; collects the faults of all that are asked for."""
+
+    def __init__(self, values: Mapping[str, Any]):
+        self.values, self.faults = values, []
+
+    def number(self, key: str, otherwise: float | None = None) -> Any:
+        """A positive number; `otherwise` where the file says null or nothing."""
+        value = self.values.get(key)
+        value = otherwise if value is None else value
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+            self.faults.append(f"{key} is {json.dumps(value)}, not a positive number")
+            return 1
+        return value
+
+    def size(self, key: str, otherwise: int | None = None) -> int:
+        value = self.number(key, otherwise)
+        if value != int(value):
+            self.faults.append(f"{key} is {value}, not a whole number")
+        return int(value)
+
+    def of(self, kind: type[T], key: str) -> T | None:
+        """What the file says, if it is of this kind."""
+        value = self.values.get(key)
+        if value is None or isinstance(value, kind):
+            return value
+        self.faults.append(f"{key} is {json.dumps(value)}, not a {kind.__name__}")
+        return None
+
+    def refuse(self, key: str, *allowed: Any) -> None:
+        """A fault where `key` asks for what this decoder does not do."""
+        if self.values.get(key) not in (None, *allowed):
+            self.faults.append(f"{key}={json.dumps(self.values[key])} is not supported")
+
+
+def read_config(raw: Mapping[str, Any], place: str) -> DecoderConfig:
+    """The architecture that a config.json describes. Of Gemma 3's multimodal models, the text half.
+
+    Raises:
+      UserError: for an architecture that is not one of `FAMILIES`, or naming every key that is missing, broken or asks for
+        something this decoder does not do.
+    """
+    name = raw.get("model_type")
+    if name == "gemma3":
+        name, raw = "gemma3_text", raw.get("text_config") or {}
+    if name not in FAMILIES:
+        named = ", ".join(map(str, raw.get("architectures") or [])) or "unnamed"
+        known = ", ".join(f"{family.architecture} ({key})" for key, family in FAMILIES.items())
+        raise UserError(f"{place}: architecture {named} (model_type {name}) is not supported: choose a model of {known}")
+    settings = Settings({**EVERY_FAMILY, **FAMILIES[name].defaults, **raw})
+    config = _config(cast(Any, name), settings)
+    if settings.faults:
+        raise UserError(f"{place}: {'; '.join(settings.faults)}: mend the file, or choose another model")
+    return config
+
+
+def _config(family: Literal["llama", "mistral", "qwen2", "qwen3", "gemma3_text"], settings: Settings) -> DecoderConfig:
+    get, gemma = settings.values.get, family == "gemma3_text"
+    settings.refuse("quantization_config")
+    settings.refuse("use_bidirectional_attention", False)
+    width, layers, heads = (settings.size(key) for key in ("hidden_size", "num_hidden_layers", "num_attention_heads"))
+    kv_heads = settings.size("num_key_value_heads", heads)
+    head_size = settings.size("head_dim", max(1, width // heads))
+    if heads % kv_heads:
+        settings.faults.append(f"num_attention_heads={heads} is not a multiple of num_key_value_heads={kv_heads}")
+    if head_size % 2:
+        settings.faults.append(f"head_dim={head_size} is odd: rotary embeddings turn pairs")
+    activation = get("hidden_activation" if gemma else "hidden_act")
+    if activation not in ACTIVATIONS:
+        settings.faults.append(f"activation {activation} is not one of {', '.join(ACTIVATIONS)}")
+    rope, local_rope = _read_ropes(gemma, settings)
+    sliding_layers = _read_sliding_layers(family, layers, settings)
+    bias = bool(get("attention_bias")) and family in ("llama", "qwen3", "gemma3_text")
+    return DecoderConfig(
+        family=family,
+        vocab_size=settings.size("vocab_size"),
+        width=width,
+        layers=layers,
+        heads=heads,
+        kv_heads=kv_heads,
+        head_size=head_size,
+        mlp_width=settings.size("intermediate_size"),
+        norm_eps=float(settings.number("rms_norm_eps")),
+        rope=rope,
+        max_positions=settings.size("max_position_embeddings"),
+        tied_embeddings=bool(get("tie_word_embeddings")),
+        local_rope=local_rope,
+        sliding_window=settings.size("sliding_window") if any(sliding_layers) else None,
+        sliding_layers=sliding_layers if any(sliding_layers) else (),
+        # attn_logit_softcapping is not read: transformers' Gemma 3 has the key, but its forward pass, which normalises
+        # queries and keys instead, does not use it.
+        attention_scale=float(settings.number("query_pre_attn_scalar")) ** -0.5 if gemma else None,
+        final_softcap=_optional(settings, "final_logit_softcapping") if gemma else None,
+        qkv_bias=bias or family == "qwen2",
+        output_bias=bias,
+        mlp_bias=bool(get("mlp_bias")) and family == "llama",
+        qk_norm=gemma or family == "qwen3",
+        post_norms=gemma,
+        norm_offset=1.0 if gemma else 0.0,
+        embedding_scale=width**0.5 if gemma else 1.0,
+        activation=ACTIVATIONS.get(activation, "silu"),
+    )
+
+
+def _optional(settings: Settings, key: str) -> float | None:
+    return None if settings.values.get(key) is None else float(settings.number(key))
+
+
+def _read_sliding_layers(family: str, layers: int, settings: Settings) -> tuple[bool, ...]:
+    """Which layers see a window only. Mistral: all or none; Qwen: those from `max_window_layers`; Gemma: all but each sixth."""
+    get, qwen = settings.values.get, family in ("qwen2", "qwen3")
+    if family == "llama":
+        return (False,) * layers
+    has_window = get("sliding_window") is not None and (not qwen or bool(get("use_sliding_window")))
+    if family == "mistral":
+        return (has_window,) * layers
+    kinds = settings.of(list, "layer_types")
+    if kinds is None and qwen:
+        return tuple(has_window and layer >= settings.values["max_window_layers"] for layer in range(layers))
+    if kinds is None:
+        pattern = settings.size("sliding_window_pattern")
+        return tuple(bool((layer + 1) % pattern) for layer in range(layers))
+    if len(kinds) != layers or not set(kinds) <= set(LAYER_TYPES):
+        settings.faults.append(f"layer_types must name {' or '.join(LAYER_TYPES)} for each of the {layers} layers")
+    elif "sliding_attention" in kinds and not has_window:
+        settings.faults.append("layer_types names sliding_attention, but no sliding_window is in use")
+    return tuple(LAYER_TYPES.get(kind, False) for kind in kinds)
+
+
+def _read_ropes(gemma: bool, settings: Settings) -> tuple[Rope, Rope | None]:
+    """The rotary embedding, and Gemma's second one for its sliding layers. An old `rope_scaling` goes before the new key."""
+    old, new = (settings.of(dict, key) or {} for key in ("rope_scaling", "rope_parameters"))
+    if not gemma:
+        return _read_rope(old or new, "rope_theta", settings), None
+    full = {**(new.get("full_attention") or {}), **old}
+    local = new.get("sliding_attention") or {}
+    return _read_rope(full, "rope_theta", settings), _read_rope(local, "rope_local_base_freq", settings)
+
+
+def _read_rope(parameters: Mapping[str, Any], theta_key: str, outer: Settings) -> Rope:
+    own = Settings(parameters)
+    positions = outer.size("max_position_embeddings")
+    rope = Rope(float(own.number("rope_theta", outer.values.get(theta_key))))
+    kind = parameters.get("rope_type", parameters.get("type", "default"))
+    own.refuse("partial_rotary_factor", 1)
+    if kind in ("llama3", "yarn"):
+        original = own.size("original_max_position_embeddings", positions)
+        rope = dataclasses.replace(rope, original_positions=original)
+    if kind in ("linear", "llama3", "yarn"):
+        factor = float(own.number("factor", positions / rope.original_positions if kind == "yarn" else None))
+        rope = dataclasses.replace(rope, scaling=kind, factor=factor)
+    elif kind != "default":
+        own.faults.append(f"rope_type {kind} is not one of default, linear, llama3, yarn")
+    if kind == "llama3":
+        low, high = float(own.number("low_freq_factor")), float(own.number("high_freq_factor"))
+        rope = dataclasses.replace(rope, low_frequency_factor=low, high_frequency_factor=high)
+    if kind == "yarn":
+        rope = dataclasses.replace(
+            rope, beta_fast=float(own.number("beta_fast", 32)), beta_slow=float(own.number("beta_slow", 1)),
+            truncate=parameters.get("truncate", True) is not False, attention_factor=_yarn_attention_factor(rope.factor, own),
+        )  # fmt: skip
+    outer.faults += [f"rope: {fault}" for fault in own.faults]
+    return rope
+
+
+def _yarn_attention_factor(factor: float, own: Settings) -> float:
+    """Cosines and sines grow with the stretch: 0.1 m ln(factor) + 1 (arXiv 2309.00071, section 3.4), or as the file says."""
+
+    def growth(key: str | None) -> float:
+        return 1.0 if factor <= 1 else 0.1 * (own.number(key) if key else 1.0) * math.log(factor) + 1.0
+
+    if own.values.get("attention_factor") is not None:
+        return float(own.number("attention_factor"))
+    if own.values.get("mscale") and own.values.get("mscale_all_dim"):
+        return growth("mscale") / growth("mscale_all_dim")
+    return growth(None)
+
+
+def write_config(config: DecoderConfig, dtype: str, end_id: int | None, place: str) -> dict[str, Any]:
+    """The config.json from which transformers 5 builds the same model; `end_id` is the token that ends a generation.
+
+    Raises:
+      UserError: if the architecture has a trait that its family's config.json cannot express.
+    """
+    if not config.has_sliding_layers:
+        config = dataclasses.replace(config, sliding_window=None, sliding_layers=())
+    gemma, family = config.family == "gemma3_text", FAMILIES[config.family]
+    activation = next(name for name, ours in ACTIVATIONS.items() if ours == config.activation)
+    written: dict[str, Any] = {
+        "architectures": [family.architecture],
+        "model_type": config.family,
+        "dtype": dtype,
+        "bos_token_id": None,
+        "eos_token_id": end_id,
+        "pad_token_id": None,
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.width,
+        "intermediate_size": config.mlp_width,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "num_key_value_heads": config.kv_heads,
+        "head_dim": config.head_size,
+        "max_position_embeddings": config.max_positions,
+        "rms_norm_eps": config.norm_eps,
+        "tie_word_embeddings": config.tied_embeddings,
+        "attention_bias": config.output_bias,
+        "mlp_bias": config.mlp_bias,
+        "hidden_activation" if gemma else "hidden_act": activation,
+        "rope_parameters": _write_rope(config.rope),
+        "sliding_window": config.sliding_window,
+    }
+    if config.family in ("qwen2", "qwen3", "gemma3_text"):
+        kinds = {sliding: kind for kind, sliding in LAYER_TYPES.items()}
+        written["layer_types"] = [kinds[sliding] for sliding in config.sliding_layers or (False,) * config.layers]
+    if config.family in ("qwen2", "qwen3"):
+        written["use_sliding_window"] = config.has_sliding_layers
+    if gemma:
+        assert config.local_rope is not None
+        assert config.attention_scale is not None
+        ropes = {"full_attention": _write_rope(config.rope), "sliding_attention": _write_rope(config.local_rope)}
+        written |= {
+            "rope_parameters": ropes,
+            "query_pre_attn_scalar": round(config.attention_scale**-2),
+            "final_logit_softcapping": config.final_softcap,
+            "attn_logit_softcapping": None,
+        }
+    found = read_config(written, place)
+    traits = [f.name for f in dataclasses.fields(config) if getattr(found, f.name) != getattr(config, f.name)]
+    if traits:
+        raise UserError(f"{place}: a {config.family} config.json cannot express this model's {', '.join(traits)}")
+    return written
+
+
+def _write_rope(rope: Rope) -> dict[str, Any]:
+    written: dict[str, Any] = {"rope_type": rope.scaling or "default", "rope_theta": rope.theta}
+    if rope.scaling is not None:
+        written["factor"] = rope.factor
+    if rope.scaling in ("llama3", "yarn"):
+        written["original_max_position_embeddings"] = rope.original_positions
+    if rope.scaling == "llama3":
+        written |= {"low_freq_factor": rope.low_frequency_factor, "high_freq_factor": rope.high_frequency_factor}
+    if rope.scaling == "yarn":
+        for key in ("beta_fast", "beta_slow", "truncate", "attention_factor"):
+            written[key] = getattr(rope, key)
+    return written
+
+
+# --------------------------------------------------------------------------------------------------------------- tensors
+
+# Our modules -> Hugging Face's; "{layer}" stands where we stack. A kernel is the transpose of their [out, in] weight.
+MODULES = {
+    "embedding": "model.embed_tokens",
+    "head": "lm_head",
+    "final_norm": "model.norm",
+    "layers/attention_norm": "model.layers.{layer}.input_layernorm",
+    "layers/attention/query": "model.layers.{layer}.self_attn.q_proj",
+    "layers/attention/key": "model.layers.{layer}.self_attn.k_proj",
+    "layers/attention/value": "model.layers.{layer}.self_attn.v_proj",
+    "layers/attention/output": "model.layers.{layer}.self_attn.o_proj",
+    "layers/attention/query_norm": "model.layers.{layer}.self_attn.q_norm",
+    "layers/attention/key_norm": "model.layers.{layer}.self_attn.k_norm",
+    "layers/mlp_norm": "model.layers.{layer}.post_attention_layernorm",
+    "layers/mlp/gate": "model.layers.{layer}.mlp.gate_proj",
+    "layers/mlp/up": "model.layers.{layer}.mlp.up_proj",
+    "layers/mlp/down": "model.layers.{layer}.mlp.down_proj",
+}
+# Where attention and MLP have a norm on either side, the one behind attention takes the name of the one before the MLP.
+MODULES_WITH_POST_NORMS = MODULES | {
+    "layers/attention_post_norm": "model.layers.{layer}.post_attention_layernorm",
+    "layers/mlp_norm": "model.layers.{layer}.pre_feedforward_layernorm",
+    "layers/mlp_post_norm": "model.layers.{layer}.post_feedforward_layernorm",
+}
+# Tensors without a meaning for text: tables that older versions saved, and the eyes of Gemma 3's multimodal models.
+IGNORED = re.compile(r"\.rotary_emb\.inv_freq$|(^|\.)(vision_tower|multi_modal_projector)\.")
+
+
+class Tensors(NamedTuple):
+    """The Hugging Face tensors that hold one parameter: stacked along a new first axis, unless `stacked` is False."""
+
+    names: tuple[str, ...]
+    shape: tuple[int, ...]
+    transposed: bool
+    stacked: bool
+
+
+def layout(config: DecoderConfig) -> dict[str, Tensors]:
+    """For every parameter of the decoder, by its path as "layers/mlp/up/kernel", the tensors that hold it."""
+    modules = MODULES_WITH_POST_NORMS if config.post_norms else MODULES
+    found = {}
+    for key_path, leaf in jax.tree_util.tree_leaves_with_path(structure(config)[1]):
+        path = path_name(key_path)
+        module, _, kind = path.rpartition("/") if path not in modules else (path, "", "")
+        name = f"{modules[module]}.{'bias' if kind == 'bias' else 'weight'}"
+        stacked, transposed = "{layer}" in name, kind == "kernel"
+        names = tuple(name.format(layer=layer) for layer in range(config.layers)) if stacked else (name,)
+        shape = leaf.shape[1:] if stacked else leaf.shape
+        found[path] = Tensors(names, shape[::-1] if transposed else shape, transposed, stacked)
+    return found
+
+
+def canonical(name: str) -> str | None:
+    """The name that a language model alone gives to this tensor; None for one that it has no use for."""
+    return None if IGNORED.search(name) else re.sub(r"^(model\.)?language_model\.", r"\1", name)
+
+
+def check_tensors(config: DecoderConfig, found: Mapping[str, tuple[int, ...]], place: str) -> None:
+    """Compares the names and shapes of all tensors with those the architecture needs.
+
+    Raises:
+      UserError: naming every tensor that is missing, unknown, or of another shape.
+    """
+    wanted = {name: tensors.shape for tensors in layout(config).values() for name in tensors.names}
+    misshaped = [
+        f"{name} is {list(found[name])}, not {list(shape)}" for name, shape in wanted.items() if found.get(name, shape) != shape
+    ]
+    faults = {
+        "missing": [name for name in wanted if name not in found],
+        "unknown": [name for name in found if name not in wanted],
+        "of another shape": misshaped,
+    }
+    listed = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in faults.items() if names)
+    if listed:
+        raise UserError(f"{place}: tensors do not fit config.json: {listed}: mend the config, or fetch the model again")

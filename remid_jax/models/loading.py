@@ -1,0 +1,290 @@
+"""Opening a language model: a directory, a hub id, a GGUF file, or the GGUF inside an installed Python package.
+
+Opening reads the config, the tokenizer and the names and shapes of the weights; the weights themselves are read when first
+asked for, one stacked parameter at a time, so the host never holds the model twice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.util
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, cast, get_args
+
+import huggingface_hub
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh
+from safetensors import SafetensorError, safe_open
+
+from remid_jax.errors import UserError
+from remid_jax.files import read_text, write_text
+from remid_jax.models import huggingface
+from remid_jax.models.config import DecoderConfig
+from remid_jax.models.decoder import structure
+from remid_jax.models.gguf import read_gguf
+from remid_jax.models.tokenizer import Tokenizer
+from remid_jax.parallel import parameter_shardings, path_name
+
+Dtype = Literal["float32", "bfloat16"]
+FLOATS = ("F64", "F32", "F16", "BF16")
+HUB_FILES = ["*.json", "*.jinja", "model*.safetensors"]
+DIGESTS = Path("~/.cache/remid_jax/digests.json")
+
+
+@dataclasses.dataclass
+class LanguageModel:
+    """An opened model. `fingerprint` is a sha256 over its weights and config; `end_ids` are the ids that end a generation."""
+
+    source: str
+    config: DecoderConfig
+    tokenizer: Tokenizer | None
+    dtype: Dtype
+    fingerprint: str
+    end_ids: tuple[int, ...]
+    arrays: Callable[[], Iterator[tuple[str, np.ndarray]]] = dataclasses.field(repr=False)
+    mesh: Mesh | None = None
+    _params: nnx.State | None = dataclasses.field(default=None, init=False, repr=False)
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the weights have been read."""
+        return self._params is not None
+
+    @property
+    def params(self) -> nnx.State:
+        """The decoder's parameters on the devices, sharded by `parallel.parameter_shardings`; read at first use."""
+        if self._params is None:
+            self._params = place_params(self.config, self.arrays(), self.dtype, self.mesh)
+        return self._params
+
+
+def open_model(source: str, dtype: str, mesh: Mesh | None = None) -> LanguageModel:
+    """Opens a model without reading its weights.
+
+    `source` is a directory with config.json and (sharded) safetensors, a .gguf file, "package:NAME" for the one GGUF file
+    inside an installed Python package, or the id of a model on the Hugging Face hub (HF_HUB_OFFLINE is honoured).
+
+    Raises:
+      UserError: if there is no such model, or a file of it is missing, broken, or does not fit the others.
+    """
+    if dtype not in get_args(Dtype):
+        raise UserError(f"dtype={dtype!r}: choose one of {', '.join(get_args(Dtype))}")
+    precision = cast(Dtype, dtype)
+    if source.startswith("package:"):
+        return _open_gguf(source, _gguf_of_package(source.removeprefix("package:")), precision, mesh)
+    path = Path(source).expanduser()
+    if path.suffix == ".gguf":
+        return _open_gguf(source, path, precision, mesh)
+    return _open_directory(source, path if path.is_dir() else _download(source), precision, mesh)
+
+
+def place_params(
+    config: DecoderConfig, arrays: Iterator[tuple[str, np.ndarray]], dtype: Dtype, mesh: Mesh | None
+) -> nnx.State:
+    """Puts the arrays of every parameter on the devices, in `dtype`, as they come."""
+    shapes = structure(config)[1]
+    shardings: dict[str, Any] = {}
+    if mesh is not None:
+        leaves = jax.tree_util.tree_leaves_with_path(parameter_shardings(shapes, mesh))
+        shardings = {path_name(path): sharding for path, sharding in leaves}
+    placed = {}
+    for path, array in arrays:
+        array = array.astype(dtype, copy=False)
+        # A callback hands each device its part alone, whereas device_put would compare the whole between hosts.
+        placed[path] = (
+            jax.make_array_from_callback(array.shape, shardings[path], array.__getitem__) if mesh else jnp.asarray(array)
+        )
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: placed[path_name(path)], shapes)
+
+
+# ------------------------------------------------------------------------------------------------------------------ GGUF
+
+
+def _open_gguf(source: str, path: Path, dtype: Dtype, mesh: Mesh | None) -> LanguageModel:
+    if not path.is_file():
+        raise UserError(f"{source}: no such file: check the path")
+    model = read_gguf(path)
+    fingerprint = _fingerprint(model.config, [path])
+    return LanguageModel(source, model.config, model.tokenizer, dtype, fingerprint, model.end_ids, model.arrays, mesh)
+
+
+def _gguf_of_package(name: str) -> Path:
+    """The one .gguf file of an installed package, found without importing it."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None:
+        raise UserError(f"package:{name}: no Python package {name} is installed: pip install it, or name another model")
+    found = sorted(path for root in spec.submodule_search_locations or () for path in Path(root).rglob("*.gguf"))
+    if len(found) != 1:
+        listed = f" ({', '.join(path.name for path in found)}): name one of them by its path" if found else ": name a file"
+        raise UserError(f"package:{name}: holds {len(found)} .gguf files, not one{listed}")
+    return found[0]
+
+
+# ----------------------------------------------------------------------------------------------------------- safetensors
+
+
+class _Tensor(NamedTuple):
+    """Where a tensor lies: `name` is what its file calls it."""
+
+    file: Path
+    name: str
+    shape: tuple[int, ...]
+
+
+def _download(source: str) -> Path:
+    """The snapshot directory of a model on the hub."""
+    if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", source):
+        raise UserError(f"{source}: no such directory: check the path")
+    try:
+        return Path(huggingface_hub.snapshot_download(source, allow_patterns=HUB_FILES))
+    except (OSError, ValueError, huggingface_hub.errors.HfHubHTTPError) as error:
+        why = str(error).strip().split("\n")[0]
+        raise UserError(
+            f"{source}: neither a directory nor a model that the hub gave ({why}): check the path or id, log in if the model "
+            "is gated, unset HF_HUB_OFFLINE if it is not downloaded yet"
+        ) from error
+
+
+def _open_directory(source: str, directory: Path, dtype: Dtype, mesh: Mesh | None) -> LanguageModel:
+    raw = _read_json(directory / "config.json", f"{source}: has no config.json: name a model's directory or hub id")
+    config = huggingface.read_config(raw, f"{source}/config.json")
+    files = _weight_files(source, directory)
+    tensors = _read_headers(files)
+    if config.tied_embeddings and tensors.keys() >= {"lm_head.weight", "model.embed_tokens.weight"}:
+        # Some files repeat the tied embedding as a head; where it differs, transformers goes by the weights too.
+        if np.array_equal(_read(tensors["lm_head.weight"]), _read(tensors["model.embed_tokens.weight"])):
+            del tensors["lm_head.weight"]
+        else:
+            config = dataclasses.replace(config, tied_embeddings=False)
+    huggingface.check_tensors(config, {name: tensor.shape for name, tensor in tensors.items()}, source)
+    has_tokenizer = (directory / "tokenizer.json").is_file()
+    tokenizer = Tokenizer.load(directory) if has_tokenizer else None
+    return LanguageModel(
+        source=source,
+        config=config,
+        tokenizer=tokenizer,
+        dtype=dtype,
+        fingerprint=_fingerprint(config, files),
+        end_ids=_end_ids(directory, raw, tokenizer),
+        arrays=lambda: _stacked(config, tensors, dtype),
+        mesh=mesh,
+    )
+
+
+def _weight_files(source: str, directory: Path) -> list[Path]:
+    index = directory / "model.safetensors.index.json"
+    if index.is_file():
+        names = _read_json(index, "").get("weight_map")
+        if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+            raise UserError(f"{index}: has no weight_map from tensors to files: fetch the model again")
+        files = [directory / name for name in sorted(set(names.values()))]
+        missing = [path.name for path in files if not path.is_file()]
+        if missing:
+            raise UserError(f"{source}: shards named in {index.name} are missing: {', '.join(missing)}: fetch the model again")
+        return files
+    if (directory / "model.safetensors").is_file():
+        return [directory / "model.safetensors"]
+    pickled = sorted(path.name for kind in ("*.bin", "*.pt", "*.pth") for path in directory.glob(kind))
+    if pickled:
+        raise UserError(
+            f"{source}: holds only pickled weights ({', '.join(pickled)}), which run code when opened and are refused: "
+            "convert them once, where you trust them, with transformers' from_pretrained and save_pretrained"
+        )
+    raise UserError(f"{source}: has no model.safetensors: name a model with safetensors weights, or a .gguf file")
+
+
+def _read_headers(files: list[Path]) -> dict[str, _Tensor]:
+    """Every tensor of the files that a language model may want, by the name that transformers gives it."""
+    found, faults = {}, []
+    for path in files:
+        try:
+            with safe_open(path, framework="np") as file:
+                for name in file.keys():  # noqa: SIM118 (it is no dict)
+                    part, known = file.get_slice(name), huggingface.canonical(name)
+                    if known is None:
+                        continue
+                    if part.get_dtype() not in FLOATS:
+                        faults.append(f"{name} is {part.get_dtype()}")
+                    found[known] = _Tensor(path, name, tuple(part.get_shape()))
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"{path}: is not a whole safetensors file ({error}): fetch it again") from error
+    if faults:
+        raise UserError(
+            f"{files[0].parent}: tensors are not of type {', '.join(FLOATS)}: {', '.join(faults)}: name a model that is not "
+            "quantised, or a .gguf file"
+        )
+    return found
+
+
+def _read(tensor: _Tensor) -> np.ndarray:
+    with safe_open(tensor.file, framework="np") as file:
+        return file.get_tensor(tensor.name)
+
+
+def _stacked(config: DecoderConfig, tensors: Mapping[str, _Tensor], dtype: Dtype) -> Iterator[tuple[str, np.ndarray]]:
+    for path, parts in huggingface.layout(config).items():
+        shape = parts.shape[::-1] if parts.transposed else parts.shape
+        whole = np.empty((len(parts.names), *shape), dtype)
+        for layer, name in enumerate(parts.names):
+            part = _read(tensors[name])
+            whole[layer] = part.T if parts.transposed else part
+        yield path, whole if parts.stacked else whole[0]
+
+
+def _end_ids(directory: Path, raw: Mapping[str, Any], tokenizer: Tokenizer | None) -> tuple[int, ...]:
+    """What generation_config.json ends a generation with, or else config.json, and the tokenizer's end of turn."""
+    generation = directory / "generation_config.json"
+    said = _read_json(generation, "").get("eos_token_id") if generation.is_file() else None
+    said = raw.get("eos_token_id") if said is None else said
+    ids = said if isinstance(said, list) else [] if said is None else [said]
+    return tuple(dict.fromkeys([*ids, *([] if tokenizer is None else [tokenizer.end_of_turn_id])]))
+
+
+def _read_json(path: Path, missing: str) -> dict[str, Any]:
+    if not path.is_file():
+        raise UserError(missing)
+    try:
+        value = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: broken JSON (line {error.lineno}, {error.msg}): mend it, or fetch the model again") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: is not a JSON object: fetch the model again")
+    return value
+
+
+# ---------------------------------------------------------------------------------------------------------- fingerprints
+
+
+def _fingerprint(config: DecoderConfig, files: list[Path]) -> str:
+    """sha256 over the config and every weight file's sha256."""
+    parts = [json.dumps(dataclasses.asdict(config), sort_keys=True), *map(_digest, files)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _digest(path: Path) -> str:
+    """sha256 of the file, remembered in `DIGESTS` for as long as its size and time of change stay the same."""
+    stat, memory = path.stat(), DIGESTS.expanduser()
+    key = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+    try:
+        known = dict(json.loads(memory.read_text()))
+    except (OSError, ValueError, TypeError):
+        known = {}
+    if key not in known:
+        with open(path, "rb") as file:
+            known[key] = hashlib.file_digest(file, "sha256").hexdigest()
+        try:
+            memory.parent.mkdir(parents=True, exist_ok=True)
+            write_text(memory, json.dumps(known, indent=1))
+        except (OSError, UserError):
+            pass  # a home that cannot be written only costs time
+    return known[key]

@@ -1,0 +1,80 @@
+"""Saving a language model so that Hugging Face transformers, and `loading.open_model`, can open it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import jax
+import numpy as np
+from flax import nnx
+from safetensors.numpy import save_file
+
+from remid_jax.files import write_text
+from remid_jax.models import huggingface
+from remid_jax.models.config import DecoderConfig
+from remid_jax.models.tokenizer import Tokenizer
+from remid_jax.parallel import path_name
+
+SHARD_BYTES = 4 * 2**30
+
+
+def save_model(directory: str | Path, config: DecoderConfig, params: nnx.State, tokenizer: Tokenizer | None) -> None:
+    """Writes config.json, safetensors in the parameters' dtype (in shards if large), and the tokenizer's files.
+
+    A model already in the directory is replaced.
+
+    Raises:
+      UserError: if the architecture has a trait that its family's config.json cannot express.
+    """
+    directory = Path(directory)
+    leaves = {path_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+    end_id = None if tokenizer is None else tokenizer.end_of_turn_id
+    raw = huggingface.write_config(config, str(leaves["embedding"].dtype), end_id, str(directory))
+    directory.mkdir(parents=True, exist_ok=True)
+    shards = _plan_shards(config, leaves)
+    names = [
+        "model.safetensors" if len(shards) == 1 else f"model-{n:05d}-of-{len(shards):05d}.safetensors"
+        for n in range(1, len(shards) + 1)
+    ]
+    for stale in directory.glob("model*.safetensors*"):
+        stale.unlink()
+    weight_map = {}
+    for name, paths in zip(names, shards, strict=True):
+        tensors = {}
+        for path in paths:
+            tensors |= _unstack(np.asarray(leaves[path]), huggingface.layout(config)[path])
+        whole = directory / f".{name}.part"
+        save_file(tensors, whole, metadata={"format": "pt"})
+        os.replace(whole, directory / name)
+        weight_map |= dict.fromkeys(tensors, name)
+    if len(shards) > 1:
+        total = sum(leaf.nbytes for leaf in leaves.values())
+        index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+        write_text(directory / "model.safetensors.index.json", json.dumps(index, indent=1) + "\n")
+    if tokenizer is not None:
+        tokenizer.save(directory)
+    write_text(directory / "config.json", json.dumps(raw, indent=1) + "\n")
+
+
+def _plan_shards(config: DecoderConfig, leaves: dict[str, jax.Array]) -> list[list[str]]:
+    """Parameter paths, in groups of at most SHARD_BYTES or of one: what is on the host at a time."""
+    shards: list[list[str]] = []
+    room = 0
+    for path in huggingface.layout(config):
+        size = leaves[path].nbytes
+        if not shards or size > room:
+            shards.append([])
+            room = SHARD_BYTES
+        shards[-1].append(path)
+        room -= size
+    return shards
+
+
+def _unstack(array: np.ndarray, tensors: huggingface.Tensors) -> dict[str, np.ndarray]:
+    layers = array if tensors.stacked else array[None]
+    return {
+        name: np.ascontiguousarray(layer.T if tensors.transposed else layer)
+        for name, layer in zip(tensors.names, layers, strict=True)
+    }

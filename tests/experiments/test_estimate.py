@@ -1,0 +1,38 @@
+"""The estimate script: from a stored table to a printed table and a JSON file, without a model."""
+
+import numpy as np
+import pytest
+from score_arrays import score_arrays
+from scripts import ROOT, load
+
+from remid_jax.information import score_table
+from remid_jax.information.estimates import Settings, estimates
+
+CONFIG = f"--config={ROOT}/configs/estimate.py"
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    return score_arrays({"IDTest": 8, "german": 8, "Film & Television": 8})
+
+
+def test_all_estimates_come_from_the_stored_matrices_alone(run, tmp_path, arrays):
+    np.savez(tmp_path / "scores.npz", **arrays)
+    done = run("estimate", CONFIG, "--config.input=scores.npz", "--config.output=estimates.json", "--config.settings.level=0.9")
+    assert done.code == 0, done.err
+    written = load(tmp_path / "estimates.json")
+    assert written == estimates(score_table.parse(arrays), Settings(level=0.9))
+    for row in ("IDTest", "Film & Television", "character shift", "user shift", "90% intervals"):
+        assert row in done.out
+    emid = written["headline"]["categories"]["german"]
+    half = (emid["interval"]["high"] - emid["interval"]["low"]) / 2
+    assert f"{emid['value']:+.4f} ±{half:.4f}*" in done.out
+
+
+def test_bad_input_is_one_line_and_leaves_no_file(run, tmp_path, arrays):
+    (tmp_path / "text.npz").write_text("not an archive")
+    np.savez(tmp_path / "faulty.npz", **(arrays | {"german/loglik/plain/golden": np.full((8, 8), np.nan)}))
+    for name, said in (("missing", "no such file"), ("text", "not an .npz"), ("faulty", "64 values that are not finite")):
+        assert said in run("estimate", CONFIG, f"--config.input={name}.npz", "--config.output=estimates.json").error
+    assert "config.input is not set" in run("estimate", CONFIG).error
+    assert not (tmp_path / "estimates.json").exists()

@@ -1,0 +1,154 @@
+"""A whole evaluation as a user runs it: repeated, edited, killed; its results depend on none of that."""
+
+import json
+import random
+import signal
+import time
+
+import numpy as np
+import pytest
+from scripts import ROOT, compilations, load
+
+RESULTS = ("results.json", "samples.parquet", "scores.npz")
+STAGES = ("reason", "respond", "self samples", "score", "estimate", "report")
+
+
+@pytest.fixture
+def flags(tiny_directory, few_records):
+    return [
+        f"--config={ROOT}/configs/quickstart.py", f"--config.benchmark.source={few_records}",
+        f"--config.estimator.model={tiny_directory}", f"--config.policy.model={tiny_directory}",
+        "--config.estimator.max_reasoning=24", "--config.policy.max_reply=24", "--config.devices.sampling_rows=4",
+        "--config.devices.tokens_per_step=1024",
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def evaluate(run, flags):
+    def evaluate(workdir, *more, **settings):
+        done = run("evaluate", *flags, f"--workdir={workdir}", *more, **settings)
+        assert done.code == 0, done.err
+        return done
+
+    return evaluate
+
+
+def contents(workdir):
+    return {name: (workdir / name).read_bytes() for name in RESULTS}
+
+
+def counts(workdir, kind):
+    [found] = load(workdir / "run.json")[kind].values()
+    return found
+
+
+def test_repeated_edited_and_without_results(evaluate, tmp_path, few_records):
+    work = tmp_path / "work"
+    fresh = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "xla"), "JAX_LOG_COMPILES": "1"}
+    first = evaluate(work, **fresh)
+    before, scored = contents(work), counts(work, "scoring")
+    assert compilations(first.err, "score_rows") == len(scored["buckets"]) > 1
+    assert scored["store_misses"] == scored["rows"] > 0
+    assert (work / "report.html").stat().st_size > 10_000
+
+    report = (work / "report.html").read_bytes()
+    for case in ("again", "results deleted"):
+        if case == "results deleted":
+            (work / "results.json").unlink()
+        start = time.monotonic()
+        evaluate(work)
+        print(f"{case}: {time.monotonic() - start:.1f} s")
+        assert contents(work) == before
+        assert (work / "report.html").read_bytes() == report
+        for kind in ("scoring", "sampling"):
+            done = counts(work, kind)
+            assert (done["store_misses"], done["device_steps"]) == (0, 0)
+            assert done["store_hits"] == done["rows"] > 0
+        assert set(load(work / "run.json")["loaded"].values()) == {False}
+
+    records = [json.loads(line) for line in few_records.read_text().splitlines()]
+    edited = records[4]["agent_golden_response"]
+    records[4]["agent_golden_response"] = edited[:-2] + "x" + edited[-1]
+    (tmp_path / "edited.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    evaluate(work, f"--config.benchmark.source={tmp_path}/edited.jsonl")
+    assert counts(work, "sampling")["store_misses"] == 0
+    touched = counts(work, "scoring")
+    assert 0 < touched["store_misses"] <= touched["rows"] / 3 + 1  # one of three categories of equal size
+    assert contents(work)["scores.npz"] != before["scores.npz"]
+    old, new = load_scores(before["scores.npz"], tmp_path), load_scores(contents(work)["scores.npz"], tmp_path)
+    changed = {name for name in old if not np.array_equal(old[name], new[name])}
+    assert changed
+    assert {name.split("/")[0] for name in changed} == {records[4]["subset_tag"]}
+    assert not any("/policy" in name or "/self/" in name for name in changed)
+
+
+def load_scores(content, folder):
+    (folder / "scores.npz").write_bytes(content)
+    return dict(np.load(folder / "scores.npz"))
+
+
+def test_killed_at_ten_moments_in_every_stage_it_ends_with_the_same_results(evaluate, run, flags, tmp_path):
+    evaluate(tmp_path / "whole")
+    seconds = load(tmp_path / "whole" / "run.json")["seconds"]
+    moments, dice = [*STAGES, *STAGES[:4]], random.Random(2512)
+    for n, stage in enumerate(moments):
+        process = run.start("evaluate", *flags, f"--workdir={tmp_path / 'killed'}")
+        if stage != STAGES[0]:
+            before = STAGES[STAGES.index(stage) - 1]
+            while (line := process.stderr.readline()) and not line.startswith(before):
+                pass
+            assert line, f"kill {n}: ended before {stage} began"
+            # The first visit to a stage is killed inside it for sure; later ones at any moment of what it takes.
+            time.sleep(dice.uniform(0, 0.2 if n < len(STAGES) else seconds[stage]))
+        else:
+            time.sleep(dice.uniform(3, 6) + seconds[stage] / 2)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    evaluate(tmp_path / "killed")
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+def test_ready_replies_and_ready_reasoning(evaluate, tmp_path, few_records):
+    records = [json.loads(line) for line in few_records.read_text().splitlines()]
+    names = [record["sample_ID"] for record in records]
+    (tmp_path / "replies.jsonl").write_text(
+        "".join(json.dumps({"sample_ID": r["sample_ID"], "reply": r["agent_golden_response"]}) + "\n" for r in records)
+    )
+    block = "```\n[Core Features of the Golden Response]\n{}\n```"
+    (tmp_path / "reasoning.jsonl").write_text(
+        "".join(json.dumps({"sample_ID": n, "reasoning": block.format(f"about {n}")}) + "\n" for n in names)
+    )
+    evaluate(
+        tmp_path / "work", f"--config.policy.replies={tmp_path}/replies.jsonl",
+        f"--config.estimator.reasoning={tmp_path}/reasoning.jsonl",
+    )  # fmt: skip
+    found = load(tmp_path / "work" / "results.json")
+    assert (found["policy"]["model"], found["fingerprints"]["policy"]) == (None, None)
+    for category in found["estimates"]["categories"].values():
+        assert category["self"]["self_information"] is None
+        assert category["self"]["reason"]
+        assert category["reasoned"]["emi"]["club"]["token_rate"]["value"] == 0  # golden replies as the policy's
+
+
+def test_pmap_and_mesh_agree(evaluate, tmp_path):
+    for parallel in ("mesh", "pmap"):
+        evaluate(tmp_path / parallel, f"--config.devices.parallel={parallel}")
+    mesh, pmap = (dict(np.load(tmp_path / parallel / "scores.npz")) for parallel in ("mesh", "pmap"))
+    for name, array in mesh.items():
+        if array.dtype.kind == "f":
+            np.testing.assert_allclose(pmap[name], array, atol=1e-4 * 120)
+        else:
+            assert np.array_equal(pmap[name], array)
+
+
+def test_over_long_records_are_counted_listed_and_left_out(evaluate, tmp_path, few_records):
+    records = [json.loads(line) for line in few_records.read_text().splitlines()]
+    records[0]["user_persona"] = "very " * 700
+    (tmp_path / "long.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    evaluate(tmp_path / "work", f"--config.benchmark.source={tmp_path}/long.jsonl", "--config.policy.self_samples=0")
+    found = load(tmp_path / "work" / "results.json")
+    [left_out] = found["categories"]["IDTest"]["excluded"]
+    assert left_out["record"] == records[0]["sample_ID"]
+    assert left_out["tokens"] > 640
+    assert found["categories"]["IDTest"]["records"] == 2
+    assert any("1 over-long record" in warning for warning in found["warnings"])

@@ -1,0 +1,104 @@
+"""The score tool: what goes in comes out in order, and the numbers are the model's own."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from scripts import ROOT
+
+from remid_jax.models.decoder import NEVER, TokenTree, bind
+from remid_jax.models.loading import open_model
+
+LINES = [
+    {
+        "id": "chat",
+        "messages": [{"role": "user", "content": "Who are you?"}],
+        "answers": ["A fox.", "Eine Füchsin, 狐。", "A fox."],
+    },
+    {"id": 7, "prompt": "Once upon a time", "answers": [" there was", "there was"]},
+    {"id": "ids", "prefix_ids": [5, 6, 7], "answer_ids": [[8], [9, 10, 49_151]]},
+    {"id": "mixed", "prompt": "1 2 3", "answer_ids": [[100, 200]]},
+]
+
+
+@pytest.fixture
+def score(run, tmp_path, tiny_directory):
+    def score(lines, *flags, code=0):
+        (tmp_path / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        done = run(
+            "score", f"--config={ROOT}/configs/score.py", f"--config.model={tiny_directory}", "--config.input=in.jsonl",
+            "--config.output=out.jsonl", "--workdir=work", *flags,
+        )  # fmt: skip
+        assert done.code == code, done.err
+        return [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()] if code == 0 else done.error
+
+    return score
+
+
+def plain_scores(model, prefix, answer):
+    decoder = bind(model.config, model.params)
+    ids = np.array([[*prefix, *answer]])
+    logits = decoder.logits(decoder(ids, TokenTree(np.arange(ids.shape[1])[None], np.full(ids.shape, NEVER)))[0])
+    return [float(jax.nn.log_softmax(logits)[0, t - 1, ids[0, t]]) for t in range(len(prefix), ids.shape[1])]
+
+
+def test_answers_get_the_log_probabilities_of_exactly_their_ids(score, tiny_directory):
+    model = open_model(str(tiny_directory), "float32")
+    assert model.tokenizer is not None
+    found = score(LINES)
+    assert [line["id"] for line in found] == ["chat", 7, "ids", "mixed"]
+    prefixes = [
+        model.tokenizer.encode_chat(LINES[0]["messages"]),
+        model.tokenizer.encode_prompt(LINES[1]["prompt"]),
+        LINES[2]["prefix_ids"],
+        model.tokenizer.encode_prompt(LINES[3]["prompt"]),
+    ]
+    for line, asked, prefix in zip(found, LINES, prefixes, strict=True):
+        answers = asked.get("answer_ids") or [model.tokenizer.encode(text) for text in asked["answers"]]
+        assert line["n_tokens"] == [len(answer) for answer in answers]
+        for answer, logprobs, loglik in zip(answers, line["logprobs"], line["loglik"], strict=True):
+            np.testing.assert_allclose(logprobs, plain_scores(model, prefix, answer), atol=1e-4)
+            assert loglik == pytest.approx(sum(logprobs), abs=1e-5)
+    assert found[0]["loglik"][0] == found[0]["loglik"][2]
+    assert found[1]["n_tokens"] == [2, 2]
+    assert found[1]["loglik"][0] != found[1]["loglik"][1]  # no space is added or stripped
+
+
+def test_company_and_layout_move_nothing(score):
+    alone = [score([line], f"--workdir=alone{n}")[0] for n, line in enumerate(LINES)]
+    for n, flags in enumerate((["--config.tokens_per_step=64", "--config.max_row=64"], ["--config.parallel=pmap"])):
+        together = score(LINES[::-1], f"--workdir=other{n}", *flags)[::-1]
+        for a, b in zip(alone, together, strict=True):
+            for x, y in zip(a["logprobs"], b["logprobs"], strict=True):
+                np.testing.assert_allclose(x, y, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ({"prompt": "a", "answers": ["b"]}, 'line 2: no "id"'),
+        ({"id": 1, "answers": ["b"]}, "line 2: needs exactly one of messages, prompt, prefix_ids"),
+        ({"id": 1, "prompt": "a", "messages": [], "answers": ["b"]}, "needs exactly one of messages, prompt, prefix_ids"),
+        ({"id": 1, "prompt": "a"}, "needs exactly one of answers, answer_ids"),
+        ({"id": 1, "prompt": "a", "answers": [""]}, '"answers" must be'),
+        ({"id": 1, "prompt": "a", "answers": "b"}, '"answers" must be'),
+        ({"id": 1, "prompt": "", "answers": ["b"]}, '"prompt" must be'),
+        ({"id": 1, "prefix_ids": [1, -2], "answer_ids": [[1]]}, '"prefix_ids" must be'),
+        ({"id": 1, "prefix_ids": [1], "answer_ids": [[True]]}, '"answer_ids" must be'),
+        ({"id": 1, "messages": [{"role": "user"}], "answers": ["b"]}, '"messages" must be'),
+        ({"id": 1, "prompt": "a", "answers": ["b"], "label": 3}, "unknown field 'label'"),
+        ({"id": "good", "prompt": "a", "answers": ["b"]}, "stands on line 1 already"),
+        ({"id": 1, "prefix_ids": [1], "answer_ids": [[49_152]]}, "token id 49152 is not below the vocabulary size"),
+        ({"id": 1, "prefix_ids": [1] * 9000, "answer_ids": [[1]]}, "9001 tokens, but"),
+    ],
+)
+def test_a_bad_line_is_named_and_nothing_is_written(score, tmp_path, line, words):
+    (tmp_path / "out.jsonl").write_text("mine")
+    assert words in score([{"id": "good", "prompt": "a", "answers": ["b"]}, line], code=2)
+    assert (tmp_path / "out.jsonl").read_text() == "mine"
+
+
+def test_all_faults_are_listed_at_once(score):
+    error = score([{"prompt": "a", "answers": []}, {"id": 1}, {"id": 1, "prompt": "x", "answers": [3]}], code=2)
+    assert all(f"line {n}" in error for n in (1, 2, 3))

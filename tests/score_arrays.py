@@ -1,0 +1,32 @@
+"""Small score tables for tests: plausible numbers, and a true value for each, without a model."""
+
+import numpy as np
+
+
+def score_arrays(counts, seed=0, signal=6.0, shared_lineages=True, samples=2):
+    """Arrays of the layout for {category: n}: golden replies fit their contexts, the policy's half as well."""
+    rng = np.random.default_rng(seed)
+    arrays = {}
+    for category, n in counts.items():
+        lineage = [f"dialogue {i}" if shared_lineages else f"{category} {i}" for i in range(n)]
+        arrays[f"{category}/record"] = np.array([f"{category}-{i}" for i in range(n)])
+        arrays[f"{category}/lineage"] = np.array(lineage)
+        for replies, fit in (("golden", 1.0), ("policy", 0.5), ("golden_half", 0.5), ("constant", 0.0)):
+            tokens = rng.integers(10, 60, n)
+            arrays[f"{category}/tokens/{replies}"] = tokens
+            arrays[f"{category}/chars/{replies}"] = tokens * 4 + rng.integers(0, 9, n)
+            for scorer in ("reasoned", "plain"):
+                context, level = rng.normal(0, 2, (n, 1)), -2.0 * tokens + rng.normal(0, 4, n)
+                fits = fit * signal * np.eye(n) + rng.normal(0, 1.5, (n, n)) * (replies != "constant")
+                level = np.full(n, level[0]) if replies == "constant" else level
+                arrays[f"{category}/loglik/{scorer}/{replies}"] = fits + context + level
+                arrays[f"{category}/marginal/{scorer}/{replies}"] = level - 1.0
+        arrays[f"{category}/self/loglik"] = rng.normal(-60, 2, (n, n, samples)) + 5 * np.eye(n)[..., None]
+        arrays[f"{category}/self/tokens"] = rng.integers(10, 60, (n, samples))
+        arrays[f"{category}/self/truncated"] = np.zeros((n, samples), bool)
+    return arrays
+
+
+def without(arrays, *parts):
+    """The arrays whose names hold none of these parts."""
+    return {name: array for name, array in arrays.items() if not any(part in name for part in parts)}

@@ -1,0 +1,33 @@
+"""What tests of the scripts share: where they are, how a run ended, what it left behind."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The one line a person gets: status 2, no traceback, nothing else that looks like trouble."""
+        assert self.code == 2, (self.code, self.err)
+        assert "Traceback" not in self.err
+        lines = [line for line in self.err.splitlines() if line.startswith("error: ")]
+        assert len(lines) == 1, self.err
+        return lines[0]
+
+
+def compilations(err: str, name: str) -> int:
+    """How often a function was compiled, in the log of a process run with JAX_LOG_COMPILES=1."""
+    return len(re.findall(rf"Finished XLA compilation of jit\({name}\)", err))
+
+
+def load(path: Path):
+    return json.loads(path.read_text())
