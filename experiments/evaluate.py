@@ -111,7 +111,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
 
 def open_models(config: ConfigDict, devices: Devices) -> dict[str, LanguageModel]:
     """The estimator and, unless its replies are given, the policy; one model where they are the same."""
-    mesh = devices.mesh
+    mesh = devices.parameter_mesh
     models = {"estimator": open_model(config.estimator.model, config.estimator.dtype, mesh)}
     if not config.policy.replies:
         same = (config.policy.model, config.policy.dtype) == (config.estimator.model, config.estimator.dtype)

@@ -39,7 +39,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
     check_lines(config.input, lines)
     cli.use_compilation_cache()
     devices = Devices(config.parallel, config.mesh_model)
-    model = open_model(config.model, config.dtype, devices.mesh)
+    model = open_model(config.model, config.dtype, devices.parameter_mesh)
     requests = [request_of(line, model, f"{config.input}: line {n}") for n, line in lines]
     engine = ScoringEngine(model, devices, Store(workdir / "store.sqlite"), config.tokens_per_step, config.max_row)
     stages = Stages(Console(stderr=True, quiet=not is_first_host()))

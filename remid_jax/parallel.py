@@ -75,12 +75,17 @@ class Devices:
         self.mesh = make_mesh(model_axis)
         self.rows = self.mesh.shape["data"]
 
-    def place_params(self, params: Any) -> Any:
-        """Parameters as the steps want them: sharded by `RULES`, or one copy a device along a new leading axis."""
+    @property
+    def parameter_mesh(self) -> Mesh | None:
+        """The mesh on which a model's parameters are placed as they are read; None where each device gets a copy of them."""
+        return self.mesh if self.parallel == "mesh" else None
+
+    def copies(self, params: Any) -> Any:
+        """Parameters as the steps want them: as they are on the mesh, or for pmap one copy a device along a new leading axis."""
         if self.parallel == "mesh":
-            return jax.device_put(params, parameter_shardings(params, self.mesh))
-        copies = NamedSharding(self.mesh, PartitionSpec("data"))
-        return jax.tree.map(lambda a: jax.device_put(np.broadcast_to(np.asarray(a), (self.rows, *a.shape)), copies), params)
+            return params
+        rows = NamedSharding(self.mesh, PartitionSpec("data"))
+        return jax.tree.map(lambda a: jax.device_put(np.broadcast_to(np.asarray(a), (self.rows, *a.shape)), rows), params)
 
     def spread(self, step: Callable[..., Any]) -> Callable[..., Any]:
         """The compiled `step`, which takes placed params and placed batches."""

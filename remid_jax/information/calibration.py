@@ -83,15 +83,19 @@ def scale(loglik: Float[Array, "C n n"], fitting: Float[Array, "C n"]) -> Float[
         return loglik - (added.sum(axis=1, keepdims=True) - added) / (uses.sum(axis=1, keepdims=True) - uses)
 
     scores = jax.vmap(centred)(loglik, fitting)
-    golden = jnp.diagonal(scores, axis1=1, axis2=2)
 
     def slope(a: Array | float) -> Array:
-        expected = (jax.nn.softmax(a * scores, axis=1) * scores).sum(axis=1)
-        return ((golden - expected) * fitting / fitting.sum(axis=1, keepdims=True)).sum()
+        def of_category(matrix: tuple[Array, Array]) -> Array:
+            scores, fitting = matrix
+            gains = jnp.exp(a * (scores - scores.max(axis=0)))
+            expected = (gains * scores).sum(axis=0) / gains.sum(axis=0)
+            return (jnp.diagonal(scores) - expected) @ fitting / fitting.sum()
+
+        return jax.lax.map(of_category, (scores, fitting)).sum()  # one matrix at a time stays in the processor's cache
 
     target = FLAT * slope(0.0)
 
-    def halve(_: int, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+    def halve(_: Array, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = bounds
         middle = (low + high) / 2
         rising = slope(jnp.exp(middle)) > target

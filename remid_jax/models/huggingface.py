@@ -197,7 +197,9 @@ def _read_ropes(gemma: bool, settings: Settings) -> tuple[Rope, Rope | None]:
     """The rotary embedding, and Gemma's second one for its sliding layers. An old `rope_scaling` goes before the new key."""
     old, new = (settings.of(dict, key) or {} for key in ("rope_scaling", "rope_parameters"))
     if not gemma:
-        return _read_rope(old or new, "rope_theta", settings), None
+        key = "original_max_position_embeddings"  # some files say it outside, and then that counts
+        outside = {} if settings.values.get(key) is None else {key: settings.values[key]}
+        return _read_rope({**(old or new), **outside}, "rope_theta", settings), None
     full = {**(new.get("full_attention") or {}), **old}
     local = new.get("sliding_attention") or {}
     return _read_rope(full, "rope_theta", settings), _read_rope(local, "rope_local_base_freq", settings)

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
@@ -39,9 +38,9 @@ class Sampler:
 class Prompts(NamedTuple):
     """Right-padded prompts and, for each of a prompt's draws, the two words of its random key. A length of 0 marks a filler."""
 
-    tokens: Int[Array | np.ndarray, "B T"]
-    lengths: Int[Array | np.ndarray, "B"]
-    keys: UInt32[Array | np.ndarray, "B draws 2"]
+    tokens: Int[Array, "B T"]
+    lengths: Int[Array, "B"]
+    keys: UInt32[Array, "B draws 2"]
 
 
 class Draws(NamedTuple):

@@ -50,6 +50,10 @@ class ScoringEngine:
             "backend": jax.default_backend(),
         }
 
+    @functools.cached_property
+    def _params(self) -> nnx.State:
+        return self.devices.copies(self.model.params)
+
     def plan(self, requests: Sequence[Request]) -> Plan:
         return plan_rows(requests, self.max_row, attention_knee(self.model.config))
 
@@ -99,7 +103,7 @@ class ScoringEngine:
         size = self._batch_rows(bucket)
         batch = make_batch(rows, size, bucket)
         step = _compiled(self.devices, self.model.config, head_chunk(size // self.devices.rows, self.model.config.vocab_size))
-        scores = self.devices.fetch(step(self.model.params, self.devices.place_batch(batch)))
+        scores = self.devices.fetch(step(self._params, self.devices.place_batch(batch)))
         real = sum(len(row.tokens) for row in rows)
         self.counts.device_steps += 1
         self.counts.tokens += real
@@ -118,8 +122,9 @@ def _compiled(devices: Devices, config: DecoderConfig, chunk: int) -> Callable:
 
 def make_batch(rows: Sequence[Row], size: int, bucket: int) -> Batch:
     """Host arrays [size, bucket] for the kernel; filler tokens are seen by nobody."""
-    tokens, positions, ends, parents, targets = np.zeros((5, size, bucket), np.int32)
-    counts = np.zeros(size, np.int32)
+    # Host arrays until they are placed: a Batch is the same thing on either side.
+    batch = Batch(*np.zeros((5, size, bucket), np.int32), np.zeros(size, np.int32))  # type: ignore[call-arg]
+    tokens, positions, ends, parents, targets, counts = map(np.asarray, batch)
     for n, row in enumerate(rows):
         length, scored = len(row.tokens), len(row.scored)
         tokens[n, :length] = row.tokens
@@ -128,7 +133,7 @@ def make_batch(rows: Sequence[Row], size: int, bucket: int) -> Batch:
         parents[n, :scored] = row.parents()[row.scored]
         targets[n, :scored] = row.tokens[row.scored]
         counts[n] = scored
-    return Batch(tokens, positions, ends, parents, targets, counts)
+    return batch
 
 
 def attention_knee(config: DecoderConfig) -> float:

@@ -11,6 +11,7 @@ from typing import Literal
 
 import jax
 import numpy as np
+from flax import nnx
 
 from remid_jax.models.config import DecoderConfig
 from remid_jax.models.loading import LanguageModel
@@ -53,6 +54,10 @@ class Generator:
     def __init__(self, model: LanguageModel, devices: Devices, store: Store, rows: int):
         self.model, self.devices, self.store, self.rows = model, devices, store, rows
         self.counts = Counts()
+
+    @functools.cached_property
+    def _params(self) -> nnx.State:
+        return self.devices.copies(self.model.params)
 
     def generate(
         self, prompts: Sequence[Prompt], sampler: Sampler, report: Report = lambda done, total: None
@@ -111,13 +116,14 @@ class Generator:
         width = bucket_of(max(len(p.ids) for p in prompts))
         ids, lengths = np.zeros((size, width), np.int32), np.zeros(size, np.int32)
         keys = np.zeros((size, draws, 2), np.uint32)
+        batch = Prompts(ids, lengths, keys)  # type: ignore[arg-type]  # host arrays until they are placed
         for n, prompt in enumerate(prompts):
             ids[n, : len(prompt.ids)] = prompt.ids
             lengths[n] = len(prompt.ids)
             keys[n] = prompt.keys
         start, go_on = _compiled(self.devices, self.model.config, sampler)
-        params = self.model.params
-        state = start(params, self.devices.place_batch(Prompts(ids, lengths, keys)))
+        params = self._params
+        state = start(params, self.devices.place_batch(batch))
         self.counts.device_steps += 1
         cut: dict[int, int] = {}
         for step in range(0, sampler.max_new, SEGMENT):

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
@@ -21,12 +20,12 @@ class Batch(NamedTuple):
     """Rows of one bucket. `targets[b, m]` is a scored token and `parents[b, m]` the slot that predicts it, for m below
     `scored[b]`; the rest is filler."""
 
-    tokens: Int[Array | np.ndarray, "B T"]
-    positions: Int[Array | np.ndarray, "B T"]
-    ends: Int[Array | np.ndarray, "B T"]
-    parents: Int[Array | np.ndarray, "B T"]
-    targets: Int[Array | np.ndarray, "B T"]
-    scored: Int[Array | np.ndarray, "B"]
+    tokens: Int[Array, "B T"]
+    positions: Int[Array, "B T"]
+    ends: Int[Array, "B T"]
+    parents: Int[Array, "B T"]
+    targets: Int[Array, "B T"]
+    scored: Int[Array, "B"]
 
 
 def head_chunk(batch: int, vocab_size: int) -> int:

@@ -7,7 +7,7 @@ from tiny import REQUESTS, assert_equal, reference, tiny_model, tokens
 
 from remid_jax.errors import UserError
 from remid_jax.models.sampling import Sampler
-from remid_jax.parallel import Devices
+from remid_jax.parallel import Devices, parameter_shardings
 from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.generation import Generator, Prompt, record_key
 from remid_jax.scoring.store import Store
@@ -16,8 +16,12 @@ LAYOUTS = [("mesh", 1), ("mesh", 2), ("mesh", 8), ("pmap", 1)]
 
 
 def placed(devices):
+    """The tiny model with its parameters where `open_model` would put them."""
     model = tiny_model()
-    return type(model)(**{**vars(model), "params": devices.place_params(model.params)})
+    if devices.parameter_mesh is None:
+        return model
+    params = jax.device_put(model.params, parameter_shardings(model.params, devices.parameter_mesh))
+    return type(model)(**{**vars(model), "params": params})
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +53,7 @@ def test_samples_are_those_of_one_row_alone(tmp_path, parallel, model_axis):
 
 
 def test_parameters_are_really_split():
-    params = Devices("mesh", 8).place_params(tiny_model().params)
+    params = placed(Devices("mesh", 8)).params
     kernel = params["layers"]["mlp"]["up"]["kernel"][...]
     assert kernel.sharding.shard_shape(kernel.shape) == (2, 32, 6)
 

@@ -77,14 +77,16 @@ def reference(name):
     centre = 0.0 if "gemma" in name else 1.0
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
-            if "norm" in parameter_name:
+            if "q_norm" in parameter_name or "k_norm" in parameter_name:
+                parameter.normal_(centre + 0.5, 0.3)
+            elif "norm" in parameter_name:
                 parameter.normal_(centre, 0.3)
             elif "embed" in parameter_name:
                 parameter.normal_(0.0, 0.5)
             elif "q_proj.weight" in parameter_name or "k_proj.weight" in parameter_name:
-                parameter.normal_(0.0, 0.6)
+                parameter.normal_(0.0, 0.22)
             elif parameter.ndim == 1:
-                parameter.normal_(0.0, 0.3)
+                parameter.normal_(0.0, 0.15)
             else:
                 parameter.normal_(0.0, 0.5 if "lm_head" in parameter_name else 0.25)
     return model
