@@ -81,7 +81,7 @@ class Devices:
         return self.mesh if self.parallel == "mesh" else None
 
     def copies(self, params: Any) -> Any:
-        """Parameters as the steps want them: as they are on the mesh, or for pmap one copy a device along a new leading axis."""
+        """Parameters as the steps want them: as they are on the mesh; for pmap a copy a device along a new leading axis."""
         if self.parallel == "mesh":
             return params
         rows = NamedSharding(self.mesh, PartitionSpec("data"))

@@ -1,7 +1,6 @@
 """A tiny random language model, made in the test process, questions to ask it, and their answers worked out plainly."""
 
 import functools
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -10,22 +9,23 @@ from flax import nnx
 
 from remid_jax.models.config import DecoderConfig, Rope
 from remid_jax.models.decoder import NEVER, Decoder, TokenTree, bind
+from remid_jax.models.loading import LanguageModel
+from remid_jax.parallel import path_name
 from remid_jax.scoring.requests import Continuation, Request
 
 CONFIG = DecoderConfig("llama", 97, 32, 2, 4, 2, 8, 48, 1e-5, Rope(), 8192, tied_embeddings=False)
 
 
 @functools.cache
-def tiny_model(dtype: str = "float32", seed: int = 0, config: DecoderConfig = CONFIG) -> SimpleNamespace:
+def tiny_model(dtype: str = "float32", seed: int = 0, config: DecoderConfig = CONFIG) -> LanguageModel:
     """A model whose next-token distributions are far from flat (kernels scaled up fourfold), ending with id 1."""
     params = nnx.split(Decoder(config, nnx.Rngs(seed)))[1]
     params = jax.tree_util.tree_map_with_path(
         lambda path, a: (a * (4 if "kernel" in str(path) else 10 if "head" in str(path) else 1)).astype(jnp.dtype(dtype)),
         params,
     )
-    return SimpleNamespace(
-        source="tiny", config=config, params=params, tokenizer=None, dtype=dtype, fingerprint=f"tiny-{seed}", end_ids=(1,)
-    )
+    leaves = [(path_name(path), np.asarray(leaf)) for path, leaf in jax.tree_util.tree_leaves_with_path(params)]
+    return LanguageModel("tiny", config, None, dtype, f"tiny-{seed}", (1,), lambda: iter(leaves))
 
 
 RNG = np.random.default_rng(0)
@@ -44,9 +44,9 @@ REQUESTS = [
 def reference(request, continuation):
     """One sequence alone, unpadded, the head at every position, log-softmax in float64."""
     model = tiny_model()
-    ids = np.array([[*request.prefix, *continuation.ids]])
+    ids = jnp.array([[*request.prefix, *continuation.ids]])
     decoder = bind(model.config, model.params)
-    tree = TokenTree(np.arange(ids.shape[1])[None], np.full(ids.shape, NEVER))
+    tree = TokenTree(jnp.arange(ids.shape[1])[None], jnp.full(ids.shape, NEVER))
     logits = np.asarray(decoder.logits(decoder(ids, tree)[0]), np.float64)[0]
     logprobs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     first = len(request.prefix) + continuation.scored_from

@@ -70,7 +70,7 @@ class Settings:
     def __init__(self, values: Mapping[str, Any]):
         self.values, self.faults = values, []
 
-    def number(self, key: str, otherwise: float | None = None) -> Any:
+    def number(self, key: str, otherwise: Any = None) -> Any:
         """A positive number; `otherwise` where the file says null or nothing."""
         value = self.values.get(key)
         value = otherwise if value is None else value

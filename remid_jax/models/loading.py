@@ -6,6 +6,7 @@ asked for, one stacked parameter at a time, so the host never holds the model tw
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.util
@@ -167,8 +168,7 @@ def _open_directory(source: str, directory: Path, dtype: Dtype, mesh: Mesh | Non
         else:
             config = dataclasses.replace(config, tied_embeddings=False)
     huggingface.check_tensors(config, {name: tensor.shape for name, tensor in tensors.items()}, source)
-    has_tokenizer = (directory / "tokenizer.json").is_file()
-    tokenizer = Tokenizer.load(directory) if has_tokenizer else None
+    tokenizer = Tokenizer.from_directory(directory)
     return LanguageModel(
         source=source,
         config=config,
@@ -246,8 +246,11 @@ def _end_ids(directory: Path, raw: Mapping[str, Any], tokenizer: Tokenizer | Non
     generation = directory / "generation_config.json"
     said = _read_json(generation, "").get("eos_token_id") if generation.is_file() else None
     said = raw.get("eos_token_id") if said is None else said
-    ids = said if isinstance(said, list) else [] if said is None else [said]
-    return tuple(dict.fromkeys([*ids, *([] if tokenizer is None else [tokenizer.end_of_turn_id])]))
+    ids = list(said) if isinstance(said, list) else [] if said is None else [said]
+    if tokenizer is not None:
+        with contextlib.suppress(UserError):  # a tokenizer without one can still score text
+            ids.append(tokenizer.end_of_turn_id)
+    return tuple(dict.fromkeys(ids))
 
 
 def _read_json(path: Path, missing: str) -> dict[str, Any]:
@@ -282,9 +285,7 @@ def _digest(path: Path) -> str:
     if key not in known:
         with open(path, "rb") as file:
             known[key] = hashlib.file_digest(file, "sha256").hexdigest()
-        try:
+        with contextlib.suppress(OSError, UserError):  # a home that cannot be written only costs time
             memory.parent.mkdir(parents=True, exist_ok=True)
             write_text(memory, json.dumps(known, indent=1))
-        except (OSError, UserError):
-            pass  # a home that cannot be written only costs time
     return known[key]

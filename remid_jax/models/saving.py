@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from flax import nnx
 from safetensors.numpy import save_file
 
+from remid_jax.errors import UserError
 from remid_jax.files import write_text
 from remid_jax.models import huggingface
 from remid_jax.models.config import DecoderConfig
@@ -30,7 +32,10 @@ def save_model(directory: str | Path, config: DecoderConfig, params: nnx.State, 
     """
     directory = Path(directory)
     leaves = {path_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
-    end_id = None if tokenizer is None else tokenizer.end_of_turn_id
+    end_id = None
+    if tokenizer is not None:
+        with contextlib.suppress(UserError):  # a tokenizer without one
+            end_id = tokenizer.end_of_turn_id
     raw = huggingface.write_config(config, str(leaves["embedding"].dtype), end_id, str(directory))
     directory.mkdir(parents=True, exist_ok=True)
     shards = _plan_shards(config, leaves)

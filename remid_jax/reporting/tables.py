@@ -5,6 +5,7 @@ Input is the dictionary of results.json; what stands under its "estimates" is la
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -77,7 +78,21 @@ class Table:
 
     @property
     def has_unvalidated(self) -> bool:
-        return any(not cell.validated for row in self.rows for cell in row.cells)
+        """Whether an interval that is printed is not validated."""
+        return any(
+            column.interval and not cell.validated for row in self.rows for cell, column in zip(row.cells, self.columns, strict=True)
+        )
+
+    @property
+    def has_hidden_intervals(self) -> bool:
+        return any(
+            not column.interval and cell.interval for row in self.rows for cell, column in zip(row.cells, self.columns, strict=True)
+        )
+
+    @property
+    def spans(self) -> list[tuple[str, int]]:
+        """The groups of neighbouring columns and how many columns each has."""
+        return [(group, len(list(members))) for group, members in itertools.groupby(column.group for column in self.columns)]
 
 
 def groups(results: Results) -> Iterator[tuple[str | None, list[str]]]:
@@ -176,8 +191,8 @@ def headline(results: Results) -> Table:
 
     def shift_row(shift: str) -> list[Cell]:
         section = estimates["shifts"][shift][scorer]
-        terms = [cell(section[term][estimator][unit] if term in section else None, NO_ID) for term in ("emi", "estimator_shift")]
-        return [emid("shifts", shift), *terms, Cell(), Cell()]
+        golden_drop = cell(section["estimator_shift"][estimator][unit] if "estimator_shift" in section else None, NO_ID)
+        return [emid("shifts", shift), cell(section["emi"][estimator][unit]), golden_drop, Cell(), Cell()]
 
     columns = [
         Column(f"{r}EMID", f"{r}EMI on IDTest minus {r}EMI here: larger = the policy generalises worse"),
@@ -193,7 +208,7 @@ def headline(results: Results) -> Table:
 def terms(results: Results) -> Table:
     """The two terms of EMI with and without reasoning, in the headline's estimator and unit."""
     estimator, unit, _ = headline_key(results)
-    scorers = results["estimates"]["scorers"]
+    scorers = results["estimates"]["estimators"]
     columns = []
     for scorer in scorers:
         columns += [Column("Ihat(golden)", "", given(scorer)), Column("Ihat(policy)", "", given(scorer))]
@@ -232,7 +247,8 @@ def estimators(results: Results, scorer: str, term: str) -> Table:
         return [Cell() for _ in columns] if is_reference else cells(results["estimates"]["categories"][name][scorer])
 
     rows = _rows(results, row, lambda shift: cells(results["estimates"]["shifts"][shift][scorer]))
-    name = {"emid": f"{prefix(scorer)}EMID", "emi": f"{prefix(scorer)}EMI", "estimator_shift": "Golden drop (estimator_shift)"}[term]
+    r = prefix(scorer)
+    name = {"emid": f"{r}EMID", "emi": f"{r}EMI", "estimator_shift": "Golden drop (estimator_shift)"}[term]
     return Table(f"{name} by all estimators, {given(scorer)}", columns, [row for row in rows if any(c.text for c in row.cells)])
 
 
@@ -265,13 +281,14 @@ def calibration(results: Results, scorer: str) -> Table:
         if any((category[scorer][side]["saturated"]["value"] or 0) > SATURATED_AT_MOST for side in ("golden", "policy"))
     ]  # fmt: skip
     if saturated:
-        notes.append(f"Saturated on over {SATURATED_AT_MOST:.0%} of replies, so differences are too small: {', '.join(saturated)}.")
+        where = "everywhere" if len(saturated) == len(results["categories"]) else ", ".join(saturated)
+        notes.append(f"Saturated on over {SATURATED_AT_MOST:.0%} of replies, so its differences come out too small: {where}.")
     return Table(f"Calibration of mixture, {given(scorer)}", columns, _rows(results, row), notes=notes)
 
 
 def self_information(results: Results) -> Table:
     """Self information by the policy's own kernel, beside the golden term."""
-    scorers = results["estimates"]["scorers"]
+    scorers = results["estimates"]["estimators"]
     columns = [
         Column("self information", "I(context; reply) by the policy's own kernel, mixture, nats per reply"),
         Column("per token", "nats per token", interval=False),

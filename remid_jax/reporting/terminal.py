@@ -36,7 +36,7 @@ def _parts(results: Results) -> Iterator[RenderableType]:
     r = tables.prefix(tables.headline_key(results)[2])
     legend = [
         f"{r}EMID: what {r}EMI loses from IDTest to here; larger = worse. In brackets: {tables.level(results)} intervals"
-        + (f", {DAGGER} = more lineages are needed to trust them." if headline.has_unvalidated else "."),
+        + (f", {DAGGER} = not validated for so few lineages." if headline.has_unvalidated else "."),
         "Golden drop: the same loss of the golden replies alone, which is the estimator's own shift.",
     ]
     yield from (_indented(line, "dim") for line in legend)

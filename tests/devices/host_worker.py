@@ -14,7 +14,7 @@ import jax
 from tiny import REQUESTS, tiny_model
 
 from remid_jax.models.sampling import Sampler
-from remid_jax.parallel import Devices, parameter_shardings
+from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.generation import Generator, Prompt, record_key
 from remid_jax.scoring.store import Store
@@ -24,8 +24,7 @@ jax.distributed.initialize(f"127.0.0.1:{port}", 2, host)
 
 
 devices = Devices("mesh", 2)
-model = tiny_model()
-model = type(model)(**{**vars(model), "params": jax.device_put(model.params, parameter_shardings(model.params, devices.mesh))})
+model = dataclasses.replace(tiny_model(), mesh=devices.parameter_mesh)
 (folder / str(host)).mkdir(exist_ok=True)
 store = Store(folder / str(host) / "store.sqlite")
 engine = ScoringEngine(model, devices, store, 256, 256)

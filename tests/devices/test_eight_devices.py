@@ -1,5 +1,7 @@
 """Eight devices, by mesh or by pmap, parameters split or whole: the numbers of one device."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from tiny import REQUESTS, assert_equal, reference, tiny_model, tokens
 
 from remid_jax.errors import UserError
 from remid_jax.models.sampling import Sampler
-from remid_jax.parallel import Devices, parameter_shardings
+from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.generation import Generator, Prompt, record_key
 from remid_jax.scoring.store import Store
@@ -17,11 +19,7 @@ LAYOUTS = [("mesh", 1), ("mesh", 2), ("mesh", 8), ("pmap", 1)]
 
 def placed(devices):
     """The tiny model with its parameters where `open_model` would put them."""
-    model = tiny_model()
-    if devices.parameter_mesh is None:
-        return model
-    params = jax.device_put(model.params, parameter_shardings(model.params, devices.parameter_mesh))
-    return type(model)(**{**vars(model), "params": params})
+    return dataclasses.replace(tiny_model(), mesh=devices.parameter_mesh)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scripts import ROOT
@@ -38,8 +39,8 @@ def score(run, tmp_path, tiny_directory):
 
 def plain_scores(model, prefix, answer):
     decoder = bind(model.config, model.params)
-    ids = np.array([[*prefix, *answer]])
-    logits = decoder.logits(decoder(ids, TokenTree(np.arange(ids.shape[1])[None], np.full(ids.shape, NEVER)))[0])
+    ids = jnp.array([[*prefix, *answer]])
+    logits = decoder.logits(decoder(ids, TokenTree(jnp.arange(ids.shape[1])[None], jnp.full(ids.shape, NEVER)))[0])
     return [float(jax.nn.log_softmax(logits)[0, t - 1, ids[0, t]]) for t in range(len(prefix), ids.shape[1])]
 
 

@@ -11,7 +11,6 @@ import dataclasses
 import functools
 import tempfile
 
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -338,8 +337,9 @@ def test_prefill_and_decode_equal_the_whole_forward_pass(name):
     tokens = np.stack([ids()[: width + new], ids()[100 : 100 + width + new]])
     whole, _ = forward(model.config, model.params, tokens, causal([width + new] * 2, width + new))
     slot = np.arange(width + new)[None]
-    tree = TokenTree(np.where(slot < width, slot, prompts + slot - width), np.where((slot < prompts) | (slot >= width), NEVER, 0))
-    cache = empty_cache(model.config, 2, width + new, jnp.float32)
+    real = (slot < prompts) | (slot >= width)
+    tree = TokenTree(np.where(slot < width, slot, prompts + slot - width), np.where(real, NEVER, 0))
+    cache = empty_cache(model.config, 2, width + new, jnp.dtype("float32"))
     hidden, cache = step(model.config, model.params, tokens[:, :width], tree, cache, 0)
     for row, length in enumerate(prompts[:, 0]):
         assert gap(hidden[row, :length], whole[row, :length]) < TOLERANCE

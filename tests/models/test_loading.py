@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
@@ -96,26 +96,24 @@ def assert_means_the_same(raw):
         kinds = getattr(theirs, "layer_types", None) or ["full_attention"] * ours.layers
         windows = [theirs.sliding_window if kind == "sliding_attention" else None for kind in kinds]
     assert [ours.sliding_window if slides else None for slides in ours.sliding_layers or [False] * ours.layers] == windows
-    module = importlib.import_module(f"transformers.models.{ours.family.removesuffix('_text')}")
-    rotary_class = next(kind for name, kind in vars(_modeling(module)).items() if name.endswith("RotaryEmbedding"))
-    rotary = rotary_class(theirs)
+    package = ours.family.removesuffix("_text")
+    module = importlib.import_module(f"transformers.models.{package}.modeling_{package}")
+    rotary = next(kind for name, kind in vars(module).items() if name.endswith("RotaryEmbedding"))(theirs)
     if ours.family == "gemma3_text":
         assert ours.attention_scale == theirs.query_pre_attn_scalar**-0.5
         assert ours.final_softcap == theirs.final_logit_softcapping
         for kind, rope in (("sliding_attention", ours.local_rope), ("full_attention", ours.rope)):
             if kind in theirs.layer_types:
-                assert_same_rope(rope, head_size, getattr(rotary, f"{kind}_inv_freq"), getattr(rotary, f"{kind}_attention_scaling"))
+                table, factor = (getattr(rotary, f"{kind}_{what}") for what in ("inv_freq", "attention_scaling"))
+                assert_same_rope(rope, head_size, table, factor)
     else:
         assert_same_rope(ours.rope, head_size, rotary.inv_freq, rotary.attention_scaling)
     assert huggingface.read_config(huggingface.write_config(ours, "float32", 1, "here"), "config.json") == ours
 
 
-def _modeling(package):
-    return importlib.import_module(f"{package.__name__}.modeling_{package.__name__.rpartition('.')[2]}")
-
-
 def assert_same_rope(rope, head_size, inverse_frequencies, attention_scaling):
-    np.testing.assert_allclose(frequencies(rope, head_size), inverse_frequencies.numpy(), rtol=1e-6)
+    # Both are float32: the power and the blend may each round differently.
+    np.testing.assert_allclose(frequencies(rope, head_size), inverse_frequencies.numpy(), rtol=3e-6)
     assert rope.attention_factor == pytest.approx(attention_scaling, rel=1e-12)
 
 
@@ -125,10 +123,13 @@ def test_published_configs_mean_what_transformers_reads(name):
 
 
 @st.composite
-def ropes(draw):
-    """Rope parameters, of every kind and with every optional key, under the old or the new name of the kind."""
+def ropes(draw, gemma=False):
+    """Rope parameters, of every kind and with every optional key, under the old or the new name of the kind.
+
+    Transformers' Gemma 3 drops a kind under its old name, and `truncate`; no file has either.
+    """
     kind = draw(st.sampled_from(["default", "linear", "llama3", "yarn"]))
-    found = {draw(st.sampled_from(["rope_type", "type"])): kind}
+    found = {"rope_type" if gemma else draw(st.sampled_from(["rope_type", "type"])): kind}
     if draw(st.booleans()):
         found["rope_theta"] = draw(st.floats(10, 1e6))
     if kind != "default":
@@ -140,9 +141,9 @@ def ropes(draw):
     if kind == "yarn":
         optional = {
             "attention_factor": st.floats(0.5, 2), "beta_fast": st.floats(8, 64), "beta_slow": st.floats(0.5, 4),
-            "mscale": st.floats(0.5, 2), "mscale_all_dim": st.floats(0.5, 2), "truncate": st.booleans(),
+            "mscale": st.floats(0.5, 2), "mscale_all_dim": st.floats(0.5, 2),
         }  # fmt: skip
-        found |= draw(st.fixed_dictionaries({}, optional=optional))
+        found |= draw(st.fixed_dictionaries({}, optional=optional | ({} if gemma else {"truncate": st.booleans()})))
     return found
 
 
@@ -159,11 +160,15 @@ QWEN = {
 }  # fmt: skip
 BY_FAMILY = {
     "llama": {"head_dim": st.sampled_from([None, 8, 32])},
-    "mistral": {"head_dim": st.sampled_from([None, 8, 32]), "sliding_window": st.one_of(st.none(), st.integers(2, 50))},
+    "mistral": {
+        "head_dim": st.sampled_from([None, 8, 32]), "sliding_window": st.one_of(st.none(), st.integers(2, 50)),
+        "num_key_value_heads": st.sampled_from([1, 2, 4]),
+    },
     "qwen2": QWEN,
     "qwen3": QWEN | {"head_dim": st.sampled_from([8, 32])},
     "gemma3_text": {
-        "rope_parameters": st.fixed_dictionaries({}, optional={"full_attention": ropes(), "sliding_attention": ropes()}),
+        "rope_parameters": st.fixed_dictionaries({"full_attention": ropes(True)}, optional={"sliding_attention": ropes(True)}),
+        "rope_scaling": st.one_of(st.none(), ropes(True)), "num_key_value_heads": st.sampled_from([1, 2, 4]),
         "rope_local_base_freq": st.floats(10, 1e6), "sliding_window_pattern": st.integers(1, 6),
         "layer_types": st.one_of(st.none(), LAYER_TYPES), "query_pre_attn_scalar": st.integers(8, 300),
         "final_logit_softcapping": st.one_of(st.none(), st.floats(1, 50)), "sliding_window": st.integers(2, 50),
@@ -177,22 +182,18 @@ BY_FAMILY = {
 def test_any_config_means_what_transformers_reads(family, data):
     said = data.draw(st.fixed_dictionaries({}, optional=OPTIONAL | BY_FAMILY[family]))
     raw = {"model_type": family, **SIZES, "num_key_value_heads": 2, **said}
-    try:
-        transformers.AutoConfig.for_model(**json.loads(json.dumps(raw)))
-    except Exception:
-        assume(False)
-    if family in ("qwen2", "qwen3") and "sliding_attention" in (raw.get("layer_types") or ()):
-        if not raw.get("use_sliding_window") or raw.get("sliding_window", 4096) is None:
-            with pytest.raises(UserError, match="no sliding_window is in use"):
-                huggingface.read_config(raw, "config.json")
-            return
-    assert_means_the_same(raw)
+    has_window = raw.get("sliding_window", 4096) is not None and (raw.get("use_sliding_window") or "qwen" not in family)
+    if "sliding_attention" in (raw.get("layer_types") or ()) and not has_window:
+        with pytest.raises(UserError, match="no sliding_window is in use"):
+            huggingface.read_config(raw, "config.json")
+    else:
+        assert_means_the_same(raw)
 
 
 @pytest.mark.parametrize(
     ("raw", "says"),
     [
-        ({"model_type": "mamba", "architectures": ["MambaForCausalLM"]}, r"MambaForCausalLM \(model_type mamba\).*Qwen3ForCausalLM"),
+        ({"model_type": "mamba", "architectures": ["MambaForCausalLM"]}, r"MambaForCausalLM \(model_type mamba\).*Qwen3For"),
         ({}, r"unnamed \(model_type None\)"),
         ({"rope_scaling": {"rope_type": "longrope"}}, "longrope is not one of default, linear, llama3, yarn"),
         ({"rope_scaling": [1]}, r"rope_scaling is \[1\], not a dict"),
@@ -204,7 +205,7 @@ def test_any_config_means_what_transformers_reads(family, data):
         ({"quantization_config": {"quant_method": "awq"}}, "quantization_config=.*awq.* is not supported"),
         ({"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial_rotary_factor=0.5 is not supported"),
         ({"model_type": "qwen2", "use_sliding_window": True, "layer_types": ["full_attention"]}, "each of the 5 layers"),
-        ({"model_type": "gemma3_text", "use_bidirectional_attention": True}, "use_bidirectional_attention=true is not supported"),
+        ({"model_type": "gemma3_text", "use_bidirectional_attention": True}, "use_bidirectional_attention=true"),
     ],
 )
 def test_a_config_that_cannot_be_honoured_is_refused_in_one_line(raw, says):
@@ -216,7 +217,7 @@ def test_a_config_that_cannot_be_honoured_is_refused_in_one_line(raw, says):
 
 def test_a_trait_that_the_family_cannot_express_is_not_saved():
     config = dataclasses.replace(CONFIG, qk_norm=True)
-    with pytest.raises(UserError, match="llama config.json cannot express this model's qk_norm"):
+    with pytest.raises(UserError, match=r"llama config\.json cannot express this model's qk_norm"):
         huggingface.write_config(config, "float32", None, "here")
 
 
@@ -377,9 +378,7 @@ def test_all_faulty_tensors_are_named_at_once(folder):
            "score.weight": wrong, "lm_head.weight": wrong, "model.layers.2.self_attn.q_proj.weight": wrong},
     )  # fmt: skip
     said = error_of(folder)
-    assert "missing: model.layers.1.mlp.up_proj.weight, model.norm.weight;" in said.replace(
-        "missing: model.norm.weight, model.layers.1.mlp.up_proj.weight", "missing: model.layers.1.mlp.up_proj.weight, model.norm.weight"
-    )
+    assert "missing: model.norm.weight, model.layers.1.mlp.up_proj.weight;" in said
     assert "unknown: model.layers.7.mlp.up_proj.weight, score.weight;" in said
     assert "lm_head.weight is [3, 32], not [50, 32]" in said
     assert "model.layers.2.self_attn.q_proj.weight is [3, 32], not [32, 32]" in said
@@ -404,8 +403,8 @@ def test_quantised_tensors_are_refused(folder):
 
 def test_a_missing_shard_is_named(tmp_path):
     torch_model().save_pretrained(tmp_path, max_shard_size="20KB")
-    (tmp_path / "model-00002-of-00005.safetensors").unlink(missing_ok=True)
-    assert "model-00002-of-00005.safetensors" in error_of(tmp_path)
+    (tmp_path / "model-00002-of-00006.safetensors").unlink()
+    assert "are missing: model-00002-of-00006.safetensors" in error_of(tmp_path)
     (tmp_path / "model.safetensors.index.json").write_text("{}")
     assert "has no weight_map" in error_of(tmp_path)
 
@@ -433,9 +432,12 @@ def test_a_source_that_is_nothing_is_refused(tmp_path, monkeypatch):
 
 def test_a_hub_id_is_fetched_without_pickles_or_code(folder, monkeypatch):
     asked = []
-    monkeypatch.setattr(
-        loading.huggingface_hub, "snapshot_download", lambda name, allow_patterns: asked.append((name, allow_patterns)) or folder
-    )
+
+    def online(name, allow_patterns):
+        asked.append((name, allow_patterns))
+        return folder
+
+    monkeypatch.setattr(loading.huggingface_hub, "snapshot_download", online)
     assert open_model("some/model", "float32").config == CONFIG
     ((name, patterns),) = asked
     assert name == "some/model"

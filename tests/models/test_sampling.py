@@ -1,6 +1,9 @@
 """Sampling against a plain loop that re-encodes the whole text for every token and filters by the book."""
 
+import dataclasses
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
@@ -8,6 +11,7 @@ from tiny import CONFIG, tiny_model
 
 from remid_jax.models.decoder import NEVER, TokenTree, bind
 from remid_jax.models.sampling import Sampler, choose
+from remid_jax.models.tokenizer import Tokenizer
 from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.generation import Generator, Prompt, record_key
@@ -28,7 +32,7 @@ def next_logits(ids):
 @jax.jit
 def _whole(padded):
     decoder = bind(CONFIG, tiny_model().params)
-    return decoder.logits(decoder(padded, TokenTree(np.arange(128)[None], np.full((1, 128), NEVER)))[0])
+    return decoder.logits(decoder(padded, TokenTree(jnp.arange(128)[None], jnp.full((1, 128), NEVER)))[0])
 
 
 def greedy(ids, max_new, penalty):
@@ -105,15 +109,19 @@ def test_draws_follow_the_filtered_distribution(settings):
     draws = 20_000
     sampler = Sampler(1, (), **{"temperature": 1.0, **settings})
     keys = np.random.default_rng(2).integers(0, 2**32, (draws, 2), dtype=np.uint32)
-    tokens = choose(sampler, np.tile(LOGITS, (draws, 1)).astype(np.float32), np.zeros((draws, 6), bool), keys, np.int32(0))
+    logits, unseen = jnp.tile(jnp.array(LOGITS, jnp.float32), (draws, 1)), jnp.zeros((draws, 6), bool)
+    tokens = choose(sampler, logits, unseen, jnp.asarray(keys), jnp.int32(0))
     counts, expected = np.bincount(tokens, minlength=6), kept(**settings) * draws
     assert counts[expected == 0].sum() == 0
     assert stats.chisquare(counts[expected > 0], expected[expected > 0]).pvalue > 1e-3
 
 
 def test_stop_strings_cut_the_reply_where_they_first_appear(tmp_path):
-    class Letters:
+    class Letters(Tokenizer):
         fingerprint = "letters"
+
+        def __init__(self):
+            pass
 
         def decode(self, ids):
             return "".join(chr(ord("!") + i) for i in ids)
@@ -124,7 +132,7 @@ def test_stop_strings_cut_the_reply_where_they_first_appear(tmp_path):
     )
     text = Letters().decode(plain[1][0].ids)
     stop = text[5:7]
-    spelled = type(model)(**{**vars(model), "tokenizer": Letters()})
+    spelled = dataclasses.replace(model, tokenizer=Letters())
     cut = Generator(spelled, Devices(), Store(tmp_path / "store"), rows=4).generate(
         [Prompt(p) for p in PROMPTS], Sampler(24, (1,), stop_strings=(stop,))
     )
