@@ -16,7 +16,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from gguf import GGMLQuantizationType, GGUFReader, ReaderTensor, dequantize
+from gguf import GGUFReader, ReaderTensor, dequantize
 
 from remid_jax.errors import UserError
 from remid_jax.models import huggingface
@@ -55,6 +55,7 @@ MODULES = {
     "layers/mlp/down": "blk.{layer}.ffn_down",
     "layers/mlp_post_norm": "blk.{layer}.post_ffw_norm",
 }
+ENDS = ("eos", "eot", "eom")  # of the sequence, of a turn, of a message
 GEMMA3_27B_LAYERS = 62  # the one Gemma 3 that scales attention by width / heads; its files do not say so
 
 
@@ -96,8 +97,8 @@ class GgufModel:
 
     @property
     def end_ids(self) -> tuple[int, ...]:
-        """The ids that end a generation: ends of the sequence, of a turn, of a message."""
-        ids = [self.fields.get(f"tokenizer.ggml.{end}_token_id") for end in ("eos", "eot", "eom")]
+        """The ids that end a generation."""
+        ids = [self.fields.get(f"tokenizer.ggml.{end}_token_id") for end in ENDS]
         if self.tokenizer is not None and self.tokenizer.has_chat_template:
             ids.append(self.tokenizer.end_of_turn_id)
         return tuple(dict.fromkeys(i for i in ids if i is not None))
@@ -137,7 +138,7 @@ def read_gguf(path: str | Path) -> GgufModel:
         raise UserError(f"{path}: is not a whole GGUF file ({' '.join(str(error).split())}): fetch it again") from error
     if reader.byte_order == "S":
         raise UserError(f"{path}: is of the other byte order than this machine's: fetch a file made for it")
-    if fields.get("split.count", 1) > 1:
+    if fields.get("split.count", 1) not in (0, 1):
         raise UserError(f"{path}: is one of {fields['split.count']} parts of a model: join them with llama-gguf-split --merge")
     tensors = {tensor.name: tensor for tensor in reader.tensors}
     config = _read_config(fields, tensors, path)
@@ -152,12 +153,11 @@ class _WholeReader(GGUFReader):
     """A reader that does not take the end of a cut-off file for empty values."""
 
     def _get(self, offset: int, dtype: Any, count: int = 1, override_order: Any = None) -> np.ndarray:
-        if isinstance(self.data, np.memmap):
-            self.data = np.asarray(self.data)  # a plain view of the same pages, several times faster to slice
-        found = super()._get(offset, dtype, count, override_order)
-        if len(found) < count:
-            raise ValueError(f"it ends at byte {len(self.data)}, inside something that begins at byte {offset}")
-        return found
+        end = int(offset) + np.dtype(dtype).itemsize * int(count)
+        if end > len(self.data):
+            raise ValueError(f"it ends at byte {len(self.data)}, inside something that goes on to byte {end}")
+        part = np.asarray(self.data)[offset:end].view(dtype)  # a plain array is several times faster to slice than a memmap
+        return part.view(part.dtype.newbyteorder(override_order or self.byte_order))
 
 
 def _layout(config: DecoderConfig) -> dict[str, tuple[tuple[str, ...], tuple[int, ...]]]:
@@ -208,7 +208,7 @@ def _half_split(weights: np.ndarray, heads: int) -> np.ndarray:
 
 def _read_config(fields: Mapping[str, Any], tensors: Mapping[str, ReaderTensor], path: Path) -> DecoderConfig:
     """The metadata in the words of Hugging Face's config.json, and from there as for any model."""
-    architecture = fields.get("general.architecture")
+    architecture = str(fields.get("general.architecture"))
     if architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise UserError(f"{path}: architecture {architecture} is not supported: choose a file of architecture {known}")
@@ -221,12 +221,17 @@ def _read_config(fields: Mapping[str, Any], tensors: Mapping[str, ReaderTensor],
     head_size = own.size("attention.key_length", max(1, width // heads))
     own.refuse("attention.value_length", head_size)
     own.refuse("rope.dimension_count", head_size)
+    # Before any parameter is laid out: sizes from a broken file would ask for absurdly many.
     embedding = tensors.get("token_embd.weight")
-    if embedding is None or len(embedding.shape) != 2:
-        raise UserError(f"{path}: token_embd.weight is missing or no matrix: fetch the file again")
-    vocab_size, tokens = int(embedding.shape[1]), len(fields.get("tokenizer.ggml.tokens", ()))
-    if tokens > vocab_size:
-        own.faults.append(f"tokenizer has {tokens} tokens, but token_embd.weight only {vocab_size} rows")
+    vocab_size, columns = (1, 0) if embedding is None or len(embedding.shape) != 2 else map(int, embedding.shape[::-1])
+    if columns != width:
+        own.faults.append(f"token_embd.weight is not a matrix of embedding_length={width} columns")
+    if layers > len(tensors) or heads * head_size > max((tensor.n_elements for tensor in tensors.values()), default=0):
+        own.faults.append(f"{layers} layers of {heads} heads of {head_size} do not fit the file's tensors")
+    if len(own.of(list, "tokenizer.ggml.tokens") or ()) > vocab_size:
+        own.faults.append(f"tokenizer has more tokens than token_embd.weight has rows, {vocab_size}")
+    for end in ENDS:
+        own.of(int, f"tokenizer.ggml.{end}_token_id")
     raw = {
         "model_type": ARCHITECTURES[architecture],
         "vocab_size": vocab_size,

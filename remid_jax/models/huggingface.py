@@ -68,7 +68,8 @@ class Settings:
     """The keys of one config.json over its family's defaults; collects the faults of all that are asked for."""
 
     def __init__(self, values: Mapping[str, Any]):
-        self.values, self.faults = values, []
+        self.values = values
+        self.faults: list[str] = []
 
     def number(self, key: str, otherwise: Any = None) -> Any:
         """A positive number; `otherwise` where the file says null or nothing."""
@@ -131,7 +132,7 @@ def _config(family: Literal["llama", "mistral", "qwen2", "qwen3", "gemma3_text"]
         settings.faults.append(f"num_attention_heads={heads} is not a multiple of num_key_value_heads={kv_heads}")
     if head_size % 2:
         settings.faults.append(f"head_dim={head_size} is odd: rotary embeddings turn pairs")
-    activation = get("hidden_activation" if gemma else "hidden_act")
+    activation = str(get("hidden_activation" if gemma else "hidden_act"))
     if activation not in ACTIVATIONS:
         settings.faults.append(f"activation {activation} is not one of {', '.join(ACTIVATIONS)}")
     rope, local_rope = _read_ropes(gemma, settings)
@@ -182,7 +183,8 @@ def _read_sliding_layers(family: str, layers: int, settings: Settings) -> tuple[
         return (has_window,) * layers
     kinds = settings.of(list, "layer_types")
     if kinds is None and qwen:
-        return tuple(has_window and layer >= settings.values["max_window_layers"] for layer in range(layers))
+        first = settings.of(int, "max_window_layers") or 0
+        return tuple(has_window and layer >= first for layer in range(layers))
     if kinds is None:
         pattern = settings.size("sliding_window_pattern")
         return tuple(bool((layer + 1) % pattern) for layer in range(layers))
@@ -200,9 +202,10 @@ def _read_ropes(gemma: bool, settings: Settings) -> tuple[Rope, Rope | None]:
         key = "original_max_position_embeddings"  # some files say it outside, and then that counts
         outside = {} if settings.values.get(key) is None else {key: settings.values[key]}
         return _read_rope({**(old or new), **outside}, "rope_theta", settings), None
-    full = {**(new.get("full_attention") or {}), **old}
-    local = new.get("sliding_attention") or {}
-    return _read_rope(full, "rope_theta", settings), _read_rope(local, "rope_local_base_freq", settings)
+    by_kind = Settings(new)
+    full, local = (by_kind.of(dict, kind) or {} for kind in LAYER_TYPES)
+    settings.faults += [f"rope_parameters: {fault}" for fault in by_kind.faults]
+    return _read_rope({**full, **old}, "rope_theta", settings), _read_rope(local, "rope_local_base_freq", settings)
 
 
 def _read_rope(parameters: Mapping[str, Any], theta_key: str, outer: Settings) -> Rope:

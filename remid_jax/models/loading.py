@@ -276,16 +276,20 @@ def _fingerprint(config: DecoderConfig, files: list[Path]) -> str:
 
 def _digest(path: Path) -> str:
     """sha256 of the file, remembered in `DIGESTS` for as long as its size and time of change stay the same."""
-    stat, memory = path.stat(), DIGESTS.expanduser()
-    key = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+    stat, memory, name = path.stat(), DIGESTS.expanduser(), str(path.resolve())
+    state = [stat.st_size, stat.st_mtime_ns]
     try:
         known = dict(json.loads(memory.read_text()))
+        if known[name][:2] == state:
+            return known[name][2]
     except (OSError, ValueError, TypeError):
         known = {}
-    if key not in known:
-        with open(path, "rb") as file:
-            known[key] = hashlib.file_digest(file, "sha256").hexdigest()
-        with contextlib.suppress(OSError, UserError):  # a home that cannot be written only costs time
-            memory.parent.mkdir(parents=True, exist_ok=True)
-            write_text(memory, json.dumps(known, indent=1))
-    return known[key]
+    except LookupError:
+        pass
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    known = {other: entry for other, entry in known.items() if Path(other).exists()} | {name: [*state, digest]}
+    with contextlib.suppress(OSError, UserError):  # a home that cannot be written only costs time
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        write_text(memory, json.dumps(known, indent=1))
+    return digest

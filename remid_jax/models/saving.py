@@ -45,9 +45,9 @@ def save_model(directory: str | Path, config: DecoderConfig, params: nnx.State, 
     ]
     for stale in directory.glob("model*.safetensors*"):
         stale.unlink()
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for name, paths in zip(names, shards, strict=True):
-        tensors = {}
+        tensors: dict[str, np.ndarray] = {}
         for path in paths:
             tensors |= _unstack(np.asarray(leaves[path]), huggingface.layout(config)[path])
         whole = directory / f".{name}.part"

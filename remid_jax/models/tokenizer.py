@@ -15,7 +15,7 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,10 @@ class Tokenizer:
     def __init__(self, backend: tokenizers.Tokenizer, template: str | None, names: Mapping[str, str], place: str):
         backend.no_truncation()
         backend.no_padding()
+        known = {token.content for token in backend.get_added_tokens_decoder().values()}
+        backend.add_special_tokens(
+            [name for name in names.values() if name not in known and backend.token_to_id(name) is not None]
+        )
         self.template, self.names, self.place = template, dict(names), place
         self._open = backend
         added = backend.get_added_tokens_decoder()
@@ -75,21 +79,15 @@ class Tokenizer:
             raise UserError(f"{path}: is not a tokenizer ({_line(error)}): fetch the model again") from error
         config = _read_json(directory / "special_tokens_map.json") | _read_json(directory / "tokenizer_config.json")
         names = {role: _content(token) for role, token in config.items() if role.endswith("_token") and _content(token)}
-        if "eos_token" not in names:
-            for file in ("generation_config.json", "config.json"):
-                ids = _read_json(directory / file).get("eos_token_id")
-                name = backend.id_to_token(ids[0] if isinstance(ids, list) else ids) if ids else None
-                names |= {} if name is None or "eos_token" in names else {"eos_token": name}
         if "add_bos_token" in config or "add_eos_token" in config:
             # As in transformers, these two go before what tokenizer.json says.
             bos, eos = (names.get(role) if config.get(f"add_{role}") else None for role in ("bos_token", "eos_token"))
             _add_ends(backend, bos, eos)
-        file, template = directory / "chat_template.jinja", config.get("chat_template")
-        if file.is_file():
-            template = read_text(file)
+        template, own_file = config.get("chat_template"), directory / "chat_template.jinja"
+        if own_file.is_file():
+            template = read_text(own_file)
         elif isinstance(template, list):
-            named = {entry["name"]: entry["template"] for entry in template}
-            template = named.get("default", next(iter(named.values()), None))
+            template = {entry.get("name"): entry.get("template") for entry in template}.get("default")
         return cls(backend, template, names, str(directory))
 
     @classmethod
@@ -99,36 +97,17 @@ class Tokenizer:
         Raises:
           UserError: if the metadata do not say enough for that, or are broken.
         """
-        tokens, kinds = fields["tokenizer.ggml.tokens"], fields.get("tokenizer.ggml.token_type")
-        model, pre = fields.get("tokenizer.ggml.model"), fields.get("tokenizer.ggml.pre", "default")
+        model, pre = str(fields.get("tokenizer.ggml.model")), str(fields.get("tokenizer.ggml.pre", "default"))
         if model != "gpt2" or pre not in SPLITS:
             # A SentencePiece vocabulary (model "llama") lacks its merges and where it puts spaces.
             raise UserError(
-                f"{place}: a tokenizer of model {model}, pre {pre} cannot be rebuilt exactly from GGUF metadata: put the original "
-                "model's tokenizer.json and tokenizer_config.json beside the file"
+                f"{place}: a tokenizer of model {model}, pre {pre} cannot be rebuilt exactly from GGUF metadata: put the "
+                "original model's tokenizer.json and tokenizer_config.json beside the file"
             )
-        kinds = kinds or [NORMAL] * len(tokens)
-        if len(kinds) != len(tokens):
-            raise UserError(f"{place}: tokenizer has {len(tokens)} tokens but {len(kinds)} token types: fetch the file again")
-        vocabulary = {token: i for i, (token, kind) in enumerate(zip(tokens, kinds, strict=True)) if kind != UNUSED}
-        merges = [tuple(merge.split(" ")) for merge in fields.get("tokenizer.ggml.merges", ())]
-        names = {}
-        for role, key in GGUF_ROLES.items():
-            i = fields.get(f"tokenizer.ggml.{key}_token_id")
-            if i is not None and i < len(tokens):
-                names[role] = tokens[i]
         try:
-            backend = tokenizers.Tokenizer(models.BPE(vocabulary, merges, ignore_merges=pre in WHOLE_WORDS))
-            SPLITS[pre](backend)
-        except Exception as error:  # the library raises nothing more special
+            backend, names = _build(fields, pre)
+        except Exception as error:  # whatever a broken file makes of it; the library raises nothing more special
             raise UserError(f"{place}: broken tokenizer metadata ({_line(error)}): fetch the file again") from error
-        backend.decoder = decoders.ByteLevel()
-        named = [(AddedToken(token, normalized=False), kind) for token, kind in zip(tokens, kinds, strict=True)]
-        backend.add_special_tokens([token for token, kind in named if kind == CONTROL])
-        backend.add_tokens([token for token, kind in named if kind == USER_DEFINED])
-        add_bos = fields.get("tokenizer.ggml.add_bos_token", pre in WHOLE_WORDS)
-        add_eos = fields.get("tokenizer.ggml.add_eos_token", False)
-        _add_ends(backend, names.get("bos_token") if add_bos else None, names.get("eos_token") if add_eos else None)
         return cls(backend, fields.get("tokenizer.chat_template"), names, place)
 
     def save(self, directory: str | Path) -> None:
@@ -161,8 +140,9 @@ class Tokenizer:
           UserError: if there is neither.
         """
         if self.template is not None:
+            exchange = [{"role": "user", "content": "Question"}, {"role": "assistant", "content": "Answer"}]
             try:
-                chat = self._render([{"role": "user", "content": "Question"}, {"role": "assistant", "content": "Answer"}], False)
+                chat = self._render(exchange, False)
             except UserError:
                 chat = ""  # a template with its own idea of a chat: the end of the sequence it is
             written = self._control.match(chat.rpartition("Answer")[2].lstrip()) if "Answer" in chat else None
@@ -170,7 +150,7 @@ class Tokenizer:
                 return self._controls[written[0]]
         end = self._open.token_to_id(self.names.get("eos_token", ""))
         if end is None:
-            raise UserError(f"{self.place}: tokenizer has no token that ends a turn: name its eos_token in tokenizer_config.json")
+            raise UserError(f"{self.place}: no token of the tokenizer ends a turn: name its eos_token in tokenizer_config.json")
         return end
 
     def encode(self, text: str) -> list[int]:
@@ -226,9 +206,7 @@ def _any_of(strings: Iterable[str]) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, sorted(strings, key=len, reverse=True))) or "(?!)")
 
 
-def _shield(
-    backend: tokenizers.Tokenizer, controls: Mapping[int, tuple[AddedToken, str]]
-) -> tokenizers.Tokenizer:
+def _shield(backend: tokenizers.Tokenizer, controls: Mapping[int, tuple[AddedToken, str]]) -> tokenizers.Tokenizer:
     """A copy that takes the names of control tokens for text and reads their aliases in their place."""
     raw = json.loads(backend.to_str())
     for token in raw["added_tokens"]:
@@ -248,10 +226,9 @@ def _shield(
 
 def _add_ends(backend: tokenizers.Tokenizer, bos: str | None, eos: str | None) -> None:
     """Makes the backend add these tokens, where not None, around a text that is encoded with special tokens."""
-    ends = [name for name in (bos, eos) if name is not None]
+    known = {name: backend.token_to_id(name) for name in (bos, eos) if name and backend.token_to_id(name) is not None}
     backend.post_processor = processors.TemplateProcessing(
-        single=[*([] if bos is None else [bos]), "$A", *([] if eos is None else [eos])],
-        special_tokens=[(name, backend.token_to_id(name)) for name in dict.fromkeys(ends)],
+        single=[piece for piece in (bos, "$A", eos) if piece == "$A" or piece in known], special_tokens=list(known.items())
     )
 
 
@@ -312,9 +289,7 @@ def _compile(template: str) -> jinja2.Template:
 
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # of llama.cpp's kinds of tokens, those that matter here
 GGUF_ROLES = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_token": "padding"}
-QWEN2_WORDS = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+QWEN2_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 LLAMA3_WORDS = QWEN2_WORDS.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
 WHOLE_WORDS = ("llama-bpe", "llama3", "llama-v3")  # take a word of the vocabulary whole, and begin prompts with BOS
 
@@ -339,10 +314,30 @@ def _split_qwen2(backend: tokenizers.Tokenizer) -> None:
 
 
 # How the models' own tokenizers cut text before merging, by the name of GGUF's "pre".
-SPLITS = {
+SPLITS: dict[str, Callable[[tokenizers.Tokenizer], None]] = {
     "default": _split_gpt2,
     "gpt-2": _split_gpt2,
     "smollm": _split_smollm,
     "qwen2": _split_qwen2,
     **dict.fromkeys(WHOLE_WORDS, functools.partial(_split_by, LLAMA3_WORDS)),
 }
+
+
+def _build(fields: Mapping[str, Any], pre: str) -> tuple[tokenizers.Tokenizer, dict[str, str]]:
+    """A byte-level BPE backend, and its special tokens by their roles."""
+    tokens = fields["tokenizer.ggml.tokens"]
+    kinds = fields.get("tokenizer.ggml.token_type") or [NORMAL] * len(tokens)
+    typed = list(zip(tokens, kinds, strict=True))
+    vocabulary = {token: i for i, (token, kind) in enumerate(typed) if kind != UNUSED}
+    merges = [tuple(merge.split(" ")) for merge in fields["tokenizer.ggml.merges"]]
+    backend = tokenizers.Tokenizer(models.BPE(vocabulary, merges, ignore_merges=pre in WHOLE_WORDS))
+    SPLITS[pre](backend)
+    backend.decoder = decoders.ByteLevel()
+    backend.add_special_tokens([AddedToken(token, normalized=False) for token, kind in typed if kind == CONTROL])
+    backend.add_tokens([AddedToken(token, normalized=False) for token, kind in typed if kind == USER_DEFINED])
+    ids = {role: fields.get(f"tokenizer.ggml.{key}_token_id") for role, key in GGUF_ROLES.items()}
+    names = {role: tokens[i] for role, i in ids.items() if i is not None}
+    add_bos = fields.get("tokenizer.ggml.add_bos_token", pre in WHOLE_WORDS)
+    add_eos = fields.get("tokenizer.ggml.add_eos_token", False)
+    _add_ends(backend, names.get("bos_token") if add_bos else None, names.get("eos_token") if add_eos else None)
+    return backend, names

@@ -123,7 +123,7 @@ def _finish(figure: Figure, title: str, handles: list[Line2D]) -> None:
     if any(line.get_linestyle() == "--" for axes in figure.axes for line in axes.lines):
         label = "hollow, dashed: not validated for so few clusters"
         handles.append(Line2D([], [], marker="o", markerfacecolor=PAPER, color=GREY, linestyle=DASHES, label=label))
-    figure.legend(handles=handles, loc="outside lower left", ncols=len(handles))
+    figure.legend(handles=handles, loc="outside lower left", ncols=len(handles) if figure.get_figwidth() > 8 else 2)
 
 
 @style.context(STYLE)
@@ -132,7 +132,7 @@ def forest(results: Results) -> Figure:
     estimator, unit, scorer = headline_key(results)
     head, name = results["estimates"]["headline"], f"{prefix(scorer)}EMID"
     rows = _Rows(results, head["categories"], headings=True)
-    figure, (axes,) = _figure(8, rows.height + 1.5)
+    figure, (axes,) = _figure(8.5, rows.height + 1.5)
     for of, places in (("shifts", rows.shifts), ("categories", rows.places)):
         for label, at in places.items():
             number, colour = head[of][label], SHIFT_COLOURS[label if of == "shifts" else results["categories"][label]["shift"]]
@@ -156,7 +156,7 @@ def emi_terms(results: Results) -> Figure:
     estimator, unit, _ = headline_key(results)
     estimates, rows = results["estimates"], _Rows(results, results["categories"])
     scorers = estimates["estimators"]
-    figure, panels = _figure(4.2 * len(scorers) + 1.6, rows.height + 1.3, len(scorers), sharex=True, sharey=True)
+    figure, panels = _figure(6.8 if len(scorers) == 1 else 10, rows.height + 1.3, len(scorers), sharex=True, sharey=True)
     for axes, scorer in zip(panels, scorers, strict=True):
         for name, at in rows.places.items():
             section = estimates["categories"][name][scorer]
@@ -206,6 +206,7 @@ def replies(results: Results) -> Figure:
     for axes in panels[2:]:
         axes.set_xlim(0, 1)
         axes.set_xticks([0, 0.5, 1], ["0%", "50%", "100%"])
+    figure.set_layout_engine("constrained", w_pad=0.12)  # the last percentage of one panel stands beside the first of the next
     rows.label(panels[0])
     handles = [
         Line2D([], [], marker="s", color=GOLDEN, linestyle="", label="golden replies"),
@@ -221,7 +222,7 @@ def self_information(results: Results) -> Figure:
     estimates, scorer = results["estimates"], headline_key(results)[2]
     own = {name: information for name, c in estimates["categories"].items() if (information := c["self"]["self_information"])}
     rows = _Rows(results, own)
-    figure, (axes,) = _figure(8, rows.height + 1.4)
+    figure, (axes,) = _figure(8.5, rows.height + 1.4)
     for name, at in rows.places.items():
         golden = estimates["categories"][name][scorer]["golden"]["mixture"]["response"]
         _estimate(axes, golden, at - 0.14, GOLDEN, "s")
@@ -233,8 +234,8 @@ def self_information(results: Results) -> Figure:
     axes.set_xlabel("mixture (nats per reply); no estimate passes the dotted line")
     rows.label(axes)
     handles = [
-        Line2D([], [], marker="s", color=GOLDEN, label="Ihat of golden replies, by the estimator"),
-        Line2D([], [], marker="o", color=POLICY, label="self information, by the policy itself"),
+        Line2D([], [], marker="s", color=GOLDEN, label="Ihat of golden replies, estimator"),
+        Line2D([], [], marker="o", color=POLICY, label="self information, policy itself"),
     ]
     _finish(figure, "How much the policy's own samples depend on their context", handles)
     return figure

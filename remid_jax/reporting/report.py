@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from remid_jax.errors import UserError
 from remid_jax.files import write_bytes, write_text
@@ -53,6 +53,7 @@ def html(results: Results, vectors: Mapping[str, bytes], samples: Sequence[Sampl
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
+    environment.filters["breakable"] = lambda name: escape(name).replace("_", Markup("_<wbr>"))
     template = environment.from_string(resources.files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
     scorer = tables.headline_key(results)[2]
     estimators = results["estimates"]["estimators"]
@@ -102,7 +103,10 @@ def _measured(results: Results) -> Iterator[tuple[str, str]]:
     n = results["estimates"]["n"]
     subsampled = any(category["subsamples"] > 1 for category in results["estimates"]["categories"].values())
     yield "contexts", f"{n} a category" + (", averaged over subsamples of larger categories" if subsampled else "")
-    yield "program", f"remid-jax {program['version']}" + (f", revision {program['git_revision']}" if program["git_revision"] else "")
+    yield (
+        "program",
+        f"remid-jax {program['version']}" + (f", revision {program['git_revision']}" if program["git_revision"] else ""),
+    )
 
 
 def _first_of_each_category(samples: Sequence[Sample]) -> list[Sample]:

@@ -79,15 +79,15 @@ class Table:
     @property
     def has_unvalidated(self) -> bool:
         """Whether an interval that is printed is not validated."""
-        return any(
-            column.interval and not cell.validated for row in self.rows for cell, column in zip(row.cells, self.columns, strict=True)
-        )
+        return any(column.interval and not cell.validated for row in self.rows for cell, column in self._cells(row))
 
     @property
-    def has_hidden_intervals(self) -> bool:
-        return any(
-            not column.interval and cell.interval for row in self.rows for cell, column in zip(row.cells, self.columns, strict=True)
-        )
+    def has_bold(self) -> bool:
+        """Whether an interval that is not printed excludes 0, which is shown by a bold value."""
+        return any(cell.excludes_zero and not column.interval for row in self.rows for cell, column in self._cells(row))
+
+    def _cells(self, row: Row) -> Iterator[tuple[Cell, Column]]:
+        return zip(row.cells, self.columns, strict=True)
 
     @property
     def spans(self) -> list[tuple[str, int]]:
@@ -227,11 +227,7 @@ def terms(results: Results) -> Table:
 def estimators(results: Results, scorer: str, term: str) -> Table:
     """One term, "emid", "emi" or "estimator_shift", by all estimators and units; `relative` beside "emi"."""
     keys = [("club", "token_rate"), *((name, unit) for unit in ("response", "per_token", "per_char") for name in COMPARED)]
-    headers = {
-        "token_rate": "nats per token, mean of rates", "response": "nats per reply",
-        "per_token": "nats per token, ratio of totals", "per_char": "nats per character",
-    }  # fmt: skip
-    columns = [Column(name, "", headers[unit], interval=False) for name, unit in keys]
+    columns = [Column(name, UNITS[unit], unit, interval=False) for name, unit in keys]
     if term == "emi":
         columns += [Column(name, "Ihat(policy) / Ihat(golden) - 1", "relative", interval=False) for name in COMPARED]
 
@@ -249,7 +245,9 @@ def estimators(results: Results, scorer: str, term: str) -> Table:
     rows = _rows(results, row, lambda shift: cells(results["estimates"]["shifts"][shift][scorer]))
     r = prefix(scorer)
     name = {"emid": f"{r}EMID", "emi": f"{r}EMI", "estimator_shift": "Golden drop (estimator_shift)"}[term]
-    return Table(f"{name} by all estimators, {given(scorer)}", columns, [row for row in rows if any(c.text for c in row.cells)])
+    notes = ["Nats per token (token_rate, per_token), per reply (response), per character (per_char)."]
+    title = f"{name} by all estimators, {given(scorer)}"
+    return Table(title, columns, [row for row in rows if any(cell.text for cell in row.cells)], notes=notes)
 
 
 def calibration(results: Results, scorer: str) -> Table:

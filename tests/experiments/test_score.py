@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from scripts import ROOT
 
+from experiments.score import check_lines, request_of
+from remid_jax.errors import UserError
+
 from remid_jax.models.decoder import NEVER, TokenTree, bind
 from remid_jax.models.loading import open_model
 
@@ -78,8 +81,8 @@ def test_company_and_layout_move_nothing(score):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ({"prompt": "a", "answers": ["b"]}, 'line 2: no "id"'),
-        ({"id": 1, "answers": ["b"]}, "line 2: needs exactly one of messages, prompt, prefix_ids"),
+        ({"prompt": "a", "answers": ["b"]}, 'no "id"'),
+        ({"id": 1, "answers": ["b"]}, "needs exactly one of messages, prompt, prefix_ids"),
         ({"id": 1, "prompt": "a", "messages": [], "answers": ["b"]}, "needs exactly one of messages, prompt, prefix_ids"),
         ({"id": 1, "prompt": "a"}, "needs exactly one of answers, answer_ids"),
         ({"id": 1, "prompt": "a", "answers": [""]}, '"answers" must be'),
@@ -94,12 +97,25 @@ def test_company_and_layout_move_nothing(score):
         ({"id": 1, "prefix_ids": [1] * 9000, "answer_ids": [[1]]}, "9001 tokens, but"),
     ],
 )
-def test_a_bad_line_is_named_and_nothing_is_written(score, tmp_path, line, words):
+def test_a_bad_line_is_named(tiny_directory, line, words):
+    lines = [(1, {"id": "good", "prompt": "a", "answers": ["b"]}), (2, line)]
+    model = open_model(str(tiny_directory), "float32")
+    with pytest.raises(UserError) as caught:
+        check_lines("in.jsonl", lines)
+        request_of(line, model, "in.jsonl: line 2")
+    assert str(caught.value).startswith("in.jsonl: line 2: ")
+    assert words in str(caught.value)
+
+
+def test_bad_input_is_one_line_and_nothing_is_written(score, tmp_path):
     (tmp_path / "out.jsonl").write_text("mine")
-    assert words in score([{"id": "good", "prompt": "a", "answers": ["b"]}, line], code=2)
+    error = score([{"id": "good", "prompt": "a", "answers": ["b"]}, {"id": 1, "prompt": "a", "answers": [""]}], code=2)
+    assert 'in.jsonl: line 2: "answers" must be' in error
     assert (tmp_path / "out.jsonl").read_text() == "mine"
 
 
-def test_all_faults_are_listed_at_once(score):
-    error = score([{"prompt": "a", "answers": []}, {"id": 1}, {"id": 1, "prompt": "x", "answers": [3]}], code=2)
-    assert all(f"line {n}" in error for n in (1, 2, 3))
+def test_all_faults_are_listed_at_once():
+    lines = [{"prompt": "a", "answers": []}, {"id": 1}, {"id": 1, "prompt": "x", "answers": [3]}]
+    with pytest.raises(UserError) as caught:
+        check_lines("in.jsonl", list(enumerate(lines, 1)))
+    assert all(f"line {n}" in str(caught.value) for n in (1, 2, 3))

@@ -5,10 +5,13 @@ import functools
 import importlib
 import json
 import shutil
+from types import SimpleNamespace
 
+import huggingface_hub
 import jax
 import numpy as np
 import pytest
+import tokenizers
 import torch
 import transformers
 from hypothesis import given, settings
@@ -430,21 +433,56 @@ def test_a_source_that_is_nothing_is_refused(tmp_path, monkeypatch):
         open_model(str(tmp_path), "float16")
 
 
-def test_a_hub_id_is_fetched_without_pickles_or_code(folder, monkeypatch):
-    asked = []
+def test_a_hub_id_is_opened_from_the_cache_when_offline(folder, tmp_path, monkeypatch):
+    cache = tmp_path / "hub"
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
+    assert "some/model: neither a directory nor a model that the hub gave" in error_of("some/model")
+    (cache / "models--some--model" / "refs").mkdir(parents=True)
+    (cache / "models--some--model" / "refs" / "main").write_text("0" * 40)
+    shutil.copytree(folder, cache / "models--some--model" / "snapshots" / ("0" * 40))
+    assert_equal(open_model("some/model", "float32").params, open_model(str(folder), "float32").params)
 
-    def online(name, allow_patterns):
-        asked.append((name, allow_patterns))
-        return folder
 
-    monkeypatch.setattr(loading.huggingface_hub, "snapshot_download", online)
-    assert open_model("some/model", "float32").config == CONFIG
-    ((name, patterns),) = asked
-    assert name == "some/model"
-    assert not any(pattern.endswith(("bin", "py", "*")) for pattern in patterns)
+def test_neither_pickles_nor_code_are_fetched_from_the_hub():
+    wanted = ["config.json", "generation_config.json", "model.safetensors.index.json", "model-00001-of-00002.safetensors",
+              "tokenizer.json", "chat_template.jinja"]  # fmt: skip
+    unwanted = ["pytorch_model.bin", "modeling_llama.py", "consolidated.safetensors", "original/consolidated.00.pth"]
+    filtered = huggingface_hub.utils.filter_repo_objects(wanted + unwanted, allow_patterns=loading.HUB_FILES)
+    assert list(filtered) == wanted
 
-    def offline(name, allow_patterns):
-        raise loading.huggingface_hub.errors.LocalEntryNotFoundError("not in the cache\nand more")
 
-    monkeypatch.setattr(loading.huggingface_hub, "snapshot_download", offline)
-    assert "some/model: neither a directory nor a model that the hub gave (not in the cache)" in error_of("some/model")
+# ---------------------------------------------------------------------------------------------------- packages, tokenizers
+
+
+def test_the_gguf_of_a_package_is_found_without_importing_the_package(tmp_path, monkeypatch):
+    (tmp_path / "some_package" / "data").mkdir(parents=True)
+    (tmp_path / "some_package" / "__init__.py").write_text("raise RuntimeError")
+    path = tmp_path / "some_package" / "data" / "tiny.gguf"
+    path.write_bytes(b"weights")
+    monkeypatch.syspath_prepend(tmp_path)
+    opened = SimpleNamespace(config=CONFIG, tokenizer=None, end_ids=(3,), arrays=None)
+    monkeypatch.setattr(loading, "read_gguf", {path: opened}.__getitem__)
+    model = open_model("package:some_package", "float32")
+    assert (model.config, model.end_ids, model.loaded) == (CONFIG, (3,), False)
+    path.with_name("other.gguf").write_bytes(b"weights")
+    assert "holds 2 .gguf files, not one (other.gguf, tiny.gguf)" in error_of("package:some_package")
+
+
+def test_a_generation_ends_where_the_files_or_the_chat_template_say(folder, tmp_path):
+    words = {"<unk>": 0, "</s>": 1, "hello": 2, "<|im_end|>": 7, "<|im_start|>": 8}
+    backend = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="<unk>"))
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    backend.add_special_tokens(["</s>", "<|im_end|>", "<|im_start|>"])
+    backend.save(str(folder / "tokenizer.json"))
+    template = "{% for m in messages %}<|im_start|> {{ m.content }} <|im_end|>{% endfor %}"
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": template, "eos_token": "</s>"}))
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [9, 1]}))
+    model = open_model(str(folder), "float32")
+    assert model.end_ids == (9, 1, 7)
+    save_model(tmp_path / "saved", model.config, model.params, model.tokenizer)
+    assert open_model(str(tmp_path / "saved"), "float32").end_ids == (7,)
+    assert transformers.AutoConfig.from_pretrained(tmp_path / "saved").eos_token_id == 7
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "saved")
+    found = theirs.apply_chat_template([{"role": "user", "content": "hello"}], return_dict=False)
+    assert found == model.tokenizer.encode_chat([{"role": "user", "content": "hello"}]) == [8, 2, 7]

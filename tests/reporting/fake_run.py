@@ -22,7 +22,9 @@ def replies(rng: np.random.Generator, scorers, boost: float, density: float, tok
     tokens = rng.integers(tokens_per_reply // 2, tokens_per_reply * 3 // 2, n)
     rates = {scorer: rng.normal(-2.6, 0.3, n) + rng.normal(0, 0.1, (n, n)) + boost * np.eye(n) for scorer in scorers}
     loglik = {scorer: rate * tokens for scorer, rate in rates.items()}
-    marginal = {scorer: np.diagonal(matrix) - (0.5 * boost + rng.normal(0, 0.05, n)) * tokens for scorer, matrix in loglik.items()}
+    marginal = {
+        scorer: np.diagonal(matrix) - (0.5 * boost + rng.normal(0, 0.05, n)) * tokens for scorer, matrix in loglik.items()
+    }
     return Replies(tokens, np.maximum(1, np.round(tokens / density)).astype(int), loglik, marginal)
 
 
@@ -92,8 +94,16 @@ def results(
 
 def samples(names=tuple(CATEGORIES)) -> list[dict[str, Any]]:
     texts = {
-        "English": ("A retired pilot who now keeps bees.", "What would you tell a young engineer?", "Measure twice, my friend."),
-        "Japanese": ("藤井すみれ、十九歳。", "「繰り返し」の課題で固まります。どう考えれば？", "菱を一つ刺し、始めの目だけずらしてまた刺す。"),
+        "English": (
+            "A retired pilot who now keeps bees.",
+            "What would you tell a young engineer?",
+            "Measure twice, my friend.",
+        ),
+        "Japanese": (
+            "藤井すみれ、十九歳。",
+            "「繰り返し」の課題で固まります。どう考えれば？",
+            "菱を一つ刺し、始めの目だけずらしてまた刺す。",
+        ),
         "Chinese": ("一位退休的植物学家。", "您如何看待耐心？", "耐心是一种劳作。"),
         "Korean": ("부산에 사는 서른 살 요리사.", "어떻게 생각하세요?", "소금은 마지막에 넣지요."),
         "German": ("Eine Orgelbauerin aus Halle.", "Was raten Sie mir?", "Hören Sie zuerst auf den Raum."),

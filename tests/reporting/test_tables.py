@@ -1,0 +1,192 @@
+"""The tables hold the numbers of the dictionary, in the protocol's order, and say why one is missing."""
+
+import fake_run
+import pytest
+
+from remid_jax.dialogues.records import CATEGORIES
+from remid_jax.information.estimates import Settings
+from remid_jax.reporting import tables
+
+SHIFT_ROWS = {f"{shift} shift, mean": shift for shift in ("user", "character", "dialogue")}
+
+
+@pytest.fixture(scope="module")
+def results():
+    return fake_run.results()
+
+
+def values(row):
+    return [cell.value for cell in row.cells]
+
+
+def by_label(table):
+    return {row.label: row for row in table.rows}
+
+
+def numbers(node):
+    """Every `number` of the estimates."""
+    if isinstance(node, dict):
+        if "interval" in node:
+            yield node
+        for child in node.values():
+            yield from numbers(child)
+
+
+def test_rows_are_idtest_then_each_shift_with_its_mean_before_its_categories(results):
+    labels = [row.label for row in tables.headline(results).rows]
+    assert [label for label in labels if label in CATEGORIES] == list(CATEGORIES)
+    assert labels.index("user shift, mean") == labels.index("german") - 1
+    assert labels.index("character shift, mean") == labels.index("Literature") - 1
+    assert labels.index("dialogue shift, mean") == labels.index("TurnLevelComposition") - 1
+
+
+def test_headline_equals_the_dictionary(results):
+    estimates, rows = results["estimates"], by_label(tables.headline(results))
+    for name, category in estimates["categories"].items():
+        emi = category["reasoned"]["emi"]["club"]["token_rate"]["value"]
+        diagnostics = results["categories"][name]
+        shares = [diagnostics["replies"]["in_language"], diagnostics["replies"]["truncated"]]
+        if name == "IDTest":
+            assert values(rows[name]) == [None, emi, None, *shares]
+            assert rows[name].cells[0].text == "reference"
+        else:
+            emid = estimates["headline"]["categories"][name]["value"]
+            assert values(rows[name]) == [
+                emid,
+                emi,
+                category["reasoned"]["estimator_shift"]["club"]["token_rate"]["value"],
+                *shares,
+            ]
+    for label, shift in SHIFT_ROWS.items():
+        section = estimates["shifts"][shift]["reasoned"]
+        expected = [section[term]["club"]["token_rate"]["value"] for term in ("emid", "emi", "estimator_shift")]
+        assert values(rows[label])[:3] == expected
+
+
+@pytest.mark.parametrize("scorer", ["reasoned", "plain"])
+@pytest.mark.parametrize("term", ["emid", "emi", "estimator_shift"])
+def test_all_estimators_equal_the_dictionary(results, scorer, term):
+    table = tables.estimators(results, scorer, term)
+    rows = by_label(table)
+    assert set(rows) == {*SHIFT_ROWS, *CATEGORIES} - ({"IDTest"} if term != "emi" else set())
+    for label, row in rows.items():
+        shift = SHIFT_ROWS.get(label)
+        section = results["estimates"]["shifts"][shift] if shift else results["estimates"]["categories"][label]
+        for column, cell in zip(table.columns, row.cells, strict=True):
+            if column.group != "relative":
+                assert cell.value == section[scorer][term][column.name][column.group]["value"]
+            elif shift is None:
+                assert cell.value == section[scorer]["relative"][column.name]["value"]
+
+
+def test_terms_calibration_and_controls_equal_the_dictionary(results):
+    estimates = results["estimates"]
+    terms, calibration = by_label(tables.terms(results)), by_label(tables.calibration(results, "plain"))
+    controls = by_label(tables.controls(results))
+    for name, category in estimates["categories"].items():
+        sides = [category[s][side]["club"]["token_rate"] for s in ("reasoned", "plain") for side in ("golden", "policy", "emi")]
+        assert values(terms[name]) == [number["value"] for number in (*sides, category["reasoning_gain"]["per_token"])]
+        expected = []
+        for side in (category["plain"]["golden"], category["plain"]["policy"]):
+            expected += [side["mixture"]["response"], side["mixture_raw"]["response"], side["saturated"], side["retrieval"]]
+        assert values(calibration[name]) == [number["value"] for number in expected]
+        of_controls = [by_category[name] for by_category in estimates["controls"]["reasoned"].values()]
+        expected = [
+            category["reasoned"]["emi"]["club"]["token_rate"],
+            *(control["club"]["token_rate"] for control in of_controls),
+        ]
+        expected += [category["reasoned"]["policy"]["retrieval"], *(control["retrieval"] for control in of_controls)]
+        assert values(controls[name]) == [number["value"] for number in expected]
+    assert by_label(tables.controls(results))["IDTest"].cells[1].text == "0"  # golden replies: exactly 0, no spread
+
+
+def test_ranges_of_controls_are_those_of_the_categories(results):
+    rows = by_label(tables.control_ranges(results))
+    constant = [
+        number["club"]["token_rate"]["value"] for number in results["estimates"]["controls"]["reasoned"]["constant"].values()
+    ]
+    low, mean, high, _ = values(rows["one constant reply"])
+    assert (low, high) == (min(constant), max(constant))
+    assert mean == pytest.approx(sum(constant) / 12, abs=1e-15)
+    assert values(rows["golden replies"])[:3] == [0, 0, 0]
+
+
+def test_self_information_equals_the_dictionary_or_tells_why_not(results):
+    table = tables.self_information(results)
+    rows = by_label(table)
+    german = results["estimates"]["categories"]["german"]["self"]
+    assert values(rows["german"]) == [
+        german["self_information"]["response"]["value"], german["self_information"]["per_token"]["value"],
+        german["leave_one_out"]["value"], *(german["self_emi_mixed_scorers"][s]["value"] for s in ("reasoned", "plain")), 2, 0,
+    ]  # fmt: skip
+    assert {cell.text for cell in rows["Gaming"].cells} == {tables.DASH}
+    assert {cell.reason for cell in rows["Gaming"].cells} == {"no samples scored under the policy's own kernel"}
+    assert "50%" in rows["TurnLevelComposition"].cells[0].reason
+    assert len(table.reasons) == 2
+
+
+def test_diagnostics_equal_the_dictionary(results):
+    row = by_label(tables.diagnostics(results))["spanish"]
+    found = results["categories"]["spanish"]
+    lengths = results["estimates"]["categories"]["spanish"]["lengths"]
+    assert values(row) == [
+        8, 1, found["replies"]["truncated"], 0, 0.125, 1.0, None, 0.22, 0.45,
+        lengths["policy"]["tokens"]["value"], lengths["golden"]["tokens"]["value"], found["reasoning_fallbacks"],
+    ]  # fmt: skip
+    assert row.cells[6].text == "English 7, Spanish 1"
+
+
+def test_every_number_is_written_as_it_is(results):
+    """Text, interval and mark of each number of the estimates, against plain rounding."""
+    digits = {"response": 2, "tokens": 1, "chars": 1}
+    seen = set()
+    for number in numbers(results["estimates"]):
+        cell, unit = tables.cell(number), number["unit"]
+        seen.add(unit)
+        if number["value"] is None:
+            assert (cell.text, cell.value, cell.reason) == (tables.DASH, None, number["reason"])
+            continue
+        assert cell.value == number["value"]
+        if unit in ("share", "relative"):
+            assert float(cell.text.rstrip("%")) / 100 == pytest.approx(number["value"], abs=0.005 + 1e-12)
+        else:
+            assert float(cell.text) == pytest.approx(number["value"], abs=0.5 * 10 ** -digits.get(unit, 4) + 1e-12)
+            bounds = number["interval"]
+            if cell.interval:
+                low, high = map(float, cell.interval.strip("()").split(", "))
+                assert (low, high) == pytest.approx(
+                    (bounds["low"], bounds["high"]), abs=0.5 * 10 ** -digits.get(unit, 4) + 1e-12
+                )
+                assert cell.validated == bounds["validated"]
+                if unit not in ("tokens", "chars"):
+                    assert cell.excludes_zero == (bounds["low"] > 0 or bounds["high"] < 0)
+    assert seen == {"token_rate", "response", "per_token", "per_char", "relative", "share", "tokens", "chars"}
+
+
+def test_an_interval_that_does_not_exist_is_said_not_drawn():
+    number = {
+        "value": 0.5,
+        "unit": "response",
+        "interval": {"low": None, "high": None, "validated": False, "reason": "two lineages"},
+    }
+    assert tables.cell(number) == tables.Cell("+0.50", 0.5, note="no interval: two lineages")
+
+
+def test_without_idtest_there_is_no_emid_and_the_table_says_so():
+    results = fake_run.results(names=("german", "korean"), with_self=False)
+    table = tables.headline(results)
+    assert {row.cells[0].text for row in table.rows} == {tables.DASH}
+    assert len(table.reasons) == 2
+    assert all("IDTest" in reason for reason in table.reasons)
+    assert not tables.has_self_information(results)
+
+
+def test_controls_fall_back_to_club_where_they_lack_the_headlines_estimator():
+    results = fake_run.results(
+        names=("IDTest", "german"), scorers=("plain",), settings=Settings(headline="leave_one_out response")
+    )
+    table = tables.controls(results)
+    assert "club token_rate" in table.notes[0]
+    expected = results["estimates"]["categories"]["german"]["plain"]["emi"]["club"]["token_rate"]["value"]
+    assert by_label(table)["german"].cells[0].value == expected
+    assert tables.headline(results).title.startswith("EMID, leave_one_out response (nats per reply)")

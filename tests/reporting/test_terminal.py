@@ -1,0 +1,72 @@
+"""What `make evaluate` prints at its end: the dictionary's numbers, whole in 100 columns, in a file as on a terminal."""
+
+import io
+import re
+
+import fake_run
+import pytest
+from rich.console import Console
+
+from remid_jax.information.estimates import Settings
+from remid_jax.reporting import terminal
+
+
+def printed(results, width=100):
+    file = io.StringIO()
+    Console(file=file, width=width).print(terminal.summary(results))
+    return file.getvalue()
+
+
+def test_a_file_gets_every_number_of_the_headline_in_100_columns():
+    results = fake_run.results()
+    text = printed(results)
+    assert max(map(len, text.splitlines())) <= 100
+    assert "…" not in text
+    assert "\x1b" not in text
+    head = results["estimates"]["headline"]
+    for of in ("categories", "shifts"):
+        for name, number in head[of].items():
+            label = f"{name} shift, mean" if of == "shifts" else name
+            line = next(line for line in text.splitlines() if line.strip().startswith(label))
+            bounds = number["interval"]
+            expected = f"{number['value']:+.4f} ({bounds['low']:+.4f}, {bounds['high']:+.4f})†"
+            assert expected in line
+            assert re.search(r"not validated for so\s+few lineages", text)
+
+
+def test_the_first_line_is_first_and_warnings_are_kept_short():
+    results = fake_run.results(names=("IDTest", "german"))
+    results["first_line"] = "Reasoning makes golden replies LESS likely."
+    results["warnings"] = [f"warning number {i}" for i in range(9)]
+    text = printed(results)
+    assert text.strip().splitlines()[0] == "Reasoning makes golden replies LESS likely."
+    assert text.count("warning number") == terminal.WARNINGS_SHOWN
+    assert "and 3 more warnings in the report" in text
+
+
+def test_texts_are_not_read_as_markup():
+    results = fake_run.results(names=("IDTest", "german"))
+    results["first_line"] = "[bold]first[/bold] [/]"
+    results["warnings"] = ["[red]model[/red]"]
+    text = printed(results)
+    assert "[bold]first[/bold] [/]" in text
+    assert "[red]model[/red]" in text
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"names": ("IDTest",)},
+        {"names": ("german", "korean"), "with_self": False},
+        {"names": ("IDTest", "german"), "scorers": ("plain",)},
+        {"names": ("IDTest", "german"), "scorers": ("plain",), "settings": Settings(headline="mixture response")},
+        {"names": ("IDTest", "Gaming"), "n": 2},
+    ],
+)
+def test_partial_results_print_with_reasons(choice):
+    results = fake_run.results(**choice)
+    text = printed(results)
+    assert "…" not in text
+    assert ("R-EMI" in text) == ("reasoned" in results["estimates"]["estimators"])
+    if "reason" in results["estimates"]["headline"] and len(choice["names"]) > 1:
+        assert results["estimates"]["headline"]["reason"] in text
