@@ -13,7 +13,6 @@ import io
 import json
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
+import remid_jax
 from experiments import cli
 from experiments.progress import Stages
 from remid_jax.dialogues.parsing import Parsed, core_features
@@ -60,8 +60,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
     engines = Engines(config, devices, store)
 
     features = reasoning(config, everyone, prompts, engines.generator(models["estimator"]), stages)
-    replies = policy_replies(config, everyone, prompts, models, engines, stages)
-    drawn = self_samples(config, everyone, prompts, models, engines, stages)
+    replies, drawn = respond(config, everyone, prompts, models, engines, stages)
     arrays = score(records, prompts, models, features, replies, drawn, engines, stages)
     if not is_first_host():
         return
@@ -74,7 +73,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
         found = {
             "schema_version": results_of.SCHEMA_VERSION,
             "kind": "evaluation",
-            "program": {"version": metadata.version("remid-jax"), "git_revision": git_revision()},
+            "program": {"version": remid_jax.__version__, "git_revision": git_revision()},
             "config": json.loads(config.to_json()),
             "fingerprints": {
                 "benchmark": benchmark.fingerprint,
@@ -191,27 +190,30 @@ def reasoning(
         return work.reason(records, prompts, generator, config.estimator.max_reasoning, config.estimator.fallback, advance)
 
 
-def policy_replies(
-    config: ConfigDict, records: Sequence[Record], prompts: Prompts, models: Mapping[str, LanguageModel], engines: Engines,
+def respond(
+    config: ConfigDict,
+    records: Sequence[Record],
+    prompts: Prompts,
+    models: Mapping[str, LanguageModel],
+    engines: Engines,
     stages: Stages,
-) -> dict[str, Reply]:  # fmt: skip
-    if config.policy.replies:
-        return {name: Reply(text) for name, text in read_replies(config.policy.replies, records).items()}
+) -> tuple[dict[str, Reply], dict[str, list[Sample]] | None]:
+    """Replies, and samples of the policy's own kernel: None where it is not at hand, or none are wanted."""
+    c = config.policy
+    if "policy" not in models:
+        return {name: Reply(text) for name, text in read_replies(c.replies, records).items()}, None
     with stages.stage("respond") as advance:
-        generator = engines.generator(models["policy"])
-        return work.respond(records, prompts, generator, config.policy.max_reply, config.policy.repetition_penalty, advance)
-
-
-def self_samples(
-    config: ConfigDict, records: Sequence[Record], prompts: Prompts, models: Mapping[str, LanguageModel], engines: Engines,
-    stages: Stages,
-) -> dict[str, list[Sample]] | None:  # fmt: skip
-    """None where the policy's kernel is not at hand, or not wanted."""
-    if "policy" not in models or not config.policy.self_samples:
-        return None
-    with stages.stage("self samples") as advance:
-        generator, draws = engines.generator(models["policy"]), config.policy.self_samples
-        return work.draw_self_samples(records, prompts, generator, config.policy.max_reply, draws, config.seed, advance)
+        replies, samples = work.respond(
+            records,
+            prompts,
+            engines.generator(models["policy"]),
+            c.max_reply,
+            c.repetition_penalty,
+            c.self_samples,
+            config.seed,
+            advance,
+        )
+    return replies, samples if c.self_samples else None
 
 
 def score(

@@ -16,7 +16,7 @@ from remid_jax.models.loading import LanguageModel
 from remid_jax.models.sampling import Sampler
 from remid_jax.models.tokenizer import Tokenizer
 from remid_jax.scoring.engine import Report, ScoringEngine
-from remid_jax.scoring.generation import Generator, Prompt, Sample, record_key
+from remid_jax.scoring.generation import Draw, Generator, Prompt, Sample, record_key
 from remid_jax.scoring.requests import Continuation, Request
 
 
@@ -69,8 +69,7 @@ def reason(
         messages, opening = prompts.reasoner(record)
         asked.append(Prompt(chat_ids(tokenizer, messages, opening)))
         openings.append(opening)
-    sampler = Sampler(max_new=max_new, stop_ids=generator.model.end_ids)
-    samples = generator.generate(asked, sampler, report)
+    samples = generator.generate(asked, Sampler(max_new, generator.model.end_ids), report)
     return {
         record.id: core_features(opening + tokenizer.decode(drawn[0].ids), fallback)
         for record, opening, drawn in zip(records, openings, samples, strict=True)
@@ -78,34 +77,34 @@ def reason(
 
 
 def respond(
-    records: Sequence[Record], prompts: Prompts, generator: Generator, max_new: int, repetition_penalty: float, report: Report
-) -> dict[str, Reply]:
-    """The policy's greedy replies (method.md section 7)."""
-    tokenizer = tokenizer_of(generator.model)
-    asked = [Prompt(chat_ids(tokenizer, prompts.policy(record))) for record in records]
-    sampler = Sampler(max_new=max_new, stop_ids=generator.model.end_ids, repetition_penalty=repetition_penalty)
-    samples = generator.generate(asked, sampler, report)
-    return {
-        record.id: Reply(reply_text(tokenizer.decode(drawn[0].ids)), drawn[0].finish == "end")
-        for record, drawn in zip(records, samples, strict=True)
-    }
+    records: Sequence[Record],
+    prompts: Prompts,
+    generator: Generator,
+    max_new: int,
+    repetition_penalty: float,
+    self_samples: int,
+    seed: int,
+    report: Report,
+) -> tuple[dict[str, Reply], dict[str, list[Sample]]]:
+    """The policy's greedy replies (method.md section 7), and plain samples of its own kernel (protocol rule 12).
 
-
-def draw_self_samples(
-    records: Sequence[Record], prompts: Prompts, generator: Generator, max_new: int, draws: int, seed: int, report: Report
-) -> dict[str, list[Sample]]:
-    """Plain samples of the policy's own kernel (protocol rule 12): temperature 1, nothing filtered, nothing penalised."""
+    The samples are drawn at temperature 1, nothing filtered, nothing penalised.
+    """
     tokenizer = tokenizer_of(generator.model)
+    greedy = Draw(repetition_penalty=repetition_penalty)
     asked = [
         Prompt(
             chat_ids(tokenizer, prompts.policy(record)),
-            [record_key(seed, "self_information", record.id, draw) for draw in range(draws)],
+            [greedy, *(Draw(1.0, key=record_key(seed, "self_information", record.id, n)) for n in range(self_samples))],
         )
         for record in records
     ]
-    sampler = Sampler(max_new=max_new, stop_ids=generator.model.end_ids, temperature=1.0)
-    samples = generator.generate(asked, sampler, report)
-    return {record.id: drawn for record, drawn in zip(records, samples, strict=True)}
+    drawn = generator.generate(asked, Sampler(max_new, generator.model.end_ids), report)
+    said = {record.id: drawn for record, drawn in zip(records, drawn, strict=True)}
+    replies = {
+        name: Reply(reply_text(tokenizer.decode(first.ids)), first.finish == "end") for name, (first, *_) in said.items()
+    }
+    return replies, {name: samples[1:] for name, samples in said.items()}
 
 
 @dataclasses.dataclass(frozen=True)

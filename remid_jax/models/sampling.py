@@ -20,27 +20,29 @@ from remid_jax.models.decoder import NEVER, Cache, Decoder, TokenTree, bind, emp
 
 @dataclasses.dataclass(frozen=True)
 class Sampler:
-    """How the next token is chosen. Temperature 0 is greedy; `top_k` 0 and `top_p` 1 keep every token.
+    """When a reply ends, and which tokens may be drawn; `top_k` 0 and `top_p` 1 keep every one.
 
-    The order is Hugging Face's: repetition penalty (over prompt and reply), temperature, top-k, top-p. A row ends with the
-    first id of `stop_ids`, or at the first occurrence of one of `stop_strings` in its text, or after `max_new` tokens.
+    A row ends with the first id of `stop_ids`, or at the first occurrence of one of `stop_strings` in its text, or after
+    `max_new` tokens. Temperature and repetition penalty are each draw's own (`Prompts`), so one batch may hold greedy and
+    sampled replies to the same prompt.
     """
 
     max_new: int
     stop_ids: tuple[int, ...]
-    temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
-    repetition_penalty: float = 1.0
     stop_strings: tuple[str, ...] = ()
 
 
 class Prompts(NamedTuple):
-    """Right-padded prompts and, for each of a prompt's draws, the two words of its random key. A length of 0 marks a filler."""
+    """Right-padded prompts, and for each of a prompt's draws its temperature (0: greedy), repetition penalty and the two words
+    of its random key. A length of 0 marks a filler."""
 
     tokens: Int[Array, "B T"]
     lengths: Int[Array, "B"]
     keys: UInt32[Array, "B draws 2"]
+    temperatures: Float[Array, "B draws"]
+    penalties: Float[Array, "B draws"]
 
 
 class Draws(NamedTuple):
@@ -51,6 +53,8 @@ class Draws(NamedTuple):
     logits: Float[Array, "R V"]
     seen: Bool[Array, "R V"]
     keys: UInt32[Array, "R 2"]
+    temperatures: Float[Array, "R"]
+    penalties: Float[Array, "R"]
     tokens: Int[Array, "R N"]
     logprobs: Float[Array, "R N"]
     counts: Int[Array, "R"]
@@ -83,6 +87,8 @@ def prefill(config: DecoderConfig, max_new: int, params: nnx.State, prompts: Pro
         logits=repeat(model.logits(last)),
         seen=repeat(seen),
         keys=prompts.keys.reshape(rows * draws, 2),
+        temperatures=prompts.temperatures.reshape(rows * draws),
+        penalties=prompts.penalties.reshape(rows * draws),
         tokens=blank.astype(jnp.int32),
         logprobs=blank,
         counts=jnp.zeros(rows * draws, jnp.int32),
@@ -102,7 +108,7 @@ def decode(config: DecoderConfig, sampler: Sampler, steps: int, params: nnx.Stat
 
 
 def _decode_one(model: Decoder, sampler: Sampler, width: int, state: Draws) -> Draws:
-    token = choose(sampler, state.logits, state.seen, state.keys, state.step)
+    token = choose(sampler, state.logits, state.seen, state.keys, state.temperatures, state.penalties, state.step)
     logprob = jnp.take_along_axis(jax.nn.log_softmax(state.logits), token[:, None], axis=1)[:, 0]
     live = ~state.ended
     tokens = state.tokens.at[:, state.step].set(jnp.where(live, token, 0))
@@ -127,15 +133,20 @@ def choose(
     logits: Float[Array, "R V"],
     seen: Bool[Array, "R V"],
     keys: UInt32[Array, "R 2"],
+    temperatures: Float[Array, "R"],
+    penalties: Float[Array, "R"],
     step: Int[Array, ""],
 ) -> Int[Array, "R"]:
-    """The next token of every row."""
-    if sampler.repetition_penalty != 1.0:
-        penalised = jnp.where(logits < 0, logits * sampler.repetition_penalty, logits / sampler.repetition_penalty)
-        logits = jnp.where(seen, penalised, logits)
-    if sampler.temperature == 0.0:
-        return jnp.argmax(logits, axis=-1).astype(jnp.int32)
-    logits = logits / sampler.temperature
+    """The next token of every row, in Hugging Face's order: penalty (over prompt and reply), temperature, top-k, top-p."""
+    penalty = penalties[:, None]
+    logits = jnp.where(seen, jnp.where(logits < 0, logits * penalty, logits / penalty), logits)
+    best = jnp.argmax(logits, axis=-1)
+    drawn = jax.lax.cond(jnp.any(temperatures > 0), lambda: _draw(sampler, logits, keys, temperatures, step), lambda: best)
+    return jnp.where(temperatures > 0, drawn, best).astype(jnp.int32)
+
+
+def _draw(sampler: Sampler, logits: Array, keys: Array, temperatures: Array, step: Array) -> Array:
+    logits = logits / jnp.where(temperatures > 0, temperatures, 1)[:, None]
     if sampler.top_k:
         logits = jnp.where(logits < jax.lax.top_k(logits, sampler.top_k)[0][:, -1:], -jnp.inf, logits)
     if sampler.top_p < 1.0:
@@ -148,4 +159,4 @@ def choose(
     def draw(key: Array, row: Array) -> Array:
         return jax.random.categorical(jax.random.fold_in(jax.random.wrap_key_data(key), step), row)
 
-    return jax.vmap(draw)(keys, logits).astype(jnp.int32)
+    return jax.vmap(draw)(keys, logits)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import jax
 import numpy as np
 from flax import nnx
 
+from remid_jax.errors import UserError
 from remid_jax.models.config import DecoderConfig
 from remid_jax.models.loading import LanguageModel
 from remid_jax.parallel import Devices
@@ -61,10 +62,11 @@ class ScoringEngine:
         """Log-probabilities, nats, float32, of the scored tokens of every continuation: [request][continuation][token].
 
         Raises:
-          UserError: for a request that cannot be scored (see `plan_rows`).
+          UserError: for a request that cannot be scored (see `plan_rows`), or with an id outside the model's vocabulary.
           AssertionError: if any scored token lacks a finite log-probability: a fault of this program, never a number.
         """
         plan = self.plan(requests)
+        check_ids(self.model, (row.tokens for row in plan.rows))
         keys = [key_of(self._context, row.digest) for row in plan.rows]
         stored = self.store.get(keys)
         rows = {n: np.frombuffer(stored[key], np.float32) for n, key in enumerate(keys) if key in stored}
@@ -110,6 +112,16 @@ class ScoringEngine:
         self.counts.padding += size * bucket - real
         self.counts.buckets[bucket] = self.counts.buckets.get(bucket, 0) + len(rows)
         return [scores[n, : len(row.scored)] for n, row in enumerate(rows)]
+
+
+def check_ids(model: LanguageModel, texts: Iterable[Sequence[int] | np.ndarray]) -> None:
+    """Raises UserError if a text holds an id that the model has no embedding for: a device would take another in silence."""
+    largest = max((int(np.max(ids)) for ids in texts), default=0)
+    if largest >= model.config.vocab_size:
+        raise UserError(
+            f"{model.source}: token id {largest} is not below its vocabulary size {model.config.vocab_size}: its tokenizer "
+            "does not fit its weights"
+        )
 
 
 @functools.lru_cache(maxsize=64)

@@ -17,7 +17,7 @@ from remid_jax.models.config import DecoderConfig
 from remid_jax.models.loading import LanguageModel
 from remid_jax.models.sampling import Draws, Prompts, Sampler, decode, prefill
 from remid_jax.parallel import Devices
-from remid_jax.scoring.engine import Counts, Report
+from remid_jax.scoring.engine import Counts, Report, check_ids
 from remid_jax.scoring.kernel import KERNEL_VERSION
 from remid_jax.scoring.packing import bucket_of
 from remid_jax.scoring.store import Store, key_of
@@ -26,11 +26,20 @@ SEGMENT = 16  # tokens between two looks at stop strings and the progress bar
 
 
 @dataclasses.dataclass(frozen=True)
+class Draw:
+    """One reply wanted: greedy at temperature 0, else drawn with `key`."""
+
+    temperature: float = 0.0
+    repetition_penalty: float = 1.0
+    key: tuple[int, int] = (0, 0)
+
+
+@dataclasses.dataclass(frozen=True)
 class Prompt:
-    """Token ids and one key for each draw wanted."""
+    """Token ids, and the replies wanted to them."""
 
     ids: Sequence[int]
-    keys: Sequence[tuple[int, int]] = ((0, 0),)
+    draws: Sequence[Draw] = (Draw(),)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,11 +74,12 @@ class Generator:
         """The draws of every prompt; all prompts must want the same number of them.
 
         Raises:
-          UserError: if a prompt is longer than the longest bucket.
+          UserError: if a prompt is longer than the longest bucket, or has an id outside the model's vocabulary.
         """
         if not prompts:
             return []
-        draws = len(prompts[0].keys)
+        check_ids(self.model, (prompt.ids for prompt in prompts))
+        draws = len(prompts[0].draws)
         order = sorted(range(len(prompts)), key=lambda n: (len(prompts[n].ids), n))
         size = max(1, self.rows // (draws * self.devices.rows)) * self.devices.rows
         batches = [order[first : first + size] for first in range(0, len(order), size)]
@@ -106,21 +116,24 @@ class Generator:
             "shape": [size, width, draws],
         }
         for n in batch:
-            ids, words = np.asarray(prompts[n].ids, np.int32), np.asarray(prompts[n].keys, np.uint32)
-            yield n, key_of(context, ids.tobytes(), words.tobytes())
+            wanted = json.dumps([dataclasses.astuple(draw) for draw in prompts[n].draws])
+            yield n, key_of(context, np.asarray(prompts[n].ids, np.int32).tobytes(), wanted.encode())
 
     def _run(
         self, prompts: Sequence[Prompt], size: int, sampler: Sampler, advance: Callable[[int], None]
     ) -> list[list[Sample]]:
-        draws = len(prompts[0].keys)
+        draws = len(prompts[0].draws)
         width = bucket_of(max(len(p.ids) for p in prompts))
         ids, lengths = np.zeros((size, width), np.int32), np.zeros(size, np.int32)
         keys = np.zeros((size, draws, 2), np.uint32)
-        batch = Prompts(ids, lengths, keys)  # type: ignore[arg-type]  # host arrays until they are placed
+        temperatures, penalties = np.zeros((size, draws), np.float32), np.ones((size, draws), np.float32)
+        batch = Prompts(ids, lengths, keys, temperatures, penalties)  # type: ignore[arg-type]  # host arrays until they are placed
         for n, prompt in enumerate(prompts):
             ids[n, : len(prompt.ids)] = prompt.ids
             lengths[n] = len(prompt.ids)
-            keys[n] = prompt.keys
+            keys[n] = [draw.key for draw in prompt.draws]
+            temperatures[n] = [draw.temperature for draw in prompt.draws]
+            penalties[n] = [draw.repetition_penalty for draw in prompt.draws]
         start, go_on = _compiled(self.devices, self.model.config, sampler)
         params = self._params
         state = start(params, self.devices.place_batch(batch))

@@ -16,7 +16,7 @@ from tiny import REQUESTS, tiny_model
 from remid_jax.models.sampling import Sampler
 from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import ScoringEngine
-from remid_jax.scoring.generation import Generator, Prompt, record_key
+from remid_jax.scoring.generation import Draw, Generator, Prompt, record_key
 from remid_jax.scoring.store import Store
 
 host, port, folder = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
@@ -29,6 +29,6 @@ model = dataclasses.replace(tiny_model(), mesh=devices.parameter_mesh)
 store = Store(folder / str(host) / "store.sqlite")
 engine = ScoringEngine(model, devices, store, 256, 256)
 scores = engine.score(REQUESTS)
-prompts = [Prompt(request.prefix, [record_key(0, "t", str(len(request.prefix)))]) for request in REQUESTS]
-samples = Generator(model, devices, store, 8).generate(prompts, Sampler(10, (1,), temperature=1.0))
+prompts = [Prompt(request.prefix, [Draw(1.0, key=record_key(0, "t", str(len(request.prefix))))]) for request in REQUESTS]
+samples = Generator(model, devices, store, 8).generate(prompts, Sampler(10, (1,)))
 (folder / f"host{host}.pickle").write_bytes(pickle.dumps((scores, samples, dataclasses.asdict(engine.counts))))

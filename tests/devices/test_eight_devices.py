@@ -11,7 +11,7 @@ from remid_jax.errors import UserError
 from remid_jax.models.sampling import Sampler
 from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import ScoringEngine
-from remid_jax.scoring.generation import Generator, Prompt, record_key
+from remid_jax.scoring.generation import Draw, Generator, Prompt, record_key
 from remid_jax.scoring.store import Store
 
 LAYOUTS = [("mesh", 1), ("mesh", 2), ("mesh", 8), ("pmap", 1)]
@@ -38,8 +38,8 @@ def test_scores_are_those_of_one_device(tmp_path, expected, parallel, model_axis
 @pytest.mark.parametrize(("parallel", "model_axis"), LAYOUTS)
 def test_samples_are_those_of_one_row_alone(tmp_path, parallel, model_axis):
     devices, single = Devices(parallel, model_axis), Devices("mesh", 8)
-    prompts = [Prompt(tokens(n), [record_key(0, "t", f"{n} {d}") for d in range(2)]) for n in (3, 50, 17)]
-    sampler = Sampler(12, (1,), temperature=1.0, repetition_penalty=1.1)
+    prompts = [Prompt(tokens(n), [Draw(1.0, 1.1, record_key(0, "t", f"{n} {d}")) for d in range(2)]) for n in (3, 50, 17)]
+    sampler = Sampler(12, (1,))
     found = Generator(placed(devices), devices, Store(tmp_path / "store"), 16).generate(prompts, sampler)
     alone = [
         Generator(placed(single), single, Store(tmp_path / "alone"), 2).generate([prompt], sampler)[0] for prompt in prompts

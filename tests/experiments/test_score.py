@@ -10,7 +10,6 @@ from scripts import ROOT
 
 from experiments.score import check_lines, request_of
 from remid_jax.errors import UserError
-
 from remid_jax.models.decoder import NEVER, TokenTree, bind
 from remid_jax.models.loading import open_model
 
@@ -100,9 +99,13 @@ def test_company_and_layout_move_nothing(score):
 def test_a_bad_line_is_named(tiny_directory, line, words):
     lines = [(1, {"id": "good", "prompt": "a", "answers": ["b"]}), (2, line)]
     model = open_model(str(tiny_directory), "float32")
-    with pytest.raises(UserError) as caught:
+
+    def read():
         check_lines("in.jsonl", lines)
         request_of(line, model, "in.jsonl: line 2")
+
+    with pytest.raises(UserError) as caught:
+        read()
     assert str(caught.value).startswith("in.jsonl: line 2: ")
     assert words in str(caught.value)
 

@@ -14,7 +14,7 @@ from remid_jax.models.sampling import Sampler, choose
 from remid_jax.models.tokenizer import Tokenizer
 from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import ScoringEngine
-from remid_jax.scoring.generation import Generator, Prompt, record_key
+from remid_jax.scoring.generation import Draw, Generator, Prompt, record_key
 from remid_jax.scoring.requests import Continuation, Request
 from remid_jax.scoring.store import Store
 
@@ -49,7 +49,7 @@ def greedy(ids, max_new, penalty):
 @pytest.mark.parametrize("penalty", [1.0, 1.3])
 def test_greedy_of_unlike_prompts_equals_one_at_a_time(tmp_path, penalty):
     generator = Generator(tiny_model(), Devices(), Store(tmp_path / "store"), rows=4)
-    samples = generator.generate([Prompt(p) for p in PROMPTS], Sampler(24, (1,), repetition_penalty=penalty))
+    samples = generator.generate([Prompt(p, [Draw(repetition_penalty=penalty)]) for p in PROMPTS], Sampler(24, (1,)))
     for prompt, [sample] in zip(PROMPTS, samples, strict=True):
         said, logprobs = greedy(prompt, 24, penalty)
         assert list(sample.ids) == said
@@ -58,10 +58,10 @@ def test_greedy_of_unlike_prompts_equals_one_at_a_time(tmp_path, penalty):
 
 
 def test_a_record_says_the_same_in_any_company_and_its_logprobs_are_the_engines(tmp_path):
-    sampler = Sampler(20, (1,), temperature=1.0)
-    keys = [[record_key(0, "test", f"record {n}", draw) for draw in range(2)] for n in range(3)]
+    sampler = Sampler(20, (1,))
+    draws = [[Draw(1.0, key=record_key(0, "test", f"record {n}", draw)) for draw in range(2)] for n in range(3)]
     generator = Generator(tiny_model(), Devices(), Store(tmp_path / "store"), rows=8)
-    prompts = [Prompt(p, k) for p, k in zip(PROMPTS, keys, strict=True)]
+    prompts = [Prompt(p, k) for p, k in zip(PROMPTS, draws, strict=True)]
     together, alone = generator.generate(prompts, sampler), generator.generate(prompts[1:2], sampler)
     assert together[1][0].ids == alone[0][0].ids
     assert together[1][1].ids == alone[0][1].ids != alone[0][0].ids
@@ -73,10 +73,19 @@ def test_a_record_says_the_same_in_any_company_and_its_logprobs_are_the_engines(
             np.testing.assert_allclose(sample.logprobs, row, atol=1e-4)
 
 
+def test_greedy_and_drawn_replies_share_a_batch(tmp_path):
+    drawn = Draw(1.0, key=record_key(0, "mixed", "record"))
+    generator = Generator(tiny_model(), Devices(), Store(tmp_path / "store"), rows=4)
+    [[greedy, sampled]] = generator.generate([Prompt(PROMPTS[0], [Draw(), drawn])], Sampler(12, (1,)))
+    [[greedy_alone]] = generator.generate([Prompt(PROMPTS[0])], Sampler(12, (1,)))
+    [[sampled_alone]] = generator.generate([Prompt(PROMPTS[0], [drawn])], Sampler(12, (1,)))
+    assert greedy.ids == greedy_alone.ids != sampled.ids == sampled_alone.ids
+
+
 def test_the_second_time_comes_from_the_store(tmp_path):
     sampler, prompts = (
-        Sampler(8, (1,), temperature=1.0),
-        [Prompt(p, [record_key(0, "t", str(n))]) for n, p in enumerate(PROMPTS)],
+        Sampler(8, (1,)),
+        [Prompt(p, [Draw(1.0, key=record_key(0, "t", str(n)))]) for n, p in enumerate(PROMPTS)],
     )
     first = Generator(tiny_model(), Devices(), Store(tmp_path / "store"), rows=4).generate(prompts, sampler)
     second = Generator(tiny_model(), Devices(), Store(tmp_path / "store"), rows=4)
@@ -107,10 +116,11 @@ def kept(temperature=1.0, top_k=0, top_p=1.0):
 )
 def test_draws_follow_the_filtered_distribution(settings):
     draws = 20_000
-    sampler = Sampler(1, (), **{"temperature": 1.0, **settings})
+    sampler = Sampler(1, (), settings.get("top_k", 0), settings.get("top_p", 1.0))
+    temperatures, penalties = jnp.full(draws, settings.get("temperature", 1.0)), jnp.ones(draws)
     keys = np.random.default_rng(2).integers(0, 2**32, (draws, 2), dtype=np.uint32)
     logits, unseen = jnp.tile(jnp.array(LOGITS, jnp.float32), (draws, 1)), jnp.zeros((draws, 6), bool)
-    tokens = choose(sampler, logits, unseen, jnp.asarray(keys), jnp.int32(0))
+    tokens = choose(sampler, logits, unseen, jnp.asarray(keys), temperatures, penalties, jnp.int32(0))
     counts, expected = np.bincount(tokens, minlength=6), kept(**settings) * draws
     assert counts[expected == 0].sum() == 0
     assert stats.chisquare(counts[expected > 0], expected[expected > 0]).pvalue > 1e-3

@@ -115,9 +115,9 @@ def samples(names=tuple(CATEGORIES)) -> list[dict[str, Any]]:
         for i in range(3):
             rows.append({
                 "record": f"{name}-{i + 1}", "category": name, "shift": CATEGORIES[name], "lineage": f"id-test-{i + 1}",
-                "user_persona": persona, "character": "name: Ada Lovelace\nidentity: English mathematician (1815-1852)\n"
-                "speech_style: courteous Victorian sentences that end in a crisp claim", "dialogue": f"User: {query}",
-                "last_query": query, "golden": golden, "reasoning": "courteous; speaks of the Engine" if i else "",
-                "reasoning_fallback": i == 0, "reply": "I would say that patience is a virtue, and so is " * 3, "reply_finished": i > 0,
+                "user_persona": persona, "character": "name: Ada Lovelace\nspeech_style: Victorian, ends in a crisp claim",
+                "dialogue": f"User: {query}", "last_query": query, "golden": golden,
+                "reasoning": "courteous; speaks of the Engine" if i else "", "reasoning_fallback": i == 0,
+                "reply": "I would say that patience is a virtue, and so is " * 3, "reply_finished": i > 0,
             })  # fmt: skip
     return rows

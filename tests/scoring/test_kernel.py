@@ -54,12 +54,14 @@ def test_scoring_lowers_at_the_shapes_of_qwen3_8b(platform):
 def test_sampling_lowers_at_the_shapes_of_qwen3_8b(platform):
     params, sampler = (
         shapes(QWEN3_8B, jnp.bfloat16),
-        Sampler(256, (151_645,), 0.7, top_k=20, top_p=0.8, repetition_penalty=1.05),
+        Sampler(256, (151_645,), top_k=20, top_p=0.8),
     )
     prompts = Prompts(
         jax.ShapeDtypeStruct((8, 3072), jnp.int32),
         jax.ShapeDtypeStruct((8,), jnp.int32),
         jax.ShapeDtypeStruct((8, 4, 2), jnp.uint32),
+        jax.ShapeDtypeStruct((8, 4), jnp.float32),
+        jax.ShapeDtypeStruct((8, 4), jnp.float32),
     )
     start = jax.jit(functools.partial(prefill, QWEN3_8B, sampler.max_new))
     exported = jax.export.export(start, platforms=[platform])(params, prompts)

@@ -1,0 +1,470 @@
+"""GGUF files, written here with llama.cpp's library: weights against torch and against scalar arithmetic, faults as one line.
+
+The models are torch's, with random norms and biases; what is written follows llama.cpp's converter, and transformers' own
+reader of GGUF files has to find the torch model in it before ours is compared.
+"""
+
+import dataclasses
+import functools
+import math
+
+import gguf
+import numpy as np
+import pytest
+import torch
+import transformers
+from gguf import GGMLQuantizationType as Type
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+from remid_jax.errors import UserError
+from remid_jax.models import huggingface
+from remid_jax.models.config import Rope
+from remid_jax.models.gguf import read_gguf
+from remid_jax.models.rope import frequencies
+
+SIZES = {"vocab_size": 24, "hidden_size": 32, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 4,
+         "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 512, "rms_norm_eps": 2.0**-10}  # fmt: skip
+PLAIN = {"rope_type": "default", "rope_theta": 50_000.0}
+CONFIGS = {
+    "llama": lambda: transformers.LlamaConfig(**SIZES, rope_parameters=PLAIN),
+    "llama, tied, biases": lambda: transformers.LlamaConfig(
+        **SIZES, rope_parameters=PLAIN, tie_word_embeddings=True, attention_bias=True, mlp_bias=True
+    ),
+    "llama, of mistral": lambda: transformers.MistralConfig(**SIZES, rope_parameters=PLAIN, sliding_window=17),
+    "qwen2": lambda: transformers.Qwen2Config(**SIZES, rope_parameters=PLAIN, tie_word_embeddings=True),
+    "qwen3": lambda: transformers.Qwen3Config(**SIZES | {"head_dim": 16}, rope_parameters=PLAIN),
+    "gemma3": lambda: transformers.Gemma3TextConfig(
+        **SIZES | {"num_hidden_layers": 7}, sliding_window=17, query_pre_attn_scalar=8,
+        rope_parameters={"full_attention": PLAIN, "sliding_attention": {"rope_type": "default", "rope_theta": 10_000.0}},
+    ),
+}  # fmt: skip
+
+
+def write(path, fields, tensors):
+    """A GGUF file; a tensor is an array, or raw bytes with their type."""
+    writer = gguf.GGUFWriter(path, fields["general.architecture"])
+    for key, value in fields.items():
+        add = {bool: writer.add_bool, int: writer.add_uint32, float: writer.add_float32, list: writer.add_array}
+        if key != "general.architecture":
+            add.get(type(value), writer.add_string)(key, value)
+    for name, tensor in tensors.items():
+        data, kind = tensor if isinstance(tensor, tuple) else (tensor, None)
+        writer.add_tensor(name, data, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def interleaved(weights, heads):
+    """How llama.cpp's converter orders the rows of q and k, by its formula."""
+    return weights.reshape(heads, 2, weights.shape[0] // heads // 2, *weights.shape[1:]).swapaxes(1, 2).reshape(weights.shape)
+
+
+@functools.cache
+def torch_model(name):
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_config(CONFIGS[name]())
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randint(-256, 257, parameter.shape) / 128)  # so that llama.cpp's 1 + weight is exact
+    return model
+
+
+@functools.cache
+def contents(name):
+    """What llama.cpp's converter would write of the model: metadata and tensors."""
+    model, architecture = torch_model(name), name.split(",")[0]
+    config, gemma = model.config, architecture == "gemma3"
+    theta = config.rope_parameters["full_attention" if gemma else "rope_type"]
+    theta = (theta if gemma else config.rope_parameters)["rope_theta"]
+    numbers = {
+        "context_length": config.max_position_embeddings, "embedding_length": config.hidden_size,
+        "block_count": config.num_hidden_layers, "feed_forward_length": config.intermediate_size,
+        "attention.head_count": config.num_attention_heads, "attention.head_count_kv": config.num_key_value_heads,
+        "attention.key_length": config.head_dim, "attention.value_length": config.head_dim,
+        "attention.layer_norm_rms_epsilon": config.rms_norm_eps, "rope.freq_base": theta, "vocab_size": config.vocab_size,
+    }  # fmt: skip
+    if architecture == "llama":
+        numbers["rope.dimension_count"] = config.head_dim
+    if gemma or "mistral" in name:
+        numbers["attention.sliding_window"] = config.sliding_window
+    fields = {"general.architecture": architecture} | {f"{architecture}.{key}": value for key, value in numbers.items()}
+    code = next(code for code, known in gguf.MODEL_ARCH_NAMES.items() if known == architecture)
+    names = gguf.get_tensor_name_map(code, config.num_hidden_layers)
+    tensors = {}
+    for key, weights in model.state_dict().items():
+        if key == "lm_head.weight" and config.tie_word_embeddings:
+            continue
+        base, _, suffix = key.rpartition(".")
+        array = weights.numpy()
+        if architecture == "llama" and ("q_proj" in key or "k_proj" in key):
+            array = interleaved(array, config.num_attention_heads if "q_proj" in key else config.num_key_value_heads)
+        tensors[f"{names.get_name(base)}.{suffix}"] = array + np.float32(1) if gemma and "norm" in key else array
+    return fields, tensors
+
+
+@pytest.fixture
+def changed(tmp_path):
+    """Writes a file of the tiny llama with some metadata and tensors changed, or, where None, left out."""
+
+    def change(fields=(), tensors=(), name="llama"):
+        path = tmp_path / "changed.gguf"
+        parts = [{**old, **dict(new)} for old, new in zip(contents(name), (fields, tensors), strict=True)]
+        return write(path, *({key: value for key, value in part.items() if value is not None} for part in parts))
+
+    return change
+
+
+def refusal(path):
+    with pytest.raises(UserError) as caught:
+        read_gguf(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert str(path) in message
+    return message
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_config_and_weights_are_those_of_the_torch_model(name, tmp_path):
+    path, model = write(tmp_path / "m.gguf", *contents(name)), torch_model(name)
+    shell = torch_model("llama") if "mistral" in name else model  # both have the same names; their reader knows only llama's
+    theirs = load_gguf_checkpoint(path, return_tensors=True, model_to_load=shell)["tensors"]
+    for key, weights in theirs.items():
+        torch.testing.assert_close(weights, model.state_dict()[key], rtol=0, atol=0)
+
+    found = read_gguf(path)
+    expected = huggingface.read_config(model.config.to_dict(), "torch")
+    assert found.config == expected
+    arrays, state = dict(found.arrays()), model.state_dict()
+    layout = huggingface.layout(expected)
+    assert arrays.keys() == layout.keys()
+    for key, parts in layout.items():
+        wanted = np.stack([state[part].numpy().T if parts.transposed else state[part].numpy() for part in parts.names])
+        assert arrays[key].dtype == np.float32
+        np.testing.assert_array_equal(arrays[key], wanted if parts.stacked else wanted[0])
+    assert (found.tokenizer, found.end_ids) == (None, ())
+
+
+def test_gemma_of_62_layers_scales_attention_by_its_width(changed):
+    """Gemma 3 27B is the one that does; its files do not say so."""
+    tensors = contents("gemma3")[1]
+    deep = {f"blk.{n}.{key[6:]}": array for n in range(62) for key, array in tensors.items() if key.startswith("blk.0.")}
+    found = read_gguf(changed({"gemma3.block_count": 62, "gemma3.attention.key_length": 8}, deep, "gemma3")).config
+    assert found.attention_scale == pytest.approx((32 / 4) ** -0.5)
+    assert found.sliding_layers == tuple(n % 6 != 5 for n in range(62))
+    assert read_gguf(changed(name="gemma3")).config.attention_scale == pytest.approx(8**-0.5)
+
+
+def test_gemma_windows_can_be_named_by_layer(changed):
+    pattern = [True, False, True, True, False, True, True]
+    path = changed({"gemma3.attention.sliding_window_pattern": pattern, "gemma3.rope.freq_base_swa": 77.0}, name="gemma3")
+    found = read_gguf(path).config
+    assert found.sliding_layers == tuple(pattern)
+    assert found.local_rope == Rope(77.0)
+
+
+# -------------------------------------------------------------------------------------------------------------- quantised
+
+
+def half(block, start):
+    return float(np.frombuffer(bytes(block[start : start + 2]), "<f2")[0])
+
+
+def six_bits(scales, j):
+    """The j-th scale and minimum of the 12 bytes that K-quants pack them in."""
+    if j < 4:
+        return scales[j] & 63, scales[j + 4] & 63
+    return (scales[j + 4] & 15) | (scales[j - 4] >> 6) << 4, scales[j + 4] >> 4 | (scales[j] >> 6) << 4
+
+
+def bits5(block, start, i):
+    return (int.from_bytes(bytes(block[start : start + 4]), "little") >> i) & 1
+
+
+def nibble(block, start, i, size=32):
+    """Value i of a run whose first half lies in the low nibbles and whose second half in the high ones."""
+    byte = int(block[start + i % (size // 2)])
+    return byte & 15 if i < size // 2 else byte >> 4
+
+
+def k_quant(block, i, low):
+    """Q4_K and Q5_K: value i of 256, whose low four bits begin at byte `low`."""
+    group, place = i // 32, i % 32
+    scale, minimum = six_bits(block[4:16].tolist(), group)
+    value = nibble(block, low + 32 * (group // 2), place + 32 * (group % 2), 64)
+    if low == 48:
+        value += 16 * ((int(block[16 + place]) >> group) & 1)
+    return half(block, 0) * scale * value - half(block, 2) * minimum
+
+
+def q6_k(block, i):
+    part, within = divmod(i, 128)
+    row, place = divmod(within, 32)
+    low = int(block[64 * part + 32 * (row % 2) + place]) >> (4 if row > 1 else 0) & 15
+    high = int(block[128 + 32 * part + place]) >> 2 * row & 3
+    scale = int(np.int8(block[192 + 8 * part + 2 * row + place // 16]))
+    return half(block, 208) * scale * ((low | high << 4) - 32)
+
+
+# Type -> where its half-precision scales lie, and value i of a block of bytes, by the description of the format.
+BLOCKS = {
+    Type.Q4_0: ([0], lambda b, i: half(b, 0) * (nibble(b, 2, i) - 8)),
+    Type.Q4_1: ([0, 2], lambda b, i: half(b, 0) * nibble(b, 4, i) + half(b, 2)),
+    Type.Q5_0: ([0], lambda b, i: half(b, 0) * ((nibble(b, 6, i) | bits5(b, 2, i) << 4) - 16)),
+    Type.Q5_1: ([0, 2], lambda b, i: half(b, 0) * (nibble(b, 8, i) | bits5(b, 4, i) << 4) + half(b, 2)),
+    Type.Q8_0: ([0], lambda b, i: half(b, 0) * int(np.int8(b[2 + i]))),
+    Type.Q4_K: ([0, 2], lambda b, i: k_quant(b, i, 16)),
+    Type.Q5_K: ([0, 2], lambda b, i: k_quant(b, i, 48)),
+    Type.Q6_K: ([208], q6_k),
+}
+WIDE = {"embedding_length": 256, "feed_forward_length": 3, "block_count": 1, "attention.head_count": 1,
+        "attention.head_count_kv": 1, "attention.key_length": 2, "attention.value_length": 2,
+        "rope.dimension_count": 2}  # fmt: skip
+ROWS = {"token_embd": 5, "output": 5, "blk.0.attn_q": 2, "blk.0.attn_k": 2, "blk.0.attn_v": 2, "blk.0.attn_output": 256,
+        "blk.0.ffn_gate": 3, "blk.0.ffn_up": 3, "blk.0.ffn_down": 256, "blk.0.attn_norm": 0, "blk.0.ffn_norm": 0,
+        "output_norm": 0}  # fmt: skip
+COLUMNS = {"blk.0.attn_output": 2, "blk.0.ffn_down": 3}
+
+
+def write_wide(path, up):
+    """A model of rows long enough for K-quants, whose `mlp/up`, [3, 256], is given."""
+    tensors = {
+        f"{name}.weight": np.zeros((rows, COLUMNS.get(name, 256)) if rows else 256, np.float32) for name, rows in ROWS.items()
+    }
+    fields = contents("llama")[0] | {f"llama.{key}": value for key, value in WIDE.items()}
+    return write(path, fields, tensors | {"blk.0.ffn_up.weight": up})
+
+
+@pytest.mark.parametrize("kind", BLOCKS, ids=lambda kind: kind.name)
+def test_quantised_blocks_are_read_as_the_format_defines_them(kind, tmp_path):
+    size, length = gguf.GGML_QUANT_SIZES[kind]
+    scales, value = BLOCKS[kind]
+    random = np.random.default_rng(kind.value)
+    blocks = random.integers(0, 256, (3, 256 // size, length), dtype=np.uint8)
+    for place in scales:
+        blocks[..., place : place + 2] = random.normal(0, 0.1, blocks.shape[:2]).astype("<f2")[..., None].view(np.uint8)
+    wanted = [[value(block, i) for block in row for i in range(size)] for row in blocks]
+    path = write_wide(tmp_path / "m.gguf", (blocks.reshape(3, -1), kind))
+    found = dict(read_gguf(path).arrays())["layers/mlp/up/kernel"][0].T
+    np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("kind", [Type.F32, Type.F16, Type.BF16], ids=lambda kind: kind.name)
+def test_float_types_are_widened_exactly(kind, tmp_path):
+    values = np.random.default_rng(0).normal(size=(3, 256)).astype(np.float32)
+    values[0, :4] = 0.0, -0.0, 65504.0, 6e-8
+    if kind == Type.F16:
+        values = values.astype(np.float16)
+    wanted = values.astype(np.float32)
+    if kind == Type.BF16:  # the upper half of a float32
+        words = values.view(np.uint32) >> 16
+        values, wanted = (words.astype(np.uint16).view(np.uint8), kind), (words << 16).view(np.float32)
+    found = dict(read_gguf(write_wide(tmp_path / "m.gguf", values)).arrays())["layers/mlp/up/kernel"][0].T
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_other_types_are_refused_with_tensor_and_type(tmp_path):
+    up = np.zeros((3, 256 // 256 * gguf.GGML_QUANT_SIZES[Type.Q2_K][1]), np.uint8), Type.Q2_K
+    assert "blk.0.ffn_up.weight is Q2_K" in refusal(write_wide(tmp_path / "m.gguf", up))
+
+
+# ------------------------------------------------------------------------------------------------------------------- rope
+
+
+def torch_frequencies(kind, **parameters):
+    """transformers' angular frequencies of a stretched rotary embedding, and its factor on cosines and sines."""
+    config = transformers.LlamaConfig(**SIZES, rope_parameters={"rope_type": kind, "rope_theta": 500_000.0, **parameters})
+    found, factor = ROPE_INIT_FUNCTIONS[kind](config, "cpu")
+    return found.numpy(), factor
+
+
+def scaled(**keys):
+    return {"llama.rope.freq_base": 500_000.0} | {f"llama.rope.scaling.{key}": value for key, value in keys.items()}
+
+
+def test_linear_stretch(changed):
+    rope = read_gguf(changed(scaled(type="linear", factor=8.0))).config.rope
+    np.testing.assert_allclose(frequencies(rope, 8), torch_frequencies("linear", factor=8.0)[0], rtol=1e-6)
+    assert read_gguf(changed(scaled(type="none"))).config.rope == Rope(500_000.0)
+
+
+@pytest.mark.parametrize("betas", [{}, {"beta_fast": 16.0, "beta_slow": 2.0}])
+def test_yarn(changed, betas):
+    keys = {f"yarn_{key}": value for key, value in betas.items()}
+    rope = read_gguf(changed(scaled(type="yarn", factor=4.0, original_context_length=128, **keys))).config.rope
+    wanted, factor = torch_frequencies("yarn", factor=4.0, original_max_position_embeddings=128, **betas)
+    np.testing.assert_allclose(frequencies(rope, 8), wanted, rtol=1e-6)
+    assert rope.attention_factor == pytest.approx(factor) == pytest.approx(1 + 0.1 * math.log(4))
+
+
+@pytest.mark.parametrize("factor", [8.0, 32.0])
+def test_llama3_divisors_become_its_four_parameters(changed, factor):
+    """Llama 3.1 and 3.2; the wavelengths of four pairs lie on both sides of the blend and in it."""
+    parameters = {"factor": factor, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
+    wanted, _ = torch_frequencies("llama3", **parameters)
+    plain = 500_000.0 ** -(np.arange(4) / 4)
+    path = changed({"llama.rope.freq_base": 500_000.0}, {"rope_freqs.weight": (plain / wanted).astype(np.float32)})
+    rope = read_gguf(path).config.rope
+    assert rope == Rope(500_000.0, "llama3", factor, 1.0, 4.0, 8192)
+    np.testing.assert_allclose(frequencies(rope, 8), wanted, rtol=1e-6)
+
+
+def test_divisors_of_one_change_nothing_and_others_are_refused(changed):
+    ones = np.ones(4, np.float32)
+    assert read_gguf(changed(tensors={"rope_freqs.weight": ones})).config.rope == Rope(50_000.0)
+    for other in (ones * 2, ones[:3], -ones):
+        assert "rope_freqs.weight" in refusal(changed(tensors={"rope_freqs.weight": other}))
+
+
+# ----------------------------------------------------------------------------------------------------------------- faults
+
+
+def test_all_faulty_tensors_are_named_at_once(changed):
+    tensors = {
+        "blk.1.ffn_up.weight": None,
+        "output_norm.weight": None,
+        "blk.0.ffn_gate_inp.weight": np.ones((2, 2), np.float32),
+        "blk.0.attn_k.weight": np.ones((32, 16), np.float32),
+        "blk.0.attn_norm.weight": np.ones(32, np.int32),
+    }
+    message = refusal(changed(tensors=tensors))
+    for part in (
+        "missing: output_norm.weight, blk.1.ffn_up.weight;",
+        "unknown: blk.0.ffn_gate_inp.weight;",
+        "blk.0.attn_k.weight is [32, 16], not [16, 32];",
+        "blk.0.attn_norm.weight is I32",
+    ):
+        assert part in message, message
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (
+            {"llama.embedding_length": None, "llama.context_length": None},
+            ["embedding_length is null", "context_length is null"],
+        ),
+        ({"llama.expert_count": 8, "llama.logit_scale": 0.5}, ["expert_count=8 is not supported", "logit_scale=0.5"]),
+        ({"llama.attention.head_count": [4, 2]}, ["attention.head_count is [4, 2]"]),
+        ({"llama.rope.dimension_count": 4}, ["rope.dimension_count=4"]),
+        ({"llama.attention.head_count_kv": 3}, ["num_attention_heads=4 is not a multiple of num_key_value_heads=3"]),
+        ({"llama.block_count": 2**31}, ["2147483648 layers"]),
+        ({"llama.rope.scaling.type": "longrope"}, ['rope.scaling.type="longrope"']),
+        (scaled(type="yarn", factor=4.0), ["rope.scaling.original_context_length is null"]),
+        (scaled(type="yarn", factor=4.0, original_context_length=64, attn_factor=1.5), ["rope.scaling.attn_factor=1.5"]),
+        ({"tokenizer.ggml.tokens": [str(i) for i in range(25)]}, ["more tokens than"]),
+        ({"split.count": 3}, ["one of 3 parts", "llama-gguf-split"]),
+    ],
+)
+def test_metadata_that_cannot_be_met_are_named(changed, fields, said):
+    message = refusal(changed(fields))
+    for part in said:
+        assert part in message
+
+
+def test_a_number_repeated_for_every_layer_is_that_number(changed):
+    plain = read_gguf(changed()).config
+    assert read_gguf(changed({"llama.attention.head_count_kv": [2, 2], "llama.feed_forward_length": [40, 40]})).config == plain
+
+
+def test_windows_of_qwen_are_refused_for_want_of_their_layers(changed):
+    assert "not for which layers" in refusal(changed({"qwen2.attention.sliding_window": 64}, name="qwen2"))
+
+
+def test_unknown_architectures_are_named(tmp_path):
+    fields, tensors = contents("llama")
+    message = refusal(write(tmp_path / "m.gguf", fields | {"general.architecture": "mamba"}, tensors))
+    assert "mamba" in message
+    assert "llama, qwen2, qwen3, gemma3" in message
+
+
+TOKENS = [*"ĠabcdefghijklmnopqrsT", "Ġa", "<|end|>"]
+TOKENIZER = {"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "smollm", "tokenizer.ggml.tokens": TOKENS,
+             "tokenizer.ggml.token_type": [1] * 22 + [3], "tokenizer.ggml.merges": ["Ġ a"],
+             "tokenizer.ggml.eos_token_id": 22, "tokenizer.ggml.eot_token_id": 21}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    fields, tensors = contents("llama")
+    return write(tmp_path_factory.mktemp("gguf") / "whole.gguf", fields | TOKENIZER, tensors).read_bytes()
+
+
+def open_all(path):
+    found = read_gguf(path)
+    return found.tokenizer, found.end_ids, dict(found.arrays())
+
+
+def test_end_ids_are_those_of_sequence_turn_and_message(changed):
+    assert read_gguf(changed(TOKENIZER)).end_ids == (22, 21)
+    assert read_gguf(changed(TOKENIZER | {"tokenizer.ggml.eos_token_id": None})).end_ids == (21,)
+
+
+def test_cut_off_files_are_refused(whole, tmp_path):
+    path = tmp_path / "cut.gguf"
+    for length in [*range(0, 64, 7), *np.linspace(64, len(whole) - 1, 60).astype(int)]:
+        path.write_bytes(whole[:length])
+        assert "fetch it again" in refusal(path)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 2400), st.integers(0, 255)), min_size=1, max_size=4))
+def test_broken_files_open_or_are_refused_in_one_line(whole, tmp_path, changes):
+    """Metadata and tensor descriptions take the first 2,400 bytes."""
+    path, broken = tmp_path / "broken.gguf", bytearray(whole)
+    for place, byte in changes:
+        broken[place] = byte
+    path.write_bytes(broken)
+    said = f"{path}: opened"
+    try:
+        with np.errstate(all="ignore"):
+            open_all(path)
+    except UserError as error:
+        said = str(error)
+    assert "\n" not in said
+    assert str(path) in said
+
+
+def test_no_file_and_no_gguf_file(tmp_path):
+    assert "No such file" in refusal(tmp_path / "none.gguf")
+    for content in (b"", b"GGUF", b"PK\x03\x04" * 99):
+        (tmp_path / "m.gguf").write_bytes(content)
+        assert "not a whole GGUF file" in refusal(tmp_path / "m.gguf")
+
+
+def test_files_of_the_other_byte_order_are_refused(whole, tmp_path):
+    swapped = bytearray(whole[:24])
+    for start, end in ((4, 8), (8, 16), (16, 24)):
+        swapped[start:end] = swapped[start:end][::-1]
+    swapped[8:24] = bytes(16)
+    (tmp_path / "m.gguf").write_bytes(swapped)
+    assert "byte order" in refusal(tmp_path / "m.gguf")
+
+
+# -------------------------------------------------------------------------------------------------------------- tokenizer
+
+
+def test_a_tokenizer_that_metadata_do_not_determine_is_taken_from_beside_the_file(changed, tmp_path):
+    ours = read_gguf(changed(TOKENIZER)).tokenizer
+    path = changed(TOKENIZER | {"tokenizer.ggml.model": "llama"})
+    with pytest.raises(UserError, match=r"model llama, pre smollm cannot be rebuilt exactly.*tokenizer\.json"):
+        _ = read_gguf(path).tokenizer
+    ours.save(tmp_path)
+    assert read_gguf(path).tokenizer.encode("a bad  a") == ours.encode("a bad  a")
+
+    path = changed(TOKENIZER | {"tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": [*TOKENS[:3], "z", *TOKENS[4:]]})
+    with pytest.raises(UserError, match="token 3 is 'z', but 'c' in the tokenizer"):
+        _ = read_gguf(path).tokenizer
+
+
+def test_arrays_can_be_read_twice_and_config_says_what_is_stored(changed):
+    found = read_gguf(changed())
+    first, second = dict(found.arrays()), dict(found.arrays())
+    for key, array in first.items():
+        np.testing.assert_array_equal(array, second[key])
+    assert dataclasses.asdict(found.config)["vocab_size"] == len(first["embedding"]) == 24
