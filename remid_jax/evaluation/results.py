@@ -105,11 +105,16 @@ def first_line(estimates: Mapping[str, Any]) -> str:
             f"Reasoning makes golden replies LESS likely in {len(worse)} of {len(gains)} categories "
             f"(mean change {mean:+.3f} nats per token): read R-EMI beside EMI without reasoning."
         )
-    shifts = estimates["headline"]["shifts"] or {}
-    ranked = sorted(((row["value"], shift) for shift, row in shifts.items() if row["value"] is not None), reverse=True)
+    headline = estimates["headline"]
+    if headline["shifts"] is None:
+        return f"No headline: {headline['reason']}."
+    ranked = sorted(
+        ((row["value"], shift) for shift, row in headline["shifts"].items() if row["value"] is not None), reverse=True
+    )
     if not ranked:
-        return "No R-EMID: the results hold no shifted category beside IDTest."
-    return f"Largest loss under {ranked[0][1]} shift: R-EMID {ranked[0][0]:+.4f} nats per token."
+        return "No headline: no shift could be estimated."
+    name = "R-EMID" if headline["scorer"] == "reasoned" else "EMID"
+    return f"Largest loss under {ranked[0][1]} shift: {name} {ranked[0][0]:+.4f} ({headline['method']}, {headline['unit']})."
 
 
 def contributions(arrays: Arrays, category: str, scorers: Sequence[str]) -> list[dict[str, Any]]:

@@ -37,7 +37,7 @@ CONFIGS = {
     "qwen2": lambda: transformers.Qwen2Config(**SIZES, rope_parameters=PLAIN, tie_word_embeddings=True),
     "qwen3": lambda: transformers.Qwen3Config(**SIZES | {"head_dim": 16}, rope_parameters=PLAIN),
     "gemma3": lambda: transformers.Gemma3TextConfig(
-        **SIZES | {"num_hidden_layers": 7}, sliding_window=17, query_pre_attn_scalar=8,
+        **SIZES | {"num_hidden_layers": 7, "head_dim": 16}, sliding_window=17, query_pre_attn_scalar=16,
         rope_parameters={"full_attention": PLAIN, "sliding_attention": {"rope_type": "default", "rope_theta": 10_000.0}},
     ),
 }  # fmt: skip
@@ -154,10 +154,10 @@ def test_gemma_of_62_layers_scales_attention_by_its_width(changed):
     """Gemma 3 27B is the one that does; its files do not say so."""
     tensors = contents("gemma3")[1]
     deep = {f"blk.{n}.{key[6:]}": array for n in range(62) for key, array in tensors.items() if key.startswith("blk.0.")}
-    found = read_gguf(changed({"gemma3.block_count": 62, "gemma3.attention.key_length": 8}, deep, "gemma3")).config
+    found = read_gguf(changed({"gemma3.block_count": 62}, deep, "gemma3")).config
     assert found.attention_scale == pytest.approx((32 / 4) ** -0.5)
     assert found.sliding_layers == tuple(n % 6 != 5 for n in range(62))
-    assert read_gguf(changed(name="gemma3")).config.attention_scale == pytest.approx(8**-0.5)
+    assert read_gguf(changed(name="gemma3")).config.attention_scale == pytest.approx(16**-0.5)
 
 
 def test_gemma_windows_can_be_named_by_layer(changed):
@@ -293,11 +293,11 @@ def test_linear_stretch(changed):
     assert read_gguf(changed(scaled(type="none"))).config.rope == Rope(500_000.0)
 
 
-@pytest.mark.parametrize("betas", [{}, {"beta_fast": 16.0, "beta_slow": 2.0}])
+@pytest.mark.parametrize("betas", [{}, {"beta_fast": 16.0, "beta_slow": 0.5}])
 def test_yarn(changed, betas):
     keys = {f"yarn_{key}": value for key, value in betas.items()}
-    rope = read_gguf(changed(scaled(type="yarn", factor=4.0, original_context_length=128, **keys))).config.rope
-    wanted, factor = torch_frequencies("yarn", factor=4.0, original_max_position_embeddings=128, **betas)
+    rope = read_gguf(changed(scaled(type="yarn", factor=4.0, original_context_length=4096, **keys))).config.rope
+    wanted, factor = torch_frequencies("yarn", factor=4.0, original_max_position_embeddings=4096, **betas)
     np.testing.assert_allclose(frequencies(rope, 8), wanted, rtol=1e-6)
     assert rope.attention_factor == pytest.approx(factor) == pytest.approx(1 + 0.1 * math.log(4))
 
@@ -412,6 +412,15 @@ def test_cut_off_files_are_refused(whole, tmp_path):
         assert "fetch it again" in refusal(path)
 
 
+def test_counts_beyond_the_file_are_refused_before_anything_is_counted(whole, tmp_path):
+    path, broken, key = tmp_path / "broken.gguf", bytearray(whole), b"tokenizer.ggml.token_type"
+    count = broken.index(key) + len(key) + 8  # behind the types of the value and of its items
+    assert int.from_bytes(broken[count : count + 8], "little") == len(TOKENS)
+    broken[count : count + 8] = (10**6).to_bytes(8, "little")
+    path.write_bytes(broken)
+    assert f"ends at byte {len(whole)}" in refusal(path)
+
+
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 2400), st.integers(0, 255)), min_size=1, max_size=4))
 def test_broken_files_open_or_are_refused_in_one_line(whole, tmp_path, changes):
@@ -457,6 +466,8 @@ def test_a_tokenizer_that_metadata_do_not_determine_is_taken_from_beside_the_fil
     ours.save(tmp_path)
     assert read_gguf(path).tokenizer.encode("a bad  a") == ours.encode("a bad  a")
 
+    untyped = TOKENIZER | {"tokenizer.ggml.model": "llama", "tokenizer.ggml.token_type": None}
+    assert read_gguf(changed(untyped)).tokenizer.fingerprint == read_gguf(path).tokenizer.fingerprint
     path = changed(TOKENIZER | {"tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": [*TOKENS[:3], "z", *TOKENS[4:]]})
     with pytest.raises(UserError, match="token 3 is 'z', but 'c' in the tokenizer"):
         _ = read_gguf(path).tokenizer
