@@ -38,7 +38,7 @@ def _parse(argv: list[str]) -> list[str]:
 
 
 def _guarded(main: Callable[[ConfigDict, Path], None], argv: list[str]) -> None:
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(logging.WARNING)
     try:
         if len(argv) > 1:
             raise UserError(f"unknown argument {argv[1]!r}: settings are given as --config.NAME=VALUE")

@@ -76,7 +76,7 @@ class ScoringEngine:
         self.counts.store_misses += len(missing)
         total = sum(len(plan.rows[n].tokens) for n in missing)
         done = 0
-        for numbers in self._batches(plan.rows, missing):
+        for numbers in self.batches(plan.rows, missing):
             scores = self._device_step([plan.rows[n] for n in numbers])
             self.store.put({keys[n]: row.tobytes() for n, row in zip(numbers, scores, strict=True)})
             rows.update(zip(numbers, scores, strict=True))
@@ -86,23 +86,24 @@ class ScoringEngine:
             assert np.isfinite(rows[n]).sum() == len(row.scored) == len(rows[n]), f"row {n} is not fully scored"
         return [[rows[place.row][place.indices] for place in places] for places in plan.places]
 
-    def _batches(self, rows: Sequence[Row], missing: Sequence[int]) -> Iterator[list[int]]:
-        """Rows of one bucket together, in plan order."""
+    def batches(self, rows: Sequence[Row], missing: Sequence[int]) -> Iterator[list[int]]:
+        """The numbers of the `missing` rows, step by step: rows of one bucket together, in plan order."""
         by_bucket: dict[int, list[int]] = {}
         for n in missing:
             by_bucket.setdefault(rows[n].bucket, []).append(n)
         for bucket in sorted(by_bucket):
-            numbers, size = by_bucket[bucket], self._batch_rows(bucket)
+            numbers, size = by_bucket[bucket], self.batch_rows(bucket)
             for first in range(0, len(numbers), size):
                 yield numbers[first : first + size]
 
-    def _batch_rows(self, bucket: int) -> int:
+    def batch_rows(self, bucket: int) -> int:
+        """How many rows of a bucket make a device step: as many as `tokens_per_step` holds, and as the devices can share."""
         each = self.devices.rows
         return max(1, self.tokens_per_step // (bucket * each)) * each
 
     def _device_step(self, rows: Sequence[Row]) -> list[np.ndarray]:
         bucket = rows[0].bucket
-        size = self._batch_rows(bucket)
+        size = self.batch_rows(bucket)
         batch = make_batch(rows, size, bucket)
         step = _compiled(self.devices, self.model.config, head_chunk(size // self.devices.rows, self.model.config.vocab_size))
         scores = self.devices.fetch(step(self._params, self.devices.place_batch(batch)))

@@ -18,8 +18,9 @@ import numpy as np
 from remid_jax.errors import UserError
 from remid_jax.scoring.requests import Request
 
-# One table for rows and prompts: four lengths an octave, so padding stays under a fifth; each is compiled once.
-BUCKETS = (64, 96, 128, 192, 256, *(base * k // 4 for base in (256, 512, 1024, 2048, 4096, 8192, 16384) for k in (5, 6, 7, 8)))
+# One table for rows and prompts: each length in use costs a compilation, each gap between two costs padding (a tenth of ragged
+# dialogues). Beyond 512 there are at least two lengths an octave, beyond 1,024 four.
+BUCKETS = (64, 128, 256, 384, 512, 640, 768, *(base * k // 4 for base in (1024, 2048, 4096, 8192, 16384) for k in (4, 5, 6, 7)))
 
 
 def bucket_of(length: int) -> int:

@@ -103,7 +103,8 @@ def test_an_edit_moves_no_row_of_another_group():
 def test_bucket_table_is_ascending_and_bounds_padding():
     steps = [b / a for a, b in itertools.pairwise(BUCKETS)]
     assert list(BUCKETS) == sorted(set(BUCKETS))
-    assert max(steps[4:]) <= 1.25
+    assert all(bucket % 64 == 0 for bucket in BUCKETS)
+    assert max(steps[3:]) <= 4 / 3
 
 
 @pytest.mark.parametrize(
