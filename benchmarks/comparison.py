@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import torch
 import transformers
+from absl import logging
 
 from remid_jax.models.loading import LanguageModel
 from remid_jax.models.saving import save_model
@@ -24,15 +25,17 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 class Measured(NamedTuple):
-    """One way's seconds in every round, the most memory it took in one (MiB above where it began) and its last result."""
+    """One way's wall and CPU seconds in every round, the most memory it took in one (MiB above where it began), and its last
+    result."""
 
-    seconds: list[float]
+    wall: list[float]
+    cpu: list[float]
     memory: float
     result: Any
 
     def line(self, name: str, tokens: int) -> str:
-        median = statistics.median(self.seconds)
-        return f"{name:22} {median:7.2f} s {tokens / median:7.0f} tokens/s {self.memory:7.0f} MiB"
+        wall, cpu = statistics.median(self.wall), statistics.median(self.cpu)
+        return f"{name:20} {wall:6.1f} s, {cpu:6.1f} s of CPU {tokens / wall:6.0f} tokens/s {self.memory:5.0f} MiB"
 
 
 def prepare(description: str) -> None:
@@ -40,31 +43,33 @@ def prepare(description: str) -> None:
     jax.config.update("jax_platforms", "cpu")
     cores = len(os.sched_getaffinity(0))
     torch.set_num_threads(cores)
+    logging.set_verbosity(logging.ERROR)
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     versions = f"jax {jax.__version__}, torch {torch.__version__}, transformers {transformers.__version__}"
     print(f"{description}\n{datetime.date.today()}, {cores} cores, load average {os.getloadavg()[0]:.1f}, {versions}")
 
 
 def in_turn(ways: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, Measured]:
     """Runs every way once a round, so that whatever else slows the machine slows all of them."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    memory: dict[str, list[float]] = {name: [] for name in ways}
-    results = {}
+    found = {name: Measured([], [], 0.0, None) for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
             gc.collect()
             CLEAR.write_text("5")  # the peak starts anew at what is in use now
-            before, begin = _resident("VmRSS"), time.perf_counter()
-            results[name] = way()
-            seconds[name].append(time.perf_counter() - begin)
-            memory[name].append(_resident("VmHWM") - before)
-    return {name: Measured(seconds[name], max(memory[name]), results[name]) for name in ways}
+            before, wall, cpu = _resident("VmRSS"), time.perf_counter(), time.process_time()
+            result = way()
+            found[name].wall.append(time.perf_counter() - wall)
+            found[name].cpu.append(time.process_time() - cpu)
+            memory = max(found[name].memory, _resident("VmHWM") - before)
+            found[name] = found[name]._replace(memory=memory, result=result)
+    return found
 
 
-def ratio(slow: list[float], fast: list[float]) -> str:
-    """Median over the rounds of the quotient of two times, and its range."""
-    quotients = [a / b for a, b in zip(slow, fast, strict=True)]
-    return f"{statistics.median(quotients):.2f} ({min(quotients):.2f} .. {max(quotients):.2f})"
+def ratio(slow: Measured, fast: Measured) -> str:
+    """Medians over the rounds of the quotients of wall times, with their range, and of CPU times."""
+    wall, cpu = ([a / b for a, b in zip(*pair, strict=True)] for pair in ((slow.wall, fast.wall), (slow.cpu, fast.cpu)))
+    return f"{statistics.median(wall):.2f} ({min(wall):.2f} .. {max(wall):.2f}), of CPU time {statistics.median(cpu):.2f}"
 
 
 def transformers_twin(model: LanguageModel) -> transformers.PreTrainedModel:

@@ -8,7 +8,6 @@ OUTPUT
 from __future__ import annotations
 
 import functools
-import itertools
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -38,7 +37,7 @@ Loglik = tuple[list[float], Counts]  # one log-likelihood an answer, nats, and w
 
 
 def main(_: Sequence[str]) -> None:
-    prepare("scoring: wall time, question tokens a second, peak memory of a run")
+    prepare("scoring: wall and CPU time, question tokens a second, peak memory of a run")
     model, devices = open_model(MODEL.value, "float32"), Devices()
     twin = transformers_twin(model)
     for name, packed in questions(model).items():
@@ -57,16 +56,15 @@ def main(_: Sequence[str]) -> None:
         measured = in_turn(ways, ROUNDS.value)
         asked = sum(len(r.prefix) + len(c.ids) for r in packed for c in r.continuations)
         print(f"\n{name}: {len(alone)} answers, {asked} question tokens")
-        best = measured["packed"]
+        packed_loglik = np.array(measured["packed"].result[0])
         for way, found in measured.items():
             loglik, counts = found.result
             computed = counts.tokens + counts.padding
-            print(f"{found.line(way, asked)}   {computed:6d} computed, {counts.padding / computed:4.0%} of them padding")
+            print(f"{found.line(way, asked)}, {computed} computed, {counts.padding / computed:.0%} of them padding")
             if way != "packed":
-                apart = np.abs(np.array(loglik) - best.result[0]).max()
-                print(f"{'':22} {way} / packed: {ratio(found.seconds, best.seconds)}; largest difference {apart:.1e} nats")
-        kernel = ratio(measured["transformers"].seconds, measured["one sequence a row"].seconds)
-        print(f"{'':22} transformers / one sequence a row: {kernel}")
+                apart = np.abs(loglik - packed_loglik).max()
+                print(f"  {way} / packed: {ratio(found, measured['packed'])}; at most {apart:.1e} nats an answer apart")
+        print(f"  transformers / one sequence a row: {ratio(measured['transformers'], measured['one sequence a row'])}")
 
 
 def questions(model: LanguageModel) -> dict[str, list[Request]]:
@@ -75,9 +73,8 @@ def questions(model: LanguageModel) -> dict[str, list[Request]]:
     records = benchmark.test[CATEGORY.value]
     contexts = [responder_ids(tokenizer, prompts, record, None) for record in records]
     answers = [answer_ids(tokenizer, Reply(record.golden)) for record in records]
-    firsts = [members[0] for members in benchmark.test.values()]
-    texts = [[*(turn.text for turn in record.dialogue), record.golden] for record in firsts]
-    ragged = [tokenizer.encode(text) for text in itertools.chain(*texts)]
+    some = [record for members in benchmark.test.values() for record in members[:2]]
+    ragged = [tokenizer.encode(text) for record in some for text in (*(turn.text for turn in record.dialogue), record.golden)]
     return {
         f"{CATEGORY.value} {len(records)}x{len(records)}": Question("block", contexts, answers, "block").requests(),
         "ragged": [Request(ids[:1], [Continuation(ids[1:])], "ragged") for ids in ragged],

@@ -166,9 +166,7 @@ def measure(
     return Measured(estimates, mean["retrieved"], mean["saturated"], mean["tokens"], mean["chars"])
 
 
-def per_response(
-    estimator: str, nats: Replicates, tokens: Replicates, chars: Replicates
-) -> dict[tuple[str, str], Replicates]:
+def per_response(estimator: str, nats: Replicates, tokens: Replicates, chars: Replicates) -> dict[tuple[str, str], Replicates]:
     """An estimate in nats per response in the three units that follow from it."""
     return {
         (estimator, "response"): nats,

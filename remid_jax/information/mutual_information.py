@@ -95,8 +95,6 @@ def leave_one_out(loglik: Float[Array, "n n"], weights: Float[Array, " n"]) -> F
 
 
 @jax.jit
-def prompt_marginal(
-    loglik: Float[Array, "n n"], marginal: Float[Array, " n"], weights: Float[Array, " n"]
-) -> Float[Array, ""]:
+def prompt_marginal(loglik: Float[Array, "n n"], marginal: Float[Array, " n"], weights: Float[Array, " n"]) -> Float[Array, ""]:
     """mean_i (L[i,i] - log q_0(y_i)), q_0 the model without context: I - E KL(p || q) + KL(p_Y || q_0). Does not saturate."""
     return weighted_mean(jnp.diagonal(loglik) - marginal, weights)

@@ -58,6 +58,7 @@ class Tokenizer:
         self._alias = {name: f"\ue000{nonce}.{i}\ue000" for name, i in self._controls.items()}
         self._standin = {name: f"\ue001{nonce}.{i}\ue001" for name, i in self._controls.items()}
         self._standing_in = {standin: name for name, standin in self._standin.items()}
+        self._any_standin = _any_of(self._standing_in)
         self._shielded = _shield(backend, {i: (token, self._alias[token.content]) for i, token in controls.items()})
         self._id_of_alias = {self._shielded.token_to_id(self._alias[name]): i for name, i in self._controls.items()}
 
@@ -79,10 +80,6 @@ class Tokenizer:
             raise UserError(f"{path}: is not a tokenizer ({_line(error)}): fetch the model again") from error
         config = _read_json(directory / "special_tokens_map.json") | _read_json(directory / "tokenizer_config.json")
         names = {role: _content(token) for role, token in config.items() if role.endswith("_token") and _content(token)}
-        if "add_bos_token" in config or "add_eos_token" in config:
-            # As in transformers, these two go before what tokenizer.json says.
-            bos, eos = (names.get(role) if config.get(f"add_{role}") else None for role in ("bos_token", "eos_token"))
-            _add_ends(backend, bos, eos)
         template, own_file = config.get("chat_template"), directory / "chat_template.jinja"
         if own_file.is_file():
             template = read_text(own_file)
@@ -177,7 +174,7 @@ class Tokenizer:
             for message in messages
         ]
         chat = self._control.sub(lambda name: self._alias[name[0]], self._render(shielded, True))
-        chat = _any_of(self._standing_in).sub(lambda standin: self._standing_in[standin[0]], chat)
+        chat = self._any_standin.sub(lambda standin: self._standing_in[standin[0]], chat)
         ids = self._shielded.encode(chat, add_special_tokens=False).ids
         return [self._id_of_alias.get(i, i) for i in ids]
 
@@ -222,14 +219,6 @@ def _shield(backend: tokenizers.Tokenizer, controls: Mapping[int, tuple[AddedTok
     )
     shielded.encode_special_tokens = True
     return shielded
-
-
-def _add_ends(backend: tokenizers.Tokenizer, bos: str | None, eos: str | None) -> None:
-    """Makes the backend add these tokens, where not None, around a text that is encoded with special tokens."""
-    known = {name: backend.token_to_id(name) for name in (bos, eos) if name and backend.token_to_id(name) is not None}
-    backend.post_processor = processors.TemplateProcessing(
-        single=[piece for piece in (bos, "$A", eos) if piece == "$A" or piece in known], special_tokens=list(known.items())
-    )
 
 
 def _line(error: Exception) -> str:
@@ -337,7 +326,11 @@ def _build(fields: Mapping[str, Any], pre: str) -> tuple[tokenizers.Tokenizer, d
     backend.add_tokens([AddedToken(token, normalized=False) for token, kind in typed if kind == USER_DEFINED])
     ids = {role: fields.get(f"tokenizer.ggml.{key}_token_id") for role, key in GGUF_ROLES.items()}
     names = {role: tokens[i] for role, i in ids.items() if i is not None}
-    add_bos = fields.get("tokenizer.ggml.add_bos_token", pre in WHOLE_WORDS)
-    add_eos = fields.get("tokenizer.ggml.add_eos_token", False)
-    _add_ends(backend, names.get("bos_token") if add_bos else None, names.get("eos_token") if add_eos else None)
+    bos = (
+        [names["bos_token"]] if "bos_token" in names and fields.get("tokenizer.ggml.add_bos_token", pre in WHOLE_WORDS) else []
+    )
+    eos = [names["eos_token"]] if "eos_token" in names and fields.get("tokenizer.ggml.add_eos_token", False) else []
+    backend.post_processor = processors.TemplateProcessing(
+        single=[*bos, "$A", *eos], special_tokens=[(name, backend.token_to_id(name)) for name in dict.fromkeys(bos + eos)]
+    )
     return backend, names

@@ -1,7 +1,7 @@
 import pytest
+from shared_data import load_shared_records
 
 from remid_jax.dialogues.languages import language_share
-from shared_data import load_shared_records
 
 SENTENCES = {
     "English": "My grandmother kept her letters in a biscuit tin.",

@@ -89,8 +89,20 @@ def test_the_primed_opening_and_the_header_are_what_parsing_expects(prompts):
 
 
 awkward = st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(
-    ["{dialogue}", "{unknown}", "{", "}}", "$user_persona", "%s", "\\1", "# system", "# user\n\n# assistant opening", "```",
-     MARKER, "a\n\n{core_features}\n\nb"]
+    [
+        "{dialogue}",
+        "{unknown}",
+        "{",
+        "}}",
+        "$user_persona",
+        "%s",
+        "\\1",
+        "# system",
+        "# user\n\n# assistant opening",
+        "```",
+        MARKER,
+        "a\n\n{core_features}\n\nb",
+    ]
 )
 
 

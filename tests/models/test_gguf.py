@@ -1,19 +1,17 @@
-"""GGUF files, written here with llama.cpp's library: weights against torch and against scalar arithmetic, faults as one line.
+"""GGUF files: configs, weights and rotary embeddings against torch's, faults in one line.
 
-The models are torch's, with random norms and biases; what is written follows llama.cpp's converter, and transformers' own
-reader of GGUF files has to find the torch model in it before ours is compared.
+The files are written here as llama.cpp's converter would; transformers' own reader has to find the torch model in each
+before ours is compared.
 """
 
 import dataclasses
-import functools
 import math
 
-import gguf
 import numpy as np
 import pytest
 import torch
 import transformers
-from gguf import GGMLQuantizationType as Type
+from gguf_files import CONFIGS, SIZES, contents, torch_model, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
@@ -24,88 +22,6 @@ from remid_jax.models import huggingface
 from remid_jax.models.config import Rope
 from remid_jax.models.gguf import read_gguf
 from remid_jax.models.rope import frequencies
-
-SIZES = {"vocab_size": 24, "hidden_size": 32, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 4,
-         "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 512, "rms_norm_eps": 2.0**-10}  # fmt: skip
-PLAIN = {"rope_type": "default", "rope_theta": 50_000.0}
-CONFIGS = {
-    "llama": lambda: transformers.LlamaConfig(**SIZES, rope_parameters=PLAIN),
-    "llama, tied, biases": lambda: transformers.LlamaConfig(
-        **SIZES, rope_parameters=PLAIN, tie_word_embeddings=True, attention_bias=True, mlp_bias=True
-    ),
-    "llama, of mistral": lambda: transformers.MistralConfig(**SIZES, rope_parameters=PLAIN, sliding_window=17),
-    "qwen2": lambda: transformers.Qwen2Config(**SIZES, rope_parameters=PLAIN, tie_word_embeddings=True),
-    "qwen3": lambda: transformers.Qwen3Config(**SIZES | {"head_dim": 16}, rope_parameters=PLAIN),
-    "gemma3": lambda: transformers.Gemma3TextConfig(
-        **SIZES | {"num_hidden_layers": 7, "head_dim": 16}, sliding_window=17, query_pre_attn_scalar=16,
-        rope_parameters={"full_attention": PLAIN, "sliding_attention": {"rope_type": "default", "rope_theta": 10_000.0}},
-    ),
-}  # fmt: skip
-
-
-def write(path, fields, tensors):
-    """A GGUF file; a tensor is an array, or raw bytes with their type."""
-    writer = gguf.GGUFWriter(path, fields["general.architecture"])
-    for key, value in fields.items():
-        add = {bool: writer.add_bool, int: writer.add_uint32, float: writer.add_float32, list: writer.add_array}
-        if key != "general.architecture":
-            add.get(type(value), writer.add_string)(key, value)
-    for name, tensor in tensors.items():
-        data, kind = tensor if isinstance(tensor, tuple) else (tensor, None)
-        writer.add_tensor(name, data, raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
-
-
-def interleaved(weights, heads):
-    """How llama.cpp's converter orders the rows of q and k, by its formula."""
-    return weights.reshape(heads, 2, weights.shape[0] // heads // 2, *weights.shape[1:]).swapaxes(1, 2).reshape(weights.shape)
-
-
-@functools.cache
-def torch_model(name):
-    torch.manual_seed(0)
-    model = transformers.AutoModelForCausalLM.from_config(CONFIGS[name]())
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(torch.randint(-256, 257, parameter.shape) / 128)  # so that llama.cpp's 1 + weight is exact
-    return model
-
-
-@functools.cache
-def contents(name):
-    """What llama.cpp's converter would write of the model: metadata and tensors."""
-    model, architecture = torch_model(name), name.split(",")[0]
-    config, gemma = model.config, architecture == "gemma3"
-    theta = config.rope_parameters["full_attention" if gemma else "rope_type"]
-    theta = (theta if gemma else config.rope_parameters)["rope_theta"]
-    numbers = {
-        "context_length": config.max_position_embeddings, "embedding_length": config.hidden_size,
-        "block_count": config.num_hidden_layers, "feed_forward_length": config.intermediate_size,
-        "attention.head_count": config.num_attention_heads, "attention.head_count_kv": config.num_key_value_heads,
-        "attention.key_length": config.head_dim, "attention.value_length": config.head_dim,
-        "attention.layer_norm_rms_epsilon": config.rms_norm_eps, "rope.freq_base": theta, "vocab_size": config.vocab_size,
-    }  # fmt: skip
-    if architecture == "llama":
-        numbers["rope.dimension_count"] = config.head_dim
-    if gemma or "mistral" in name:
-        numbers["attention.sliding_window"] = config.sliding_window
-    fields = {"general.architecture": architecture} | {f"{architecture}.{key}": value for key, value in numbers.items()}
-    code = next(code for code, known in gguf.MODEL_ARCH_NAMES.items() if known == architecture)
-    names = gguf.get_tensor_name_map(code, config.num_hidden_layers)
-    tensors = {}
-    for key, weights in model.state_dict().items():
-        if key == "lm_head.weight" and config.tie_word_embeddings:
-            continue
-        base, _, suffix = key.rpartition(".")
-        array = weights.numpy()
-        if architecture == "llama" and ("q_proj" in key or "k_proj" in key):
-            array = interleaved(array, config.num_attention_heads if "q_proj" in key else config.num_key_value_heads)
-        tensors[f"{names.get_name(base)}.{suffix}"] = array + np.float32(1) if gemma and "norm" in key else array
-    return fields, tensors
 
 
 @pytest.fixture
@@ -166,111 +82,6 @@ def test_gemma_windows_can_be_named_by_layer(changed):
     found = read_gguf(path).config
     assert found.sliding_layers == tuple(pattern)
     assert found.local_rope == Rope(77.0)
-
-
-# -------------------------------------------------------------------------------------------------------------- quantised
-
-
-def half(block, start):
-    return float(np.frombuffer(bytes(block[start : start + 2]), "<f2")[0])
-
-
-def six_bits(scales, j):
-    """The j-th scale and minimum of the 12 bytes that K-quants pack them in."""
-    if j < 4:
-        return scales[j] & 63, scales[j + 4] & 63
-    return (scales[j + 4] & 15) | (scales[j - 4] >> 6) << 4, scales[j + 4] >> 4 | (scales[j] >> 6) << 4
-
-
-def bits5(block, start, i):
-    return (int.from_bytes(bytes(block[start : start + 4]), "little") >> i) & 1
-
-
-def nibble(block, start, i, size=32):
-    """Value i of a run whose first half lies in the low nibbles and whose second half in the high ones."""
-    byte = int(block[start + i % (size // 2)])
-    return byte & 15 if i < size // 2 else byte >> 4
-
-
-def k_quant(block, i, low):
-    """Q4_K and Q5_K: value i of 256, whose low four bits begin at byte `low`."""
-    group, place = i // 32, i % 32
-    scale, minimum = six_bits(block[4:16].tolist(), group)
-    value = nibble(block, low + 32 * (group // 2), place + 32 * (group % 2), 64)
-    if low == 48:
-        value += 16 * ((int(block[16 + place]) >> group) & 1)
-    return half(block, 0) * scale * value - half(block, 2) * minimum
-
-
-def q6_k(block, i):
-    part, within = divmod(i, 128)
-    row, place = divmod(within, 32)
-    low = int(block[64 * part + 32 * (row % 2) + place]) >> (4 if row > 1 else 0) & 15
-    high = int(block[128 + 32 * part + place]) >> 2 * row & 3
-    scale = int(np.int8(block[192 + 8 * part + 2 * row + place // 16]))
-    return half(block, 208) * scale * ((low | high << 4) - 32)
-
-
-# Type -> where its half-precision scales lie, and value i of a block of bytes, by the description of the format.
-BLOCKS = {
-    Type.Q4_0: ([0], lambda b, i: half(b, 0) * (nibble(b, 2, i) - 8)),
-    Type.Q4_1: ([0, 2], lambda b, i: half(b, 0) * nibble(b, 4, i) + half(b, 2)),
-    Type.Q5_0: ([0], lambda b, i: half(b, 0) * ((nibble(b, 6, i) | bits5(b, 2, i) << 4) - 16)),
-    Type.Q5_1: ([0, 2], lambda b, i: half(b, 0) * (nibble(b, 8, i) | bits5(b, 4, i) << 4) + half(b, 2)),
-    Type.Q8_0: ([0], lambda b, i: half(b, 0) * int(np.int8(b[2 + i]))),
-    Type.Q4_K: ([0, 2], lambda b, i: k_quant(b, i, 16)),
-    Type.Q5_K: ([0, 2], lambda b, i: k_quant(b, i, 48)),
-    Type.Q6_K: ([208], q6_k),
-}
-WIDE = {"embedding_length": 256, "feed_forward_length": 3, "block_count": 1, "attention.head_count": 1,
-        "attention.head_count_kv": 1, "attention.key_length": 2, "attention.value_length": 2,
-        "rope.dimension_count": 2}  # fmt: skip
-ROWS = {"token_embd": 5, "output": 5, "blk.0.attn_q": 2, "blk.0.attn_k": 2, "blk.0.attn_v": 2, "blk.0.attn_output": 256,
-        "blk.0.ffn_gate": 3, "blk.0.ffn_up": 3, "blk.0.ffn_down": 256, "blk.0.attn_norm": 0, "blk.0.ffn_norm": 0,
-        "output_norm": 0}  # fmt: skip
-COLUMNS = {"blk.0.attn_output": 2, "blk.0.ffn_down": 3}
-
-
-def write_wide(path, up):
-    """A model of rows long enough for K-quants, whose `mlp/up`, [3, 256], is given."""
-    tensors = {
-        f"{name}.weight": np.zeros((rows, COLUMNS.get(name, 256)) if rows else 256, np.float32) for name, rows in ROWS.items()
-    }
-    fields = contents("llama")[0] | {f"llama.{key}": value for key, value in WIDE.items()}
-    return write(path, fields, tensors | {"blk.0.ffn_up.weight": up})
-
-
-@pytest.mark.parametrize("kind", BLOCKS, ids=lambda kind: kind.name)
-def test_quantised_blocks_are_read_as_the_format_defines_them(kind, tmp_path):
-    size, length = gguf.GGML_QUANT_SIZES[kind]
-    scales, value = BLOCKS[kind]
-    random = np.random.default_rng(kind.value)
-    blocks = random.integers(0, 256, (3, 256 // size, length), dtype=np.uint8)
-    for place in scales:
-        blocks[..., place : place + 2] = random.normal(0, 0.1, blocks.shape[:2]).astype("<f2")[..., None].view(np.uint8)
-    wanted = [[value(block, i) for block in row for i in range(size)] for row in blocks]
-    path = write_wide(tmp_path / "m.gguf", (blocks.reshape(3, -1), kind))
-    found = dict(read_gguf(path).arrays())["layers/mlp/up/kernel"][0].T
-    np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6 * np.abs(wanted).max())
-
-
-@pytest.mark.parametrize("kind", [Type.F32, Type.F16, Type.BF16], ids=lambda kind: kind.name)
-def test_float_types_are_widened_exactly(kind, tmp_path):
-    values = np.random.default_rng(0).normal(size=(3, 256)).astype(np.float32)
-    values[0, :4] = 0.0, -0.0, 65504.0, 6e-8
-    if kind == Type.F16:
-        values = values.astype(np.float16)
-    wanted = values.astype(np.float32)
-    if kind == Type.BF16:  # the upper half of a float32
-        words = values.view(np.uint32) >> 16
-        values, wanted = (words.astype(np.uint16).view(np.uint8), kind), (words << 16).view(np.float32)
-    found = dict(read_gguf(write_wide(tmp_path / "m.gguf", values)).arrays())["layers/mlp/up/kernel"][0].T
-    np.testing.assert_array_equal(found, wanted)
-
-
-def test_other_types_are_refused_with_tensor_and_type(tmp_path):
-    up = np.zeros((3, 256 // 256 * gguf.GGML_QUANT_SIZES[Type.Q2_K][1]), np.uint8), Type.Q2_K
-    assert "blk.0.ffn_up.weight is Q2_K" in refusal(write_wide(tmp_path / "m.gguf", up))
 
 
 # ------------------------------------------------------------------------------------------------------------------- rope

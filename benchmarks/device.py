@@ -1,0 +1,158 @@
+"""What a device does with a random Qwen3-shaped model: scoring and sampling speed, and what bfloat16 costs in exactness.
+
+    python -m benchmarks.device --size=8b --peak_tflops=989     # an H100's dense bfloat16 peak
+    python -m benchmarks.device                                 # anywhere
+
+OUTPUT
+"""
+
+from __future__ import annotations
+
+import functools
+import statistics
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags, logging
+from flax import nnx
+
+from remid_jax.models.config import DecoderConfig, Rope
+from remid_jax.models.decoder import structure
+from remid_jax.models.sampling import Prompts, Sampler, decode, prefill
+from remid_jax.parallel import Devices, parameter_shardings, path_name
+from remid_jax.scoring.kernel import Batch, head_chunk, score_batch
+
+# width, layers, heads, key-value heads, MLP width, tied embeddings: Qwen3's, and one that a laptop can run
+SIZES = {
+    "toy": (256, 4, 4, 2, 768, True),
+    "0.6b": (1024, 28, 16, 8, 3072, True),
+    "1.7b": (2048, 28, 16, 8, 6144, True),
+    "4b": (2560, 36, 32, 8, 9728, True),
+    "8b": (4096, 36, 32, 8, 12_288, False),
+}
+SIZE = flags.DEFINE_enum("size", "toy", list(SIZES), "The model.")
+PEAK = flags.DEFINE_float("peak_tflops", None, "bfloat16 peak of one device: prints the share of it that was used.")
+BUCKETS = flags.DEFINE_multi_integer("bucket", [256, 512, 1024, 2048], "Row lengths to score.")
+TOKENS = flags.DEFINE_integer("tokens_per_step", 4096, "Tokens a device scores at once.")
+ROWS = flags.DEFINE_integer("rows", 8, "Replies a device samples at once, to prompts as long as the first bucket.")
+MODEL_AXIS = flags.DEFINE_integer("mesh_model", 1, "Devices over which each parameter is split.")
+STEPS = 16  # new tokens a decode call
+
+
+def main(_: Sequence[str]) -> None:
+    logging.set_verbosity(logging.ERROR)
+    devices = Devices("mesh", MODEL_AXIS.value)
+    config = qwen3(*SIZES[SIZE.value])
+    params = random_params(config, devices)
+    count = sum(leaf.size for leaf in jax.tree.leaves(params)) / 1e9
+    print(f"{jax.device_count()} x {jax.devices()[0].device_kind}, {SIZE.value}: {count:.2f}e9 parameters")
+    print("scoring, bfloat16\nbucket  rows   ms/step   tokens/s  TFLOP/s  of peak  temporary MiB")
+    for bucket in BUCKETS.value:
+        print_scoring(config, params, devices, bucket)
+    print_sampling(config, params, devices, BUCKETS.value[0])
+    print_rounding(config, params, devices, BUCKETS.value[0])
+
+
+def print_scoring(config: DecoderConfig, params: nnx.State, devices: Devices, bucket: int) -> None:
+    rows = max(1, TOKENS.value // bucket) * devices.rows
+    batch = random_rows(config, devices, rows, bucket)
+    step = devices.spread(kernel(config, devices, rows)).lower(params, batch).compile()
+    seconds = statistics.median(timings(lambda: step(params, batch), 5))
+    used = rows * useful_flops(config, bucket) / seconds / 1e12
+    share = f"{used / PEAK.value / jax.device_count():.1%}" if PEAK.value else "-"
+    memory = step.memory_analysis().temp_size_in_bytes / 2**20
+    print(f"{bucket:6} {rows:5} {seconds * 1e3:9.1f} {rows * bucket / seconds:10.0f} {used:8.2f} {share:>8} {memory:14.0f}")
+
+
+def print_sampling(config: DecoderConfig, params: nnx.State, devices: Devices, length: int) -> None:
+    rows, sampler = ROWS.value * devices.rows, Sampler(4 * STEPS, ())
+    ids, lengths = np.random.default_rng(0).integers(config.vocab_size, size=(rows, length)), np.full(rows, length)
+    plain = (np.zeros((rows, 1, 2), np.uint32), np.zeros((rows, 1), np.float32), np.ones((rows, 1), np.float32))
+    prompts = devices.place_batch(Prompts(ids.astype(np.int32), lengths.astype(np.int32), *plain))
+    start = devices.spread(functools.partial(prefill, config, sampler.max_new))
+    go_on = devices.spread(functools.partial(decode, config, sampler, STEPS))
+    encoding = statistics.median(timings(lambda: start(params, prompts), 3))
+    state = start(params, prompts)
+
+    def advance() -> Any:
+        nonlocal state
+        state = go_on(params, state)
+        return state
+
+    rate = STEPS / statistics.median(timings(advance, 3))
+    print(f"sampling, {rows} prompts of {length} tokens: encoded in {encoding * 1e3:.1f} ms, then {rate:.1f} steps/s, "
+          f"{rate * rows:.0f} tokens/s")  # fmt: skip
+
+
+def print_rounding(config: DecoderConfig, params: nnx.State, devices: Devices, bucket: int) -> None:
+    """The same weights computed with in bfloat16 and in float32; those of a trained model may differ more or less."""
+    rows = max(1, TOKENS.value // bucket) * devices.rows
+    batch, step = random_rows(config, devices, rows, bucket), devices.spread(kernel(config, devices, rows))
+    exact_params = jax.tree.map(lambda a: a.astype(jnp.float32), params)
+    seconds = [statistics.median(timings(lambda p=p: step(p, batch), 3)) for p in (exact_params, params)]
+    rounded, exact = (devices.fetch(step(p, batch))[:, : bucket // 2] for p in (params, exact_params))
+    apart = np.abs(rounded - exact)
+    print(f"float32 / bfloat16, time of a step: {seconds[0] / seconds[1]:.2f}")
+    print(f"bfloat16 - float32, nats a token: mean {np.mean(rounded - exact):+.1e}, mean size {apart.mean():.1e}, "
+          f"largest {apart.max():.1e}")  # fmt: skip
+
+
+def kernel(config: DecoderConfig, devices: Devices, rows: int) -> Callable:
+    return functools.partial(score_batch, config, head_chunk(rows // devices.rows, config.vocab_size))
+
+
+def qwen3(width: int, layers: int, heads: int, kv_heads: int, mlp_width: int, tied: bool) -> DecoderConfig:
+    return DecoderConfig(
+        "qwen3", 151_936, width, layers, heads, kv_heads, 128, mlp_width, 1e-6, Rope(1e6), 40_960, tied, qk_norm=True
+    )
+
+
+def random_params(config: DecoderConfig, devices: Devices) -> nnx.State:
+    """Made on the devices, in bfloat16, each leaf where it belongs."""
+
+    def leaf(path: tuple[Any, ...], shape: jax.ShapeDtypeStruct, sharding: jax.sharding.NamedSharding) -> jax.Array:
+        name = path_name(path)
+        if name.endswith("scale"):
+            return jax.jit(lambda: jnp.ones(shape.shape, jnp.bfloat16), out_shardings=sharding)()
+        key = jax.random.key(zlib.crc32(name.encode()))
+        return jax.jit(lambda key: 0.02 * jax.random.normal(key, shape.shape, jnp.bfloat16), out_shardings=sharding)(key)
+
+    shapes = structure(config)[1]
+    return jax.tree_util.tree_map_with_path(leaf, shapes, parameter_shardings(shapes, devices.mesh))
+
+
+def random_rows(config: DecoderConfig, devices: Devices, rows: int, length: int) -> Batch:
+    """Rows of one sequence each, its second half scored."""
+    tokens = np.random.default_rng(0).integers(config.vocab_size, size=(rows, length)).astype(np.int32)
+    slots, half = np.broadcast_to(np.arange(length, dtype=np.int32), tokens.shape), length // 2
+    parents, targets = np.zeros_like(tokens), np.zeros_like(tokens)
+    parents[:, :half], targets[:, :half] = slots[:, -half:] - 1, tokens[:, -half:]
+    batch = Batch(tokens, slots, np.full_like(tokens, length), parents, targets, np.full(rows, half, np.int32))
+    return devices.place_batch(batch)
+
+
+def useful_flops(config: DecoderConfig, length: int) -> float:
+    """Of one row of `random_rows`: 2 a weight and token, causal attention, the head at scored positions."""
+    c = config
+    projections = c.width * c.head_size * (2 * c.heads + 2 * c.kv_heads) + 3 * c.width * c.mlp_width
+    attention = 4 * c.heads * c.head_size * length * (length + 1) / 2
+    return c.layers * (2 * projections * length + attention) + 2 * c.width * c.vocab_size * (length // 2)
+
+
+def timings(run: Callable[[], Any], times: int) -> list[float]:
+    """Seconds of each of `times` runs, after one that does not count."""
+    seconds = []
+    for _ in range(times + 1):
+        begin = time.perf_counter()
+        jax.block_until_ready(run())
+        seconds.append(time.perf_counter() - begin)
+    return seconds[1:]
+
+
+if __name__ == "__main__":
+    app.run(main)
