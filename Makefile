@@ -9,8 +9,8 @@ evaluate: $(VENV)/.run
 	$(BIN)/python -m experiments.evaluate --config=configs/quickstart.py
 
 test: $(VENV)/.test lint
-	$(BIN)/python -m pytest tests --ignore=tests/devices
-	$(BIN)/python -m pytest tests/devices
+	$(BIN)/pytest tests --ignore=tests/devices
+	$(BIN)/pytest tests/devices
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
