@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import torch
 import transformers
 from absl import logging
@@ -48,6 +49,8 @@ def prepare(description: str) -> None:
     transformers.logging.disable_progress_bar()
     versions = f"jax {jax.__version__}, torch {torch.__version__}, transformers {transformers.__version__}"
     print(f"{description}\n{datetime.date.today()}, {cores} cores, load average {os.getloadavg()[0]:.1f}, {versions}")
+    jax_rate, torch_rate = _product_rates()
+    print(f"float32 matrix products, GFLOP a second of CPU: jax {jax_rate:.0f}, torch {torch_rate:.0f}")
 
 
 def in_turn(ways: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, Measured]:
@@ -79,6 +82,21 @@ def transformers_twin(model: LanguageModel) -> transformers.PreTrainedModel:
         return transformers.AutoModelForCausalLM.from_pretrained(
             directory, dtype=torch.float32, attn_implementation="sdpa"
         ).eval()
+
+
+def _product_rates(rows: int = 2048, inner: int = 576, columns: int = 1536) -> tuple[float, float]:
+    """How much of a difference the libraries under jax and torch make, whatever is built on them."""
+    x, y = torch.randn(rows, inner), torch.randn(inner, columns)
+    a, b, product = jnp.asarray(x.numpy()), jnp.asarray(y.numpy()), jax.jit(jnp.matmul)
+    rates = []
+    for multiply in (lambda: product(a, b).block_until_ready(), lambda: x @ y):
+        seconds = []
+        for _ in range(8):
+            begin = time.process_time()
+            multiply()
+            seconds.append(time.process_time() - begin)
+        rates.append(2 * rows * inner * columns / min(seconds) / 1e9)
+    return rates[0], rates[1]
 
 
 def _resident(field: str) -> float:

@@ -33,8 +33,10 @@ def run(main: Callable[[ConfigDict, Path], None]) -> None:
 def _parse(argv: list[str]) -> list[str]:
     try:
         return flags.FLAGS(argv)
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, FileNotFoundError, SyntaxError) as error:
-        _fail(f"{error}".splitlines()[0] if str(error) else repr(error))
+    except Exception as error:  # a config is a program: whatever is wrong in it surfaces here
+        if "--debug" in argv:
+            raise
+        _fail(f"{error or repr(error)}")
 
 
 def _guarded(main: Callable[[ConfigDict, Path], None], argv: list[str]) -> None:
@@ -44,12 +46,22 @@ def _guarded(main: Callable[[ConfigDict, Path], None], argv: list[str]) -> None:
             raise UserError(f"unknown argument {argv[1]!r}: settings are given as --config.NAME=VALUE")
         if _CONFIG.value is None:
             raise UserError("no --config given: name a file of configs/, for example --config=configs/quickstart.py")
+        config = _loaded(_CONFIG.value)
         _join_hosts()
-        main(_CONFIG.value, _workdir(_CONFIG.value))
+        main(config, _workdir(config))
     except UserError as error:
         if _DEBUG.value:
             raise
         _fail(str(error))
+
+
+def _loaded(config: ConfigDict) -> ConfigDict:
+    try:
+        config.keys()
+    except OSError as error:  # ml_collections reports a file that it could not load at the first look into it
+        cause = str(error.__cause__ or error).splitlines()[-1].strip()
+        raise UserError(f"--config: cannot be loaded: {cause}") from error
+    return config
 
 
 def _join_hosts() -> None:
