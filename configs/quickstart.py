@@ -12,7 +12,7 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
     config.workdir = "runs/quickstart"
     config.seed = 0
-    config.max_prompt = 640  # tokens after the template and before any reasoning; longer records are excluded and listed
+    config.max_prompt = 640  # tokens after the template, before any reasoning; longer records are excluded and listed
     config.prompts = config_dict.placeholder(str)  # a folder with your own policy.md, reasoner.md, responder.md
 
     config.benchmark = ConfigDict()

@@ -1,7 +1,15 @@
-"""Shapes and types of every kernel and estimator are checked while the tests run."""
+"""For all tests: repeatable draws, compiled programs kept between processes, shapes and types checked as the tests run."""
 
+import os
+from pathlib import Path
+
+import hypothesis
 from jaxtyping import install_import_hook
 
 KERNELS = ("information", "models.decoder", "models.rope", "models.sampling", "scoring.kernel")
 
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".cache" / "xla"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("repeatable")
 install_import_hook([f"remid_jax.{module}" for module in KERNELS], "beartype.beartype").__enter__()

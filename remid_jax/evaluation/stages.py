@@ -45,7 +45,7 @@ def responder_ids(tokenizer: Tokenizer, prompts: Prompts, record: Record | None,
 def too_long(
     records: Sequence[Record], prompts: Prompts, estimator: Tokenizer, policy: Tokenizer, limit: int
 ) -> dict[str, int]:
-    """Records of which some prompt, before any reasoning, exceeds `limit` tokens: id -> tokens of the longest one."""
+    """Records of which a prompt, before any reasoning, or the golden reply exceeds `limit` tokens: id -> tokens."""
     longest: dict[str, int] = {}
     for record in records:
         reasoner, opening = prompts.reasoner(record)
@@ -53,6 +53,7 @@ def too_long(
             len(chat_ids(estimator, reasoner, opening)),
             len(responder_ids(estimator, prompts, record, None)),
             len(chat_ids(policy, prompts.policy(record))),
+            len(estimator.encode(record.golden)),
         )
         if max(lengths) > limit:
             longest[record.id] = max(lengths)

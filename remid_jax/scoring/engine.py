@@ -62,11 +62,13 @@ class ScoringEngine:
         """Log-probabilities, nats, float32, of the scored tokens of every continuation: [request][continuation][token].
 
         Raises:
-          UserError: for a request that cannot be scored (see `plan_rows`), or with an id outside the model's vocabulary.
+          UserError: for a request that cannot be scored (see `plan_rows`), with an id outside the model's vocabulary, or
+            longer than the model takes.
           AssertionError: if any scored token lacks a finite log-probability: a fault of this program, never a number.
         """
         plan = self.plan(requests)
-        check_ids(self.model, (row.tokens for row in plan.rows))
+        longest = max((int(row.positions.max()) + 1 for row in plan.rows), default=0)
+        check_texts(self.model, (row.tokens for row in plan.rows), longest)
         keys = [key_of(self._context, row.digest) for row in plan.rows]
         stored = self.store.get(keys)
         rows = {n: np.frombuffer(stored[key], np.float32) for n, key in enumerate(keys) if key in stored}
@@ -115,13 +117,19 @@ class ScoringEngine:
         return [scores[n, : len(row.scored)] for n, row in enumerate(rows)]
 
 
-def check_ids(model: LanguageModel, texts: Iterable[Sequence[int] | np.ndarray]) -> None:
-    """Raises UserError if a text holds an id that the model has no embedding for: a device would take another in silence."""
-    largest = max((int(np.max(ids)) for ids in texts), default=0)
+def check_texts(model: LanguageModel, ids: Iterable[Sequence[int] | np.ndarray], longest: int) -> None:
+    """Raises UserError for an id that the model has no embedding for, or a text longer than it was made for: a device would
+    take another embedding, or turn its positions too far, and say nothing."""
+    largest = max((int(np.max(text)) for text in ids), default=0)
     if largest >= model.config.vocab_size:
         raise UserError(
             f"{model.source}: token id {largest} is not below its vocabulary size {model.config.vocab_size}: its tokenizer "
             "does not fit its weights"
+        )
+    if longest > model.config.max_positions:
+        raise UserError(
+            f"{model.source}: a text of {longest} tokens is longer than the {model.config.max_positions} it takes: shorten or "
+            "exclude it"
         )
 
 

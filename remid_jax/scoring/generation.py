@@ -17,7 +17,7 @@ from remid_jax.models.config import DecoderConfig
 from remid_jax.models.loading import LanguageModel
 from remid_jax.models.sampling import Draws, Prompts, Sampler, decode, prefill
 from remid_jax.parallel import Devices
-from remid_jax.scoring.engine import Counts, Report, check_ids
+from remid_jax.scoring.engine import Counts, Report, check_texts
 from remid_jax.scoring.kernel import KERNEL_VERSION
 from remid_jax.scoring.packing import bucket_of
 from remid_jax.scoring.store import Store, key_of
@@ -74,11 +74,12 @@ class Generator:
         """The draws of every prompt; all prompts must want the same number of them.
 
         Raises:
-          UserError: if a prompt is longer than the longest bucket, or has an id outside the model's vocabulary.
+          UserError: if a prompt with its reply is longer than the model takes, or has an id outside the model's vocabulary.
         """
         if not prompts:
             return []
-        check_ids(self.model, (prompt.ids for prompt in prompts))
+        longest = max(len(prompt.ids) for prompt in prompts) + sampler.max_new
+        check_texts(self.model, (prompt.ids for prompt in prompts), longest)
         draws = len(prompts[0].draws)
         order = sorted(range(len(prompts)), key=lambda n: (len(prompts[n].ids), n))
         size = max(1, self.rows // (draws * self.devices.rows)) * self.devices.rows

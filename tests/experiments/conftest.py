@@ -8,18 +8,12 @@ import pytest
 from scripts import Finished
 
 
-@pytest.fixture(scope="session")
-def environment(tmp_path_factory):
-    cache = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(tmp_path_factory.mktemp("xla"))
-    return {**os.environ, "JAX_COMPILATION_CACHE_DIR": cache, "COLUMNS": "120"}
-
-
 @pytest.fixture
-def run(tmp_path, environment):
+def run(tmp_path):
     def start(script: str, *flags: str, **settings: str) -> subprocess.Popen:
         command = [sys.executable, "-m", f"experiments.{script}", *flags]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(command, cwd=tmp_path, env={**environment, **settings}, **pipes)
+        return subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "COLUMNS": "120", **settings}, **pipes)
 
     def run(script: str, *flags: str, **settings: str) -> Finished:
         process = start(script, *flags, **settings)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tiny import CONFIG, REQUESTS, assert_equal, reference, tiny_model, tokens
 
+from remid_jax.errors import UserError
 from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.kernel import head_chunk
@@ -87,3 +88,15 @@ def test_head_chunks_keep_the_logits_small():
     assert head_chunk(1, 49_152) == 256
     assert head_chunk(4, 262_144) * 4 * 262_144 <= 2**25
     assert head_chunk(10_000, 262_144) == 8
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (Request([3, CONFIG.vocab_size], [Continuation([4])]), "vocabulary size 97"),
+        (Request([3] * CONFIG.max_positions, [Continuation([4])]), "longer than the 8192"),
+    ],
+)
+def test_what_the_model_does_not_take_is_refused(tmp_path, request_, words):
+    with pytest.raises(UserError, match=words):
+        engine(tmp_path).score([request_])
