@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shared_data import load_shared_records
 
-from remid_jax.dialogues.folds import fold_of
 from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.dialogues.records import CATEGORIES, LANGUAGES, Benchmark, Record, Turn, write_jsonl
 
@@ -94,11 +93,6 @@ def test_the_fingerprint_is_the_sha256_of_the_lines_of_the_file(tmp_path):
     write_jsonl(tmp_path / "b.jsonl", [RECORD])
     assert (tmp_path / "b.jsonl").read_text() == line
     assert Benchmark([], {"IDTest": [RECORD]}).fingerprint == hashlib.sha256(line.encode()).hexdigest()
-
-
-def test_folds_are_a_property_of_the_lineage_alone():
-    assert [fold_of(f"id-test-{i}") for i in range(1, 9)] == [0, 1, 1, 1, 1, 0, 0, 1]  # the parity of sha256sum's last digit
-    assert {fold_of(f"lineage {i}", folds=5) for i in range(100)} == set(range(5))
 
 
 @pytest.mark.parametrize(("lang", "count"), [("en", 420), ("ja", 120)])

@@ -31,9 +31,9 @@ def question(content):
     return [{"role": "user", "content": content}]
 
 
-def split_backend(tokenizer):
-    """transformers' backend, taking the names of control tokens in a text for text."""
-    backend = Backend.from_str(tokenizer.backend_tokenizer.to_str())
+def as_text(backend):
+    """How the backend splits a text, taking the names of control tokens in it for text."""
+    backend = Backend.from_str(backend.to_str())
     backend.encode_special_tokens = True
     return lambda text: backend.encode(text, add_special_tokens=False).ids
 

@@ -24,7 +24,7 @@ TEMPLATES = {
     "date, json, tools": (
         "{{ bos_token }}{%- if not date is defined %}{% set date = strftime_now('%d %b %Y') %}{% endif %}\n"
         "{{- '<|start|>system\n' + date + ' ' + ({'né': [1, '<b>']} | tojson) + ({'b': 1} | tojson(indent=2)) + '<|end|>' }}\n"
-        "{%- if tools is not none or documents %}{{ raise_exception('no tools here') }}{% endif %}\n"
+        "    {% if tools is not none or documents %}{{ raise_exception('no tools here') }}{% endif %}\n"
         "{%- for m in messages %}{{ '<|start|>' ~ m.role ~ '\n' ~ m.content ~ '<|end|>' }}{% endfor %}\n"
         "{%- if add_generation_prompt %}\n    {{- '<|start|>assistant\n\n' }}\n{%- endif %}"
     ),
@@ -113,10 +113,10 @@ def test_spaces_before_the_first_word_and_around_control_tokens_stay_as_they_are
     raw["added_tokens"] = [token for token in raw["added_tokens"] if token["id"] < 3]
     backend = Backend.from_str(json.dumps(raw))
     strips = [AddedToken("[INST]", normalized=False, rstrip=True), AddedToken("[/INST]", normalized=False, lstrip=True)]
-    backend.add_special_tokens(strips)
+    backend.add_special_tokens([*strips, AddedToken("[/INST]!", normalized=False)])
     theirs = transformers.PreTrainedTokenizerFast(
         tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>",
-        chat_template="{{ bos_token }}{% for m in messages %}[INST]  {{ m.content }}  [/INST]{% endfor %}",
+        chat_template="{{ bos_token }}{% for m in messages %}[INST]  {{ m.content }}  [/INST] x[/INST]!{% endfor %}",
     )  # fmt: skip
     theirs.save_pretrained(tmp_path)
     ours = Tokenizer.from_directory(tmp_path)

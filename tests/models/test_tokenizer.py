@@ -13,7 +13,7 @@ import transformers
 from gguf_files import write
 from hypothesis import example, given
 from hypothesis import strategies as st
-from small_tokenizers import ABSENT, CORPUS, FEW, LETTERS, PIECES, TEXT, fields_of, question, split_backend, trained
+from small_tokenizers import ABSENT, CORPUS, FEW, LETTERS, PIECES, TEXT, as_text, fields_of, question, trained
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
 
@@ -31,7 +31,7 @@ def tokenizer(smollm2_file):
 
 @pytest.fixture(scope="module")
 def plain(transformers_smollm2):
-    return split_backend(transformers_smollm2)
+    return as_text(transformers_smollm2.backend_tokenizer)
 
 
 @FEW
@@ -50,7 +50,8 @@ def test_odd_text_on_both_sides_of_a_word(tokenizer, plain, text):
 
 def test_transformers_unmended_differs_on_digits_only(tokenizer, smollm2_file):
     """What the fixture mends is all there is to mend: without it, text without digits is the same already."""
-    unmended = split_backend(transformers.AutoTokenizer.from_pretrained(smollm2_file.parent, gguf_file=smollm2_file.name))
+    theirs = transformers.AutoTokenizer.from_pretrained(smollm2_file.parent, gguf_file=smollm2_file.name)
+    unmended = as_text(theirs.backend_tokenizer)
 
     @FEW
     @given(LETTERS)
@@ -133,7 +134,7 @@ def test_saved_files_open_in_transformers_and_here(tokenizer, transformers_smoll
 @pytest.mark.parametrize("pre", ["gpt-2", "qwen2", "smollm", "llama-bpe"])
 def test_a_tokenizer_comes_back_from_gguf_metadata(pre):
     backend = trained(pre)
-    ours = Tokenizer.from_gguf(fields_of(backend, pre), "here")
+    ours, plain = Tokenizer.from_gguf(fields_of(backend, pre), "here"), as_text(backend)
     if pre == "llama-bpe":
         assert len(ours.encode(" zygote")) == 1
 
@@ -142,7 +143,8 @@ def test_a_tokenizer_comes_back_from_gguf_metadata(pre):
     @example("don't DON'T 1234567  12\n\n3 \t x")
     @example("cafe\u0301 \u0301\u0302 e\u0301")
     def same(text):
-        assert ours.encode(text) == backend.encode(text, add_special_tokens=False).ids
+        assert ours.encode(text) == plain(text)
+        assert ours.encode_prompt(text)[pre == "llama-bpe" :] == backend.encode(text).ids
         assert ours.decode(ours.encode(text)) == (unicodedata.normalize("NFC", text) if pre == "qwen2" else text)
 
     same()
@@ -155,7 +157,7 @@ def test_transformers_reads_the_same_from_llama3_metadata(tmp_path):
     """Its reader knows Llama 3's split, though not that whole words go before merges."""
     fields = fields_of(trained("llama-bpe"), "llama-bpe")
     write(tmp_path / "m.gguf", fields, {})
-    theirs = split_backend(transformers.AutoTokenizer.from_pretrained(tmp_path, gguf_file="m.gguf"))
+    theirs = as_text(transformers.AutoTokenizer.from_pretrained(tmp_path, gguf_file="m.gguf").backend_tokenizer)
     ours = Tokenizer.from_gguf(fields, "here")
     for text in [*PIECES, *CORPUS]:
         assert ours.encode(text) == theirs(text)
@@ -181,6 +183,15 @@ def test_tokens_defined_by_users_are_read_in_text_unless_shaped_like_control_tok
     assert think in ours.encode("a<think>b")
     assert user not in ours.encode("a<|user|>b")
     assert user in ours.encode_prompt("a<|user|>b")
+
+
+def test_rows_that_only_pad_the_embedding_are_no_tokens():
+    fields = fields_of(trained("smollm"), "smollm")
+    tokens, kinds = (fields[f"tokenizer.ggml.{key}"] for key in ("tokens", "token_type"))
+    padded = {"tokenizer.ggml.tokens": [*tokens, "[PAD1]", "[PAD2]"], "tokenizer.ggml.token_type": [*kinds, 5, 5]}
+    ours = Tokenizer.from_gguf(fields | padded, "here")
+    assert ours.fingerprint == Tokenizer.from_gguf(fields, "here").fingerprint
+    assert ours.decode([*ours.encode("Hello"), len(tokens)]) == "Hello"
 
 
 @pytest.mark.parametrize(
