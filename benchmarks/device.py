@@ -84,16 +84,16 @@ def print_sampling(config: DecoderConfig, params: nnx.State, devices: Devices, l
 
 
 def print_rounding(config: DecoderConfig, params: nnx.State, devices: Devices, bucket: int) -> None:
-    """The same weights computed with in bfloat16 and in float32; those of a trained model may differ more or less."""
+    """The same weights in bfloat16 and in float32 arithmetic; a trained model's numbers may lie further apart."""
     rows = max(1, TOKENS.value // bucket) * devices.rows
     batch, step = random_rows(config, devices, rows, bucket), devices.spread(kernel(config, devices, rows))
     exact_params = jax.tree.map(lambda a: a.astype(jnp.float32), params)
     seconds = [statistics.median(timings(lambda p=p: step(p, batch), 3)) for p in (exact_params, params)]
-    rounded, exact = (devices.fetch(step(p, batch))[:, : bucket // 2] for p in (params, exact_params))
-    apart = np.abs(rounded - exact)
+    exact, rounded = (devices.fetch(step(p, batch))[:, : bucket // 2] for p in (exact_params, params))
     print(f"float32 / bfloat16, time of a step: {seconds[0] / seconds[1]:.2f}")
-    print(f"bfloat16 - float32, nats a token: mean {np.mean(rounded - exact):+.1e}, mean size {apart.mean():.1e}, "
-          f"largest {apart.max():.1e}")  # fmt: skip
+    apart = rounded - exact
+    mean, size, largest = apart.mean(), np.abs(apart).mean(), np.abs(apart).max()
+    print(f"bfloat16 - float32, nats a token: mean {mean:+.1e}, mean size {size:.1e}, largest {largest:.1e}")
 
 
 def kernel(config: DecoderConfig, devices: Devices, rows: int) -> Callable:

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
-from remid_jax.models.tokenizer import Tokenizer
 from rich.console import Console
 
 from experiments import cli
@@ -23,6 +22,7 @@ from experiments.progress import Stages
 from remid_jax.errors import UserError
 from remid_jax.files import read_jsonl, write_text
 from remid_jax.models.loading import LanguageModel, open_model
+from remid_jax.models.tokenizer import Tokenizer
 from remid_jax.parallel import Devices, is_first_host
 from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.requests import Continuation, Request
