@@ -60,25 +60,31 @@ def _density(arrays: Arrays, category: str, replies: str) -> float | None:
 
 
 def warnings(categories: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What else than the policy's generalisation may move the numbers, one sentence each."""
-    found = []
+    """What else than the policy's generalisation may move the numbers, one sentence a kind."""
+    shares: dict[str, list[str]] = {}
     for name, category in categories.items():
         densities, replies, count = category["tokens_per_char"], category["replies"], category["records"]
-        if densities["golden"] and densities["policy"] and _far(densities["golden"], densities["policy"]):
-            found.append(
-                f"{name}: replies take {densities['policy']:.2f} tokens a character, golden ones {densities['golden']:.2f}: "
-                "rates per token compare unlike text"
-            )
-        if replies["in_language"] is not None and replies["in_language"] < 0.5:
-            found.append(f"{name}: {replies['in_language']:.0%} of the replies are in {category['language']}")
-        if replies["truncated"] > 0.1 * count:
-            found.append(f"{name}: {replies['truncated']} of {count} replies were cut at the token limit")
-        if category["excluded"]:
-            found.append(f"{name}: {len(category['excluded'])} over-long records excluded")
-        if category["reasoning_fallbacks"]:
-            found.append(f"{name}: {category['reasoning_fallbacks']} of {count} reasonings had no block of core features")
-    golden = {name: category["tokens_per_char"]["golden"] for name, category in categories.items()}
-    dense = [name for name, value in golden.items() if value and "IDTest" in golden and _far(value, golden["IDTest"])]
+        golden, policy, spoken = densities["golden"], densities["policy"], replies["in_language"]
+        for due, kind, text in (
+            (bool(category["excluded"]), "over-long records excluded", f"{name} {len(category['excluded'])}"),
+            (replies["truncated"] > 0.1 * count, "replies cut at the token limit", f"{name} {replies['truncated']}/{count}"),
+            (spoken is not None and spoken < 0.5, "few replies in the user's language", f"{name} {spoken or 0:.0%}"),
+            (
+                bool(golden and policy and _far(golden, policy)),
+                "rates per token compare unlike text, tokens a character of replies and golden ones",
+                f"{name} {policy or 0:.2f} and {golden or 0:.2f}",
+            ),
+            (
+                category["reasoning_fallbacks"] > 0,
+                "reasonings without a block of core features",
+                f"{name} {category['reasoning_fallbacks']}/{count}",
+            ),
+        ):
+            if due:
+                shares.setdefault(kind, []).append(text)
+    found = [f"{kind}: {', '.join(texts)}" for kind, texts in shares.items()]
+    scripts = {name: category["tokens_per_char"]["golden"] for name, category in categories.items()}
+    dense = [name for name, value in scripts.items() if value and "IDTest" in scripts and _far(value, scripts["IDTest"])]
     if dense:
         found.append(
             f"golden replies of {', '.join(dense)} take over {DENSE} times as many tokens a character as IDTest's: "

@@ -153,4 +153,4 @@ def test_over_long_records_are_counted_listed_and_left_out(evaluate, tmp_path, f
     assert left_out["record"] == records[0]["sample_ID"]
     assert left_out["tokens"] > 640
     assert found["categories"]["IDTest"]["records"] == 2
-    assert any("1 over-long record" in warning for warning in found["warnings"])
+    assert "over-long records excluded: IDTest 1" in found["warnings"]
