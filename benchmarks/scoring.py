@@ -2,7 +2,7 @@
 
     python -m benchmarks.scoring
 
-One round of it (--rounds=1) on two cores with nothing else running; question tokens are prefixes and answers, counted each time:
+One round of it (--rounds=1) on two cores with nothing else running:
 
     IDTest 8x8: 64 answers, 28712 question tokens
       one sequence a row / packed: 3.34 (3.34 .. 3.34), of CPU time 3.34; at most 1.3e-04 nats an answer apart
