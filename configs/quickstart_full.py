@@ -2,7 +2,7 @@
 
     python -m experiments.evaluate --config=configs/quickstart_full.py
 
-Reasoning up to 2,048 new tokens, replies up to 256, eight self samples a context; many hours on two cores.
+Reasoning up to 2,048 new tokens, replies up to 256, eight self samples a context; not timed by us.
 """
 
 from ml_collections import ConfigDict
