@@ -1,0 +1,161 @@
+"""The largest mean of Z over a ball of laws around P (theory.md section 3), solved in its dual: every dual point is a bound.
+
+A ball holds the laws Q = t P with E_P f(t) <= rho, t >= 0, E_P t = 1 in every group of contexts:
+
+    "chi2"           f(t) = (t - 1)^2                                          rho = chi2(Q || P)
+    "kl"             f(t) = t log t - t + 1                                    rho = KL(Q || P), nats
+    "js"             f(t) = (t log(2t/(1+t)) + log(2/(1+t))) / 2               rho = D_JS(Q || P), nats; Q << P
+    "subpopulation"  t <= e^rho                                                rho = log 1/alpha, alpha the least share
+
+    sup_Q E_Q Z = inf_{lambda > 0, eta} lambda rho + E eta(group) + lambda E_P f*((Z - eta)/lambda)
+
+One group is the plain ball. With a group for each (user, character) the ball holds pure dialogue shifts: the group's own
+probabilities stay, and rho bounds the mean divergence within groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from remid_jax.information.divergences import LN2, psi
+
+BALLS = ("chi2", "kl", "subpopulation", "js")
+BISECTIONS = 48
+NEWTON_STEPS = 12
+
+
+class Worst(NamedTuple):
+    """sup E_Q Z, from above by its dual, and the dQ/dP it belongs to, feasible up to the search's tolerance."""
+
+    value: Float[Array, ""]
+    density: Float[Array, "G K"]
+
+
+class _Ball(NamedTuple):
+    generator: Callable[[Array], Array]  # f
+    conjugate: Callable[[Array], Array]  # f*
+    density: Callable[[Array], Array]  # f*', the t of the worst law
+    slope: Callable[[Array], Array]  # f*''
+    curvature: float  # f''(1)
+
+
+def _js_conjugate(v: Array) -> Array:
+    """-log(2 - e^{2v})/2, infinite from v = ln(2)/2 on."""
+    room = -jnp.expm1(2 * v)  # 1 - e^{2v}
+    return jnp.where(room > -1, -jnp.log1p(jnp.maximum(room, -1 + 1e-300)) / 2, jnp.inf)
+
+
+def _js_density(v: Array) -> Array:
+    odds = jnp.exp(2 * jnp.minimum(v, LN2 / 2))
+    return odds / jnp.maximum(2 - odds, 1e-300)
+
+
+def js_generator(t: Float[Array, "..."]) -> Float[Array, "..."]:
+    """f(t) of D_JS(Q || P) = E_P f(dQ/dP): (1 + t)/2 psi((t - 1)/(t + 1))."""
+    return (1 + t) / 2 * psi((t - 1) / (t + 1))
+
+
+def _kl_generator(t: Array) -> Array:
+    return jnp.where(t > 0, t * jnp.log(jnp.where(t > 0, t, 1)), 0.0) - t + 1
+
+
+def _js_slope(v: Array) -> Array:
+    t = _js_density(v)
+    return 2 * t * (1 + t)
+
+
+_FORMS = {
+    "chi2": _Ball(
+        lambda t: (t - 1) ** 2,
+        lambda v: jnp.where(v > -2, v + v * v / 4, -1.0),
+        lambda v: jnp.maximum(1 + v / 2, 0),
+        lambda v: jnp.where(v > -2, 0.5, 0.0),
+        2.0,
+    ),
+    "kl": _Ball(_kl_generator, jnp.expm1, jnp.exp, jnp.exp, 1.0),
+    "js": _Ball(js_generator, _js_conjugate, _js_density, _js_slope, 0.25),
+}
+
+
+def divergence(ball: str, density: Float[Array, "G K"], p: Float[Array, "G K"]) -> Float[Array, ""]:
+    """The radius at which a law with density dQ/dP lies: E_P f(t), or log max t for "subpopulation"."""
+    if ball == "subpopulation":
+        return jnp.log(jnp.where(p > 0, density, 0).max())
+    return (p * _FORMS[ball].generator(jnp.where(p > 0, density, 1.0))).sum()
+
+
+def worst_mean(ball: str, z: Float[Array, "G K"], p: Float[Array, "G K"], rho: Float[Array, ""]) -> Worst:
+    """sup E_Q Z over the ball of radius `rho` around P, for weights `p` that sum to 1; differentiable (envelope theorem)."""
+    z = jnp.where(p > 0, z, jnp.where(p > 0, z, -jnp.inf).max(1, keepdims=True, initial=-1e30))
+    if ball == "subpopulation":
+        return _worst_share(z, p, rho)
+    form = _FORMS[ball]
+    scale, centre = _search(form, *jax.lax.stop_gradient((z, p, rho)))
+    v = jnp.where(p > 0, (z - centre) / scale, 0.0)
+    group = p.sum(1, keepdims=True)
+    value = scale * rho + (group * centre).sum() + scale * (p * form.conjugate(v)).sum()
+    return Worst(value, form.density(v))
+
+
+def _centres(form: _Ball, z: Array, p: Array, scale: Array) -> Float[Array, "G 1"]:
+    """The eta of each group at which its worst density has mean 1."""
+    group = p.sum(1, keepdims=True)
+    share = jnp.where(group > 0, p / jnp.where(group > 0, group, 1), 0.0)
+    if form is _FORMS["kl"]:
+        top = z.max(1, keepdims=True)
+        total = (share * jnp.exp((z - top) / scale)).sum(1, keepdims=True)
+        return top + scale * jnp.log(jnp.where(group > 0, total, 1))
+    if form is _FORMS["js"]:
+        # The mean density is at least 1 where one context alone would bring it to 1: from there Newton only moves right.
+        alone = jnp.where(share > 0, 1 / jnp.where(share > 0, share, 1), 1.0)
+        limit = jnp.where(share > 0, z - scale / 2 * jnp.log(2 * alone / (1 + alone)), -jnp.inf)
+        centre = jnp.where(group > 0, limit.max(1, keepdims=True), 0.0)
+    else:
+        centre = (share * z).sum(1, keepdims=True)
+
+    def newton(_: Array, centre: Array) -> Array:
+        v = jnp.where(share > 0, (z - centre) / scale, 0.0)
+        excess = (share * form.density(v)).sum(1, keepdims=True) - 1
+        steepness = (share * form.slope(v)).sum(1, keepdims=True)
+        return centre + jnp.where(group > 0, scale * jnp.maximum(excess, 0) / jnp.maximum(steepness, 1e-300), 0.0)
+
+    return jax.lax.fori_loop(0, NEWTON_STEPS, newton, centre)
+
+
+def _search(form: _Ball, z: Array, p: Array, rho: Array) -> tuple[Float[Array, ""], Float[Array, "G 1"]]:
+    """lambda by bisection on E f(t) = rho, which falls as lambda grows, and eta."""
+    group = p.sum(1, keepdims=True)
+    share = jnp.where(group > 0, p / jnp.where(group > 0, group, 1), 0.0)
+    within = (p * (z - (share * z).sum(1, keepdims=True)) ** 2).sum()
+    # For small rho, lambda = sqrt(Var / (2 f''(1) rho)).
+    unit = jnp.sqrt(jnp.maximum(within, 1e-300) / (2 * form.curvature * jnp.maximum(rho, 1e-300)))
+    low, high = jnp.log(unit) - jnp.log(1e6), jnp.log(unit) + jnp.log(1e3)
+
+    def halve(_: Array, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = bounds
+        middle = (low + high) / 2
+        scale = jnp.exp(middle)
+        t = form.density(jnp.where(p > 0, (z - _centres(form, z, p, scale)) / scale, 0.0))
+        outside = (p * form.generator(t)).sum() > rho
+        return jnp.where(outside, middle, low), jnp.where(outside, high, middle)
+
+    low, high = jax.lax.fori_loop(0, BISECTIONS, halve, (low, high))
+    scale = jnp.exp(high)
+    return scale, _centres(form, z, p, scale)
+
+
+def _worst_share(z: Array, p: Array, rho: Array) -> Worst:
+    """CVaR: the mean of Z over its largest share e^-rho of each group."""
+    order = jnp.argsort(-z, axis=1)
+    ranked, weight = jnp.take_along_axis(z, order, 1), jnp.take_along_axis(p, order, 1)
+    room = jnp.exp(-rho) * p.sum(1, keepdims=True)
+    before = jnp.cumsum(weight, axis=1) - weight
+    taken = jnp.clip(room - before, 0, weight)
+    density = jnp.where(weight > 0, taken / jnp.where(weight > 0, weight, 1), 0.0) * jnp.exp(rho)
+    value = (taken * ranked).sum() * jnp.exp(rho)
+    return Worst(value, jnp.take_along_axis(density, jnp.argsort(order, axis=1), 1))
