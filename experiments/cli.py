@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from ml_collections import ConfigDict, config_flags
 
 from remid_jax.errors import UserError
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/; its docstring says what it does.")
+_CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/, by default the one of the script's name; its docstring says what it does.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where results and the store go; by default the config's own `workdir`.")
 _COORDINATOR = flags.DEFINE_string("coordinator", None, 'Several hosts: HOST:PORT of the first, or "auto" on a TPU pod.')
 _HOSTS = flags.DEFINE_integer("hosts", 1, "Several hosts: how many.", lower_bound=1)
@@ -31,6 +32,9 @@ def run(main: Callable[[ConfigDict, Path], None]) -> None:
 
 
 def _parse(argv: list[str]) -> list[str]:
+    own = Path(__file__).parents[1] / "configs" / Path(argv[0]).name
+    if own.is_file() and not any(re.match("--?config(=|$)", argument) for argument in argv):
+        argv = [argv[0], f"--config={own}", *argv[1:]]
     try:
         return flags.FLAGS(argv)
     except Exception as error:  # a config is a program: whatever is wrong in it surfaces here

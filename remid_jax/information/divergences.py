@@ -65,7 +65,6 @@ def tv(p: Float[Array, "... Y"], q: Float[Array, "... Y"]) -> Float[Array, "..."
 
 
 def log_cosh(v: Float[Array, "..."]) -> Float[Array, "..."]:
-    """log cosh v, to full relative accuracy near 0, where it is v^2/2, and without overflow far out, where it is |v| - ln 2."""
-    near = jnp.where(jnp.abs(v) < 1, v, 0.0)
+    """log cosh v = |v| + log1p(expm1(-2|v|)/2): no overflow far out, and an error of order eps |v| where it is v^2/2."""
     size = jnp.abs(v)
-    return jnp.where(jnp.abs(v) < 1, jnp.log1p(2 * jnp.sinh(near / 2) ** 2), size + jnp.log1p(jnp.exp(-2 * size)) - LN2)
+    return size + jnp.log1p(jnp.expm1(-2 * size) / 2)

@@ -16,8 +16,8 @@ from jaxtyping import Array, Float
 
 from remid_jax.information.divergences import log_cosh
 
-NEWTON_STEPS = 20
-STEP_SIZES = (1.0, 0.5, 0.2, 0.05, 0.01)
+NEWTON_STEPS = 16
+DAMPING = (0.0, 0.3, 3.0, 30.0, 1000.0)
 FEWEST_LAMBDA = 0.1  # of the last lambda: how far one step may shrink it, the function being defined for positive ones only
 
 
@@ -59,7 +59,7 @@ def log_cosh_bound(g: Float[Array, " X"], m: Float[Array, " X"], divergence: Flo
     deviation = jnp.sqrt(of_m @ (of_g - mean) ** 2)
     unit = jnp.where(deviation > 0, deviation, 1.0)
     x, d = jnp.where(of_m > 0, of_g - mean, 0.0) / unit, jnp.maximum(of_d, jnp.finfo(g.dtype).tiny)
-    steps = jnp.array(STEP_SIZES, g.dtype)
+    damping = jnp.array(DAMPING, g.dtype)
 
     def newton(_: Array, at: tuple[Array, Array]) -> tuple[Array, Array]:
         scale, centre = at
@@ -67,14 +67,13 @@ def log_cosh_bound(g: Float[Array, " X"], m: Float[Array, " X"], divergence: Flo
         u = jnp.tanh(v)
         curvature = of_m * (1 - u * u)
         slope_scale, slope_centre = d + of_m @ (log_cosh(v) - v * u), -(of_m @ u)
-        # The Hessian, times lambda: [[E q v^2, E q v], [E q v, E q]] with q = sech^2; a touch of ridge where g has few values.
-        a, b, c = curvature @ (v * v), curvature @ v, curvature.sum()
-        a, c = a * (1 + 1e-12) + 1e-300, c * (1 + 1e-12) + 1e-300
+        # The Hessian, times lambda: [[E q v^2, E q v], [E q v, E q]] with q = sech^2; damped as Levenberg and Marquardt do.
+        a, b, c = curvature @ (v * v) + 1e-300, curvature @ v, curvature.sum() + 1e-300
+        a, c = a * (1 + damping), c * (1 + damping)
         determinant = jnp.maximum(a * c - b * b, 1e-14 * a * c)
         to_scale = -scale * (c * slope_scale - b * slope_centre) / determinant
         to_centre = -scale * (a * slope_centre - b * slope_scale) / determinant
-        scales = jnp.maximum(scale + steps * to_scale, FEWEST_LAMBDA * scale)
-        centres = centre + steps * to_centre
+        scales, centres = jnp.maximum(scale + to_scale, FEWEST_LAMBDA * scale), centre + to_centre
         found = jax.vmap(objective, (None, None, None, 0, 0))(x, of_m, d, scales, centres)
         best = jnp.argmin(jnp.where(jnp.isfinite(found), found, jnp.inf))
         better = found[best] < objective(x, of_m, d, scale, centre)

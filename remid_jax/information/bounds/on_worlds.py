@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from remid_jax.information.bounds.balls import BALLS, divergence
@@ -20,7 +21,15 @@ from remid_jax.information.bounds.log_cosh import log_cosh_bound, spread
 from remid_jax.information.bounds.references import best_references
 from remid_jax.information.bounds.risk import gradient, risk, structured
 from remid_jax.information.divergences import LN2, entropy, js, tv, xlogx
-from remid_jax.information.worlds.quantities import Quantities, conditional_entropies, kl_where, mean, replies_that_occur
+from remid_jax.information.worlds.quantities import (
+    Quantities,
+    conditional_entropies,
+    kl_where,
+    mean,
+    quantities,
+    replies_that_occur,
+)
+from remid_jax.information.worlds.world import World
 
 INPUT_ONLY = (2 - 2 * LN2) / LN2  # sup h/psi = .8854, numeric on a grid of 1e5, at s = 1
 
@@ -149,9 +158,10 @@ def published_scaled(of: Quantities) -> Bound:
 def risk_at_q(ball: str, of: Quantities) -> Bound:
     """The worst EMID over the ball around P_X whose radius is Q_X's own (theory.md section 3; derived here; certified).
 
-    It guards against the worst shift of that size and knows nothing else of Q; infinite unless Q_X << P_X.
+    It guards against the worst shift of that size and knows nothing else of Q; infinite unless Q_X << P_X (by a density below
+    1e120, so that the duals stay within floating point).
     """
-    covered = ~((of.q > 0) & (of.p <= 0)).any()
+    covered = ~((of.q > 0) & (of.p < 1e-120)).any()
     at = structured(gradient(of.p, of.theta, of.golden_p), "any")
     density = jnp.where(of.p > 0, of.q / jnp.where(of.p > 0, of.p, 1), 1.0).reshape(at.p.shape)
     rho = jnp.maximum(divergence(ball, density, at.p), 0)
@@ -176,3 +186,41 @@ CERTIFIED: dict[str, Callable[[Quantities], Bound]] = {
     **{f"risk_{ball}": functools.partial(risk_at_q, ball) for ball in BALLS},
 }
 FOR_COMPARISON: dict[str, Callable[[Quantities], Bound]] = {"published": published, "published_scaled": published_scaled}
+BOUNDS = CERTIFIED | FOR_COMPARISON
+
+WORTH_COMPARING = 1e-3  # nats of EMID from which a ratio to a bound says something
+
+
+def every_bound(world: World, terms: bool = False) -> dict[str, Array]:
+    """`emid` and the value of every bound of a world, by name; with `terms` also each bound's terms, as "information/output",
+    and what the factors' shifts contribute, as "attribution/..." (see `layered.Layers`)."""
+    of = quantities(world)
+    bounds = {name: bound(of) for name, bound in BOUNDS.items()}
+    found = {"emid": of.emid} | {name: bound.value for name, bound in bounds.items()}
+    if terms:
+        found |= {f"{name}/{term}": value for name, bound in bounds.items() for term, value in bound.terms.items()}
+        by_order = layers(of)
+        found |= {f"attribution/{name}": value for name, value in by_order._asdict().items()}
+        found |= {"attribution/bound": by_order.bound, "attribution/factor_divergence": factor_divergences(of)}
+    return found
+
+
+def violated(emid: np.ndarray, bound: np.ndarray) -> np.ndarray:
+    """Where EMID > bound + 1e-9 + 1e-9 |bound|, or the bound is no number."""
+    with np.errstate(invalid="ignore"):
+        return ~(emid <= bound + 1e-9 + 1e-9 * np.abs(bound))
+
+
+def tightness(found: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """For each bound among the arrays of `every_bound`: quantiles of EMID/bound over worlds with EMID > .001 nats, how many
+    those are, and in how many of all worlds the bound fails."""
+    emid = found["emid"]
+    counted = emid > WORTH_COMPARING
+    rows: dict[str, dict[str, float]] = {}
+    for name in BOUNDS:
+        row: dict[str, float] = {"worlds": int(counted.sum()), "violations": int(violated(emid, found[name]).sum())}
+        if counted.any():
+            ratio = emid[counted] / found[name][counted]
+            row |= {"median": float(np.median(ratio)), "q95": float(np.quantile(ratio, 0.95)), "highest": float(ratio.max())}
+        rows[name] = row
+    return rows

@@ -26,12 +26,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from remid_jax.information.bounds.log_cosh import LogCosh, log_cosh_bound
+from remid_jax.information.bounds.log_cosh import FEWEST_LAMBDA, LogCosh, log_cosh_bound
 from remid_jax.information.divergences import log_cosh
 from remid_jax.information.worlds.quantities import Quantities, mean
 
-NEWTON_STEPS = 30
-STEP_SIZES = (1.0, 0.3, 0.1, 0.03, 0.003)
+NEWTON_STEPS = 20
+STEP_SIZES = (1.0, 0.3)
 RIDGE = 1e-9
 
 
@@ -74,22 +74,24 @@ def _search(g: Array, m: Array, divergence: Array, features: Array, known: Array
     def objective(scale: Array, weights: Array) -> Array:
         return 2 * scale * (d + m @ log_cosh((g - design @ weights) / scale)) + slopes @ weights
 
-    def newton(_: Array, at: tuple[Array, Array]) -> tuple[Array, Array]:
-        scale, weights = at
+    def newton(_: Array, at: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        scale, weights, damping = at
         v = (g - design @ weights) / scale
         u = jnp.tanh(v)
         curvature = m * (1 - u * u)
         columns = jnp.concatenate([v[:, None], design], axis=1)
         gradient = jnp.concatenate([(2 * (d + m @ (log_cosh(v) - v * u)))[None], slopes - 2 * design.T @ (m * u)])
         hessian = 2 / scale * columns.T @ (curvature[:, None] * columns)
-        size = jnp.diagonal(hessian).mean() + 1e-300
-        direction = -jnp.linalg.solve(hessian + RIDGE * size * jnp.eye(count + 2), gradient)
-        scales = jnp.maximum(scale + steps * direction[0], 0.1 * scale)
+        diagonal = jnp.diagonal(hessian)
+        ridge = damping * diagonal + RIDGE * diagonal.mean() + 1e-300
+        direction = -jnp.linalg.solve(hessian + jnp.diag(ridge), gradient)
+        scales = jnp.maximum(scale + steps * direction[0], FEWEST_LAMBDA * scale)
         found = weights + steps[:, None] * direction[1:]
         values = jax.vmap(objective)(scales, found)
         best = jnp.argmin(jnp.where(jnp.isfinite(values), values, jnp.inf))
         better = values[best] < objective(scale, weights)
-        return jnp.where(better, scales[best], scale), jnp.where(better, found[best], weights)
+        damping = jnp.where(better, jnp.where(best == 0, damping / 8, damping), jnp.maximum(damping * 8, 1e-3))
+        return jnp.where(better, scales[best], scale), jnp.where(better, found[best], weights), damping
 
     first = jnp.zeros(count + 1).at[0].set(start.centre)
-    return jax.lax.fori_loop(0, NEWTON_STEPS, newton, (unit, first))[1][1:]
+    return jax.lax.fori_loop(0, NEWTON_STEPS, newton, (unit, first, jnp.zeros(())))[1][1:]

@@ -23,7 +23,8 @@ from remid_jax.information.divergences import LN2
 from remid_jax.information.worlds.quantities import kl_where, mean
 
 STRUCTURES = ("any", "user", "character", "dialogue")
-JS_SCALES, JS_CENTRES, JS_ROOTS = 8, 12, 6  # steps of the searches of `_js_risk`
+SECTIONS, HALVINGS, ROUGH_ROOTS, ROOTS = 7, 9, 4, 12  # steps of the searches of `_js_risk`; only ROOTS must be enough
+LARGEST = 300.0  # log of the largest density dQ/dP that is looked at: nothing overflows
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -74,7 +75,8 @@ def risk(ball: str, of: Gradient, rho: Float[Array, ""]) -> Risk:
     """The worst EMID over the ball of radius `rho`, from a `structured` gradient [groups, contexts]; nats.
 
     Penalties: rho ("kl"), log(1 + rho) ("chi2"), rho = log 1/alpha ("subpopulation"). For "js", Q << P, no divergence of the
-    outputs is bounded by rho; there `value` is the dual of theory.md (d) with omega, and the penalty what it adds.
+    outputs is bounded by rho, but -I_theta(Q) <= E_P omega(dQ/dP; g_theta), omega(t; g) = -t g + t log t - t + 1 up to t = e^g
+    and 1 - e^g beyond (theory.md (d)); `value` is that problem's dual, and the penalty what it adds to `linear`.
     """
     linear = of.emi + worst_mean(ball, of.g_golden - of.g_theta, of.p, rho).value
     if ball == "js":
@@ -84,38 +86,34 @@ def risk(ball: str, of: Gradient, rho: Float[Array, ""]) -> Risk:
     return Risk(linear + penalty, linear, penalty)
 
 
-def omega(t: Float[Array, "..."], g: Float[Array, "..."]) -> Float[Array, "..."]:
-    """-t g + t log t - t + 1 up to t = e^g, 1 - e^g beyond: -I_theta(Q) <= E_P omega(dQ/dP; g_theta) (theory.md (d))."""
-    bounded = jnp.minimum(t, jnp.exp(g))
-    log = jnp.log(jnp.where(bounded > 0, bounded, 1))
-    return -bounded * g + bounded * log - bounded + 1
-
-
-def _largest_term(of: Gradient, scale: Array, centre: Array) -> tuple[Array, Array]:
+def _largest_term(of: Gradient, scale: Array, centre: Array, roots: int) -> tuple[Array, Array]:
     """max over t >= 0 of t g_golden + omega(t; g_theta) - scale f(t) - centre t, and the t, per context.
 
     The function is concave up to t = scale/2 - 1, convex up to e^g, concave beyond: the maximum is at 0 or at a root of the
-    derivative in one of the concave parts, which are found by Newton steps in log t and in closed form.
+    derivative in one of the concave parts, the first found by `roots` Newton steps in log t, the other in closed form.
     """
     a = jnp.where(of.p > 0, of.g_golden - centre, -scale)
-    top = jnp.exp(of.g_theta)
+    top = jnp.exp(jnp.minimum(of.g_theta, LARGEST))
     # Beyond e^g: f'(t) = a/scale, so 2t/(1+t) = e^{2a/scale}; the centre is kept where that is below 2.
     odds = jnp.minimum(jnp.exp(2 * a / scale), 2 - 1e-15)
     beyond = jnp.maximum(odds / (2 - odds), top)
-    # Up to e^g: c + tau - scale/2 log(2t/(1+t)) = 0 in tau = log t, convex in tau; Newton from its left asymptote.
-    steep = jnp.maximum(scale / 2 - 1, 1e-9)
-    c = a - of.g_theta
-    tau = (c - scale / 2 * LN2) / steep
+    # Up to e^g: c - scale/2 ln 2 - (scale/2 - 1) tau + scale/2 log(1 + e^tau) = 0 in tau = log t, convex: Newton steps from
+    # the root of its left asymptote, which lies left of it, stay left of it.
+    half, steep = scale / 2, jnp.maximum(scale / 2 - 1, 1e-9)
+    c = a - of.g_theta - half * LN2
 
     def newton(_: Array, tau: Array) -> Array:
-        value = c - scale / 2 * LN2 - (scale / 2 - 1) * tau + scale / 2 * jnp.logaddexp(0.0, tau)
-        slope = -(scale / 2 - 1) + scale / 2 * jax.nn.sigmoid(tau)
-        return tau + jnp.where(slope < 0, value / jnp.maximum(-slope, 1e-12), 0.0)
+        small = jnp.exp(-jnp.abs(tau))
+        value = c - (half - 1) * tau + half * (jnp.maximum(tau, 0) + jnp.log1p(small))
+        slope = half * jnp.where(tau > 0, 1, small) / (1 + small) - (half - 1)
+        return jnp.clip(tau + jnp.where(slope < 0, value / jnp.maximum(-slope, 1e-12), 0.0), -1e9, 1e9)
 
-    tau = jax.lax.fori_loop(0, JS_ROOTS, newton, tau)
-    below = jnp.where(scale > 2, jnp.minimum(jnp.exp(jnp.minimum(tau, 700.0)), top), 0.0)
+    tau = jax.lax.fori_loop(0, roots, newton, c / steep)
+    below = jnp.where(scale > 2, jnp.minimum(jnp.exp(jnp.minimum(tau, LARGEST)), top), 0.0)
     candidates = jnp.stack([jnp.zeros_like(a), below, beyond])
-    values = candidates * a + omega(candidates, of.g_theta) - scale * js_generator(candidates)
+    log = jnp.log(jnp.where(below > 0, below, 1))
+    omegas = jnp.stack([jnp.ones_like(a), below * (log - of.g_theta - 1) + 1, 1 - top])
+    values = candidates * a + omegas - scale * js_generator(candidates)
     best = jnp.argmax(values, axis=0)
     return values.max(0), jnp.take_along_axis(candidates, best[None], 0)[0]
 
@@ -137,16 +135,17 @@ def _js_risk(of: Gradient, rho: Array) -> Array:
         def halve(_: Array, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
             low, high = bounds
             middle = (low + high) / 2
-            more = (share * _largest_term(fixed, scale, middle)[1]).sum(1, keepdims=True) > 1
+            more = (share * _largest_term(fixed, scale, middle, ROUGH_ROOTS)[1]).sum(1, keepdims=True) > 1
             return jnp.where(more, middle, low), jnp.where(more, high, middle)
 
-        return jax.lax.fori_loop(0, JS_CENTRES, halve, (highest - scale / 2 * LN2, highest))[1]
+        return jax.lax.fori_loop(0, HALVINGS, halve, (highest - scale / 2 * LN2, highest))[1]
 
-    def value(of: Gradient, rho: Array, scale: Array, centre: Array) -> Array:
-        return scale * rho + (of.p.sum(1, keepdims=True) * centre).sum() + (of.p * _largest_term(of, scale, centre)[0]).sum()
+    def value(of: Gradient, rho: Array, scale: Array, centre: Array, roots: int) -> Array:
+        largest = _largest_term(of, scale, centre, roots)[0]
+        return scale * rho + (of.p.sum(1, keepdims=True) * centre).sum() + (of.p * largest).sum()
 
     def at(log_scale: Array) -> Array:
-        return value(fixed, rho, jnp.exp(log_scale), centre_of(jnp.exp(log_scale)))
+        return value(fixed, rho, jnp.exp(log_scale), centre_of(jnp.exp(log_scale)), ROUGH_ROOTS)
 
     def narrow(_: Array, bracket: tuple[Array, ...]) -> tuple[Array, ...]:
         """A golden section of the convex dual: (low, left, right, high, value at left, value at right)."""
@@ -160,11 +159,11 @@ def _js_risk(of: Gradient, rho: Array) -> Array:
             jnp.where(falls, of_right, of_new), jnp.where(falls, of_new, of_left),
         )  # fmt: skip
 
-    low, high = unit - 3.0, unit + 3.0
+    low, high = unit - 3.0, jnp.maximum(unit, math.log(4.0)) + 3.0  # omega alone asks for a lambda of order 2
     left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
-    low, _, _, high, _, _ = jax.lax.fori_loop(0, JS_SCALES, narrow, (low, left, right, high, at(left), at(right)))
+    low, _, _, high, _, _ = jax.lax.fori_loop(0, SECTIONS, narrow, (low, left, right, high, at(left), at(right)))
     scale = jax.lax.stop_gradient(jnp.exp((low + high) / 2))
-    return of.emi + value(of, rho, scale, jax.lax.stop_gradient(centre_of(scale)))
+    return of.emi + value(of, rho, scale, jax.lax.stop_gradient(centre_of(scale)), ROOTS)
 
 
 # ------------------------------------------------------------------------------------------------ with confidence 1 - delta

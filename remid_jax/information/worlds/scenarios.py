@@ -136,23 +136,32 @@ def _consistent(logits: Logits) -> tuple[Array, Array]:
     return laws[0], laws[1]
 
 
-SMALL = ((2, 4), (2, 4), (2, 4), (2, 12))
-SCENARIOS = {
-    scenario.name: scenario
-    for scenario in (
-        _scenario("user", "P_u shifts; P(c, d|u) stays", _user, ("p_u", "q_u", "rest"), SMALL),
-        _scenario("character", "P_c shifts; P(u, d|c) stays", _character, ("p_c", "q_c", "rest"), SMALL),
-        _scenario("dialogue", "P(d|u, c) shifts; P_uc stays", _dialogue, ("uc", "p_rest", "q_rest"), SMALL),
-        _scenario("general", "P_X and Q_X have nothing to do with each other", _joint, ("p_x", "q_x"), SMALL),
-        _scenario("mild_tilt", "log Q/P within +-0.5, up to a constant", _mild, ("p_x", "tilt"), SMALL),
-        _scenario(
-            "many_users", "a user shift among 8 to 20 users", _user, ("p_u", "q_u", "rest"),
-            ((8, 20), (2, 3), (2, 3), (2, 12)),
-        ),
-        _scenario(
-            "consistent", "two blocks that never mix, whose weights shift: the published bound's consistent conditionals",
-            _consistent, ("p_x", "p_block", "q_block"), ((4, 4), (4, 4), (4, 4), (2, 12)),
-        ),
-        _scenario("concept", "P_X and golden replies shift: Q_{Y|X} differs from P_{Y|X}", _joint, ("p_x", "q_x"), SMALL, True),
-    )
+_KINDS = {
+    "user": ("P_u shifts; P(c, d|u) stays", _user, ("p_u", "q_u", "rest")),
+    "character": ("P_c shifts; P(u, d|c) stays", _character, ("p_c", "q_c", "rest")),
+    "dialogue": ("P(d|u, c) shifts; P_uc stays", _dialogue, ("uc", "p_rest", "q_rest")),
+    "general": ("P_X and Q_X have nothing to do with each other", _joint, ("p_x", "q_x")),
+    "mild_tilt": ("log Q/P within +-0.5, up to a constant", _mild, ("p_x", "tilt")),
+    "many_users": ("a user shift among 8 to 20 users", _user, ("p_u", "q_u", "rest")),
+    "consistent": (
+        "two blocks that never mix, whose weights shift: the published bound's consistent conditionals",
+        _consistent,
+        ("p_x", "p_block", "q_block"),
+    ),
+    "concept": ("P_X and golden replies shift: Q_{Y|X} differs from P_{Y|X}", _joint, ("p_x", "q_x")),
+}
+_SMALL = ((2, 4), (2, 4), (2, 4), (2, 12))
+_SIZES = {"many_users": ((8, 20), (2, 3), (2, 3), (2, 12)), "consistent": ((4, 4), (4, 4), (4, 4), (2, 12))}
+_FIXED = {
+    "character": (2, 4, 2, 3), "dialogue": (2, 2, 4, 3), "many_users": (8, 2, 1, 3),
+    **dict.fromkeys(("user", "consistent"), (4, 2, 2, 3)), **dict.fromkeys(("general", "mild_tilt", "concept"), (3, 2, 2, 3)),
 }  # fmt: skip
+
+SCENARIOS = {name: _scenario(name, *kind, _SIZES.get(name, _SMALL), name == "concept") for name, kind in _KINDS.items()}
+"""By name, with alphabets of 2 to 4 users, characters and dialogues and 2 to 12 replies where the meaning says no other."""
+
+FIXED = {
+    name: _scenario(name, *kind, tuple((size, size) for size in _FIXED[name]), name == "concept")
+    for name, kind in _KINDS.items()
+}
+"""The same kinds of shift in the smallest alphabets that hold the worst worlds we know: for searches."""

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from remid_jax.errors import UserError
+from remid_jax.parallel import Devices
 
 FACTORS = ("user", "character", "dialogue")
 SUM_TOLERANCE = 1e-6  # what float32 probabilities may be off; they are normalised after the check
@@ -110,17 +111,24 @@ def to_arrays(worlds: World) -> dict[str, np.ndarray]:
 
 
 def in_blocks(
-    function: Callable[[World], Any], worlds: World, block: int, report: Callable[[int, int], None] = lambda done, total: None
+    function: Callable[[World], Any],
+    worlds: World,
+    devices: Devices,
+    block: int = 1000,
+    report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Any:
-    """`function` of every world of a batch, `block` at a time in one compiled shape, as stacked numpy arrays.
+    """`function` of every world of a batch, as stacked numpy arrays: blocks of one compiled shape, shared by the devices.
 
     The last block is filled up with copies of the last world. `report(done, total)` is called after each block.
     """
-    step, total, found = jax.jit(jax.vmap(function)), len(worlds), []
+    step = devices.spread(lambda _, chosen: jax.vmap(function)(chosen))
+    block = -(-min(block, len(worlds)) // devices.rows) * devices.rows
+    total, found = len(worlds), []
     for first in range(0, total, block):
         chosen = np.minimum(np.arange(first, first + block), total - 1)
         here = min(block, total - first)
-        found.append(jax.tree.map(lambda a, here=here: np.asarray(a)[:here], step(worlds[chosen])))
+        result = devices.fetch(step((), devices.place_batch(worlds[chosen])))
+        found.append(jax.tree.map(lambda a, here=here: a[:here], result))
         report(first + here, total)
     return jax.tree.map(lambda *parts: np.concatenate(parts), *found)
 
