@@ -15,7 +15,9 @@ from ml_collections import ConfigDict, config_flags
 
 from remid_jax.errors import UserError
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/, by default the one of the script's name; its docstring says what it does.")
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "A file of configs/, by default the one of the script's name; its docstring says what it does."
+)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where results and the store go; by default the config's own `workdir`.")
 _COORDINATOR = flags.DEFINE_string("coordinator", None, 'Several hosts: HOST:PORT of the first, or "auto" on a TPU pod.')
 _HOSTS = flags.DEFINE_integer("hosts", 1, "Several hosts: how many.", lower_bound=1)

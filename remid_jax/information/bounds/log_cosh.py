@@ -43,7 +43,11 @@ def spread(g: Float[Array, " X"], m: Float[Array, " X"]) -> tuple[Float[Array, "
 
 
 def objective(
-    g: Float[Array, " X"], m: Float[Array, " X"], divergence: Float[Array, ""], scale: Float[Array, ""], centre: Float[Array, ""]
+    g: Float[Array, " X"],
+    m: Float[Array, " X"],
+    divergence: Float[Array, ""],
+    scale: Float[Array, ""],
+    centre: Float[Array, ""],
 ) -> Float[Array, ""]:
     """2 lambda (D + E log cosh((g - eta)/lambda)), jointly convex in (lambda, eta)."""
     return 2 * scale * (divergence + m @ log_cosh((g - centre) / scale))

@@ -72,7 +72,8 @@ def information_references(of: Quantities) -> Bound:
 
 
 def information_variance(of: Quantities) -> Bound:
-    """sqrt(8 Var_M(g) D_JS) + T (method.md section 4; derived here; certified): Cauchy-Schwarz and sum (p-q)^2/(p+q) <= 4 D_JS."""
+    """sqrt(8 Var_M(g) D_JS) + T (method.md section 4; derived here; certified): Cauchy-Schwarz and Topsoe's
+    sum (p-q)^2/(p+q) <= 4 D_JS."""
     return _sum(shift=safe_sqrt(8 * variance(of) * of.js_x), output=of.output, concept=of.concept)
 
 
@@ -102,7 +103,7 @@ def layered(of: Quantities) -> Bound:
 
 
 def unknown_shift(of: Quantities) -> Bound:
-    """2 E_M |g - median| + T (theory.md T3, C"; derived here; certified): `information` at D_JS = ln 2, the largest there is."""
+    """2 E_M |g - median| + T (theory.md T3, C"; derived here; certified): `information` at ln 2, the largest D_JS."""
     return _sum(shift=spread(of.g.ravel(), of.m.ravel())[0], output=of.output, concept=of.concept)
 
 
@@ -211,14 +212,14 @@ def violated(emid: np.ndarray, bound: np.ndarray) -> np.ndarray:
         return ~(emid <= bound + 1e-9 + 1e-9 * np.abs(bound))
 
 
-def tightness(found: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
+def tightness(found: Mapping[str, np.ndarray]) -> dict[str, dict[str, float | int]]:
     """For each bound among the arrays of `every_bound`: quantiles of EMID/bound over worlds with EMID > .001 nats, how many
     those are, and in how many of all worlds the bound fails."""
     emid = found["emid"]
     counted = emid > WORTH_COMPARING
-    rows: dict[str, dict[str, float]] = {}
+    rows: dict[str, dict[str, float | int]] = {}
     for name in BOUNDS:
-        row: dict[str, float] = {"worlds": int(counted.sum()), "violations": int(violated(emid, found[name]).sum())}
+        row: dict[str, float | int] = {"worlds": int(counted.sum()), "violations": int(violated(emid, found[name]).sum())}
         if counted.any():
             ratio = emid[counted] / found[name][counted]
             row |= {"median": float(np.median(ratio)), "q95": float(np.quantile(ratio, 0.95)), "highest": float(ratio.max())}

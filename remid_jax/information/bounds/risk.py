@@ -169,9 +169,7 @@ def _js_risk(of: Gradient, rho: Array) -> Array:
 # ------------------------------------------------------------------------------------------------ with confidence 1 - delta
 
 
-def chi2_with_confidence(
-    g: Float[Array, " n"], rho: float | Float[Array, ""], width: float, delta: float
-) -> Float[Array, ""]:
+def chi2_with_confidence(g: Float[Array, " n"], rho: float | Float[Array, ""], width: float, delta: float) -> Float[Array, ""]:
     """sqrt(rho) (sd_n + b sqrt(2 ln(1/delta)/(n-1))) + log(1 + rho): holds with probability 1 - delta over n independent
     contexts when g spans at most `width` = b and its references were fixed beforehand (Maurer and Pontil 2009)."""
     n = g.shape[0]

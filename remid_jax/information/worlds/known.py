@@ -97,3 +97,12 @@ def w8_replies(n: int = 8) -> World:
 def w9() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(features [2, 2], P, Q): the representation JSD passes D_JS unless every feature row has length 1."""
     return np.array([[1.0, 0.0], [0.0, 10.0]]), np.array([0.9, 0.1]), np.array([0.99, 0.01])
+
+
+def w10() -> World:
+    """A pure shift of composition: users and characters pair up under P and cross under Q, so no factor's own law shifts and
+    no output law does. EMID = 2 ln 2, the published bound is 0 (found by ascent here; not in theory.md)."""
+    p = np.eye(2)[..., None] / 2
+    sure, unsure = np.eye(2)[:, None, None].repeat(2, 1), np.full((2, 2, 1, 2), 0.5)
+    paired = p[..., None] > 0
+    return _world(p, p[::-1], np.where(paired, unsure, sure), np.where(paired, sure, unsure))

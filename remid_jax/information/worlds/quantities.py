@@ -65,8 +65,8 @@ def kl_where(
 
 def quantities(world: World) -> Quantities:
     """The quantities of one world; nothing divides by the probability of a context or a reply that never occurs."""
-    p, q, theta, golden_p = world.p_x, world.q_x, world.theta, world.p_y
-    golden = jnp.where((q > 0)[..., None], world.q_y, golden_p)
+    p, q, theta, golden_p, golden_q = map(jnp.asarray, (world.p_x, world.q_x, world.theta, world.p_y, world.q_y))
+    golden = jnp.where((q > 0)[..., None], golden_q, golden_p)
     m, s = (p + q) / 2, tilt(p, q)
     outputs = Outputs(mean(p, theta), mean(q, theta), mean(p, golden_p), mean(q, golden))
     m_theta, m_golden = (outputs.p_theta + outputs.q_theta) / 2, (outputs.p_golden + outputs.q_golden) / 2

@@ -28,7 +28,7 @@ MILD = 0.5  # in "mild_tilt", log Q/P stays within +-0.5 before normalising
 
 @dataclasses.dataclass(frozen=True)
 class Scenario:
-    """`draw(rng, count)` gives the logits of random worlds, `build` the one world that logits without a batch axis stand for."""
+    """`draw(rng, count)` gives the logits of random worlds, `build` the world that logits without a batch axis stand for."""
 
     name: str
     meaning: str

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from remid_jax.errors import UserError
 from remid_jax.parallel import Devices
@@ -24,16 +24,19 @@ SUM_TOLERANCE = 1e-6  # what float32 probabilities may be off; they are normalis
 FAULTS_NAMED = 8
 
 
+Law = Array | np.ndarray
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class World:
-    """Context laws [U, C, D] and kernels [U, C, D, Y]; a batch of worlds has one more axis in front of each."""
+    """Context laws p_x, q_x [U, C, D] and kernels p_y, q_y, theta [U, C, D, Y]; a batch has one more axis in front of each."""
 
-    p_x: Float[Array, "*batch U C D"]
-    q_x: Float[Array, "*batch U C D"]
-    p_y: Float[Array, "*batch U C D Y"]
-    q_y: Float[Array, "*batch U C D Y"]
-    theta: Float[Array, "*batch U C D Y"]
+    p_x: Law
+    q_x: Law
+    p_y: Law
+    q_y: Law
+    theta: Law
 
     def __len__(self) -> int:
         """How many worlds a batch holds."""
