@@ -371,7 +371,10 @@ def layout(config: DecoderConfig) -> dict[str, Tensors]:
 
 def canonical(name: str) -> str | None:
     """The name that a language model alone gives to this tensor; None for one that it has no use for."""
-    return None if IGNORED.search(name) else re.sub(r"^(model\.)?language_model\.", r"\1", name)
+    if IGNORED.search(name):
+        return None
+    name = re.sub(r"^(model\.)?language_model\.", r"\1", name)
+    return re.sub(r"^(?=(embed_tokens|layers|norm)\.)", "model.", name)  # a model saved without its head, as encoders are
 
 
 def check_tensors(config: DecoderConfig, found: Mapping[str, tuple[int, ...]], place: str) -> None:

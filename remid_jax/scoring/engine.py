@@ -1,10 +1,11 @@
-"""Exact log-likelihoods: requests -> plan -> store -> bucket -> device -> coverage check."""
+"""Exact log-likelihoods, and embeddings: requests -> plan -> store -> bucket -> device -> coverage check."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal
 
 import jax
 import numpy as np
@@ -14,12 +15,13 @@ from remid_jax.errors import UserError
 from remid_jax.models.config import DecoderConfig
 from remid_jax.models.loading import LanguageModel
 from remid_jax.parallel import Devices
-from remid_jax.scoring.kernel import KERNEL_VERSION, Batch, head_chunk, score_batch
+from remid_jax.scoring.kernel import KERNEL_VERSION, Batch, Texts, embed_batch, head_chunk, score_batch
 from remid_jax.scoring.packing import Plan, Row, plan_rows
-from remid_jax.scoring.requests import Request
+from remid_jax.scoring.requests import Continuation, Request
 from remid_jax.scoring.store import Store, key_of
 
 Report = Callable[[int, int], None]  # (tokens done, tokens in all)
+Pooling = Literal["mean", "last"]
 
 
 @dataclasses.dataclass
@@ -43,7 +45,6 @@ class ScoringEngine:
         self.tokens_per_step, self.max_row = tokens_per_step, max_row
         self.counts = Counts()
         self._context = {
-            "kind": "logprobs",
             "kernel": KERNEL_VERSION,
             "model": model.fingerprint,
             "tokenizer": model.tokenizer.fingerprint if model.tokenizer else None,
@@ -67,26 +68,82 @@ class ScoringEngine:
           AssertionError: if any scored token lacks a finite log-probability: a fault of this program, never a number.
         """
         plan = self.plan(requests)
-        longest = max((int(row.positions.max()) + 1 for row in plan.rows), default=0)
-        check_texts(self.model, (row.tokens for row in plan.rows), longest)
-        keys = [key_of(self._context, row.digest) for row in plan.rows]
-        stored = self.store.get(keys)
-        rows = {n: np.frombuffer(stored[key], np.float32) for n, key in enumerate(keys) if key in stored}
-        self.counts.rows += len(keys)
-        self.counts.store_hits += len(rows)
-        missing = [n for n in range(len(keys)) if n not in rows]
-        self.counts.store_misses += len(missing)
-        total = sum(len(plan.rows[n].tokens) for n in missing)
-        done = 0
-        for numbers in self.batches(plan.rows, missing):
-            scores = self._device_step([plan.rows[n] for n in numbers])
-            self.store.put({keys[n]: row.tobytes() for n, row in zip(numbers, scores, strict=True)})
-            rows.update(zip(numbers, scores, strict=True))
-            done += sum(len(plan.rows[n].tokens) for n in numbers)
-            report(done, total)
+
+        def step(numbers: Sequence[int]) -> list[np.ndarray]:
+            return self._score_step([plan.rows[n] for n in numbers])
+
+        scores = self._rows(plan.rows, "logprobs", [row.digest for row in plan.rows], step, report)
+        rows = [np.frombuffer(score, np.float32) for score in scores]
         for n, row in enumerate(plan.rows):
             assert np.isfinite(rows[n]).sum() == len(row.scored) == len(rows[n]), f"row {n} is not fully scored"
         return [[rows[place.row][place.indices] for place in places] for places in plan.places]
+
+    def embed(
+        self,
+        texts: Sequence[Sequence[int]],
+        pooling: Pooling = "mean",
+        group: Sequence[str] = (),
+        report: Report = lambda done, total: None,
+    ) -> np.ndarray:
+        """Final hidden states of texts (token ids) as one vector each, [texts, D] float32.
+
+        "mean": over the text's tokens, behind one end-of-turn token (id 0 without a tokenizer), which attracts the attention
+        that has nowhere to go and is not pooled. "last": the last token's, nothing put before the text, as decoders that were
+        trained as sentence encoders are read. Texts of one `group` may share a packed row.
+
+        Raises:
+          UserError: for a text without tokens, too long, or with an id outside the model's vocabulary.
+        """
+        start = self.model.tokenizer.end_of_turn_id if self.model.tokenizer else 0
+        groups = group or [""] * len(texts)
+        heads = [[start, *ids] if pooling == "mean" else ids for ids in texts]
+        requests = [Request(ids[:1], [Continuation(ids[1:])], of) for ids, of in zip(heads, groups, strict=True)]
+        plan = self.plan(requests)
+        slots: list[list[np.ndarray]] = [[] for _ in plan.rows]
+        where = []
+        for [place] in plan.places:
+            where.append((place.row, len(slots[place.row])))
+            own = plan.rows[place.row].scored[place.indices]
+            slots[place.row].append(own if pooling == "mean" else own[-1:])
+        most = 1 << (max(map(len, slots), default=1) - 1).bit_length()
+        digests = [row.digest + b"".join(own.tobytes() + b";" for own in of) for row, of in zip(plan.rows, slots, strict=True)]
+
+        def step(numbers: Sequence[int]) -> list[np.ndarray]:
+            rows = [plan.rows[n] for n in numbers]
+            return self._embed_step(rows, [slots[n] for n in numbers], most)
+
+        pooled = self._rows(plan.rows, f"embedding {pooling}", digests, step, report)
+        rows = [np.frombuffer(vectors, np.float32).reshape(-1, self.model.config.width) for vectors in pooled]
+        return (
+            np.stack([rows[row][index] for row, index in where])
+            if where
+            else np.zeros((0, self.model.config.width), np.float32)
+        )
+
+    def _rows(
+        self, rows: Sequence[Row], kind: str, digests: Sequence[bytes], step: Callable[[Sequence[int]], list[np.ndarray]],
+        report: Report,
+    ) -> list[bytes]:  # fmt: skip
+        """What `step` makes of each row, from the store where it is there; `step` takes numbers of rows of one bucket."""
+        longest = max((int(row.positions.max()) + 1 for row in rows), default=0)
+        check_texts(self.model, (row.tokens for row in rows), longest)
+        keys = [key_of(self._context | {"kind": kind}, digest) for digest in digests]
+        stored = self.store.get(keys)
+        found = {n: stored[key] for n, key in enumerate(keys) if key in stored}
+        self.counts.rows += len(keys)
+        self.counts.store_hits += len(found)
+        missing = [n for n in range(len(keys)) if n not in found]
+        self.counts.store_misses += len(missing)
+        total = sum(len(rows[n].tokens) for n in missing)
+        done = 0
+        for numbers in self.batches(rows, missing):
+            made = {n: array.tobytes() for n, array in zip(numbers, step(numbers), strict=True)}
+            self._count(rows, numbers)
+            self.store.put({keys[n]: value for n, value in made.items()})
+            found |= made
+            done += sum(len(rows[n].tokens) for n in numbers)
+            report(done, total)
+        return [found[n] for n in range(len(rows))]
 
     def batches(self, rows: Sequence[Row], missing: Sequence[int]) -> Iterator[list[int]]:
         """The numbers of the `missing` rows, step by step: rows of one bucket together, in plan order."""
@@ -103,18 +160,33 @@ class ScoringEngine:
         each = self.devices.rows
         return max(1, self.tokens_per_step // (bucket * each)) * each
 
-    def _device_step(self, rows: Sequence[Row]) -> list[np.ndarray]:
+    def _count(self, rows: Sequence[Row], numbers: Sequence[int]) -> None:
+        bucket = rows[numbers[0]].bucket
+        real = sum(len(rows[n].tokens) for n in numbers)
+        self.counts.device_steps += 1
+        self.counts.tokens += real
+        self.counts.padding += self.batch_rows(bucket) * bucket - real
+        self.counts.buckets[bucket] = self.counts.buckets.get(bucket, 0) + len(numbers)
+
+    def _score_step(self, rows: Sequence[Row]) -> list[np.ndarray]:
         bucket = rows[0].bucket
         size = self.batch_rows(bucket)
         batch = make_batch(rows, size, bucket)
-        step = _compiled(self.devices, self.model.config, head_chunk(size // self.devices.rows, self.model.config.vocab_size))
+        step = _scoring(self.devices, self.model.config, head_chunk(size // self.devices.rows, self.model.config.vocab_size))
         scores = self.devices.fetch(step(self._params, self.devices.place_batch(batch)))
-        real = sum(len(row.tokens) for row in rows)
-        self.counts.device_steps += 1
-        self.counts.tokens += real
-        self.counts.padding += size * bucket - real
-        self.counts.buckets[bucket] = self.counts.buckets.get(bucket, 0) + len(rows)
         return [scores[n, : len(row.scored)] for n, row in enumerate(rows)]
+
+    def _embed_step(self, rows: Sequence[Row], slots: Sequence[Sequence[np.ndarray]], most: int) -> list[np.ndarray]:
+        bucket = rows[0].bucket
+        size = self.batch_rows(bucket)
+        tokens, positions, ends, *_ = make_batch(rows, size, bucket)
+        shares = np.zeros((size, most, bucket), np.float32)
+        for n, of_row in enumerate(slots):
+            for m, own in enumerate(of_row):
+                shares[n, m, own] = 1 / len(own)
+        batch = Texts(tokens, positions, ends, shares)  # type: ignore[arg-type]  # host arrays until they are placed
+        vectors = self.devices.fetch(_embedding(self.devices, self.model.config)(self._params, self.devices.place_batch(batch)))
+        return [vectors[n, : len(of_row)] for n, of_row in enumerate(slots)]
 
 
 def check_texts(model: LanguageModel, ids: Iterable[Sequence[int] | np.ndarray], longest: int) -> None:
@@ -134,11 +206,19 @@ def check_texts(model: LanguageModel, ids: Iterable[Sequence[int] | np.ndarray],
 
 
 @functools.lru_cache(maxsize=64)
-def _compiled(devices: Devices, config: DecoderConfig, chunk: int) -> Callable:
+def _scoring(devices: Devices, config: DecoderConfig, chunk: int) -> Callable:
     def score_rows(params: nnx.State, batch: Batch) -> jax.Array:  # named, so that logs of compilations name it
         return score_batch(config, chunk, params, batch)
 
     return devices.spread(score_rows)
+
+
+@functools.lru_cache(maxsize=64)
+def _embedding(devices: Devices, config: DecoderConfig) -> Callable:
+    def embed_rows(params: nnx.State, batch: Texts) -> jax.Array:
+        return embed_batch(config, params, batch)
+
+    return devices.spread(embed_rows)
 
 
 def make_batch(rows: Sequence[Row], size: int, bucket: int) -> Batch:

@@ -1,4 +1,4 @@
-"""The compiled step: packed rows in, log-probabilities of their scored tokens out."""
+"""The compiled steps: packed rows in, log-probabilities of their scored tokens or vectors of their texts out."""
 
 from __future__ import annotations
 
@@ -28,6 +28,15 @@ class Batch(NamedTuple):
     scored: Int[Array, "B"]
 
 
+class Texts(NamedTuple):
+    """Rows of one bucket that hold up to M texts each; `shares[b, m, t]` is what slot t counts in text m of row b."""
+
+    tokens: Int[Array, "B T"]
+    positions: Int[Array, "B T"]
+    ends: Int[Array, "B T"]
+    shares: Float[Array, "B M T"]
+
+
 def head_chunk(batch: int, vocab_size: int) -> int:
     """How many scored positions a row the head takes at a time: a power of two within 8 .. 256."""
     wanted = HEAD_ELEMENTS // (batch * vocab_size)
@@ -43,6 +52,12 @@ def score_batch(config: DecoderConfig, chunk: int, params: nnx.State, batch: Bat
     model = bind(config, params)
     hidden, _ = model(batch.tokens, TokenTree(batch.positions, batch.ends))
     return token_logprobs(model, chunk, hidden, batch.parents, batch.targets, batch.scored)
+
+
+def embed_batch(config: DecoderConfig, params: nnx.State, batch: Texts) -> Float[Array, "B M D"]:
+    """Final hidden states, after the last norm, averaged over each text by its `shares`; float32."""
+    hidden, _ = bind(config, params)(batch.tokens, TokenTree(batch.positions, batch.ends))
+    return jnp.einsum("bmt,btd->bmd", batch.shares, hidden, precision=jax.lax.Precision.HIGHEST)
 
 
 def token_logprobs(

@@ -78,8 +78,10 @@ def classifier_scores(v: np.ndarray, in_p: np.ndarray) -> np.ndarray:
 
 
 def classifier_limit(scores: np.ndarray, level: float) -> float:
-    """A lower limit of D_JS at one-sided `level`, from the scores [N] of `classifier_scores`: Student's, with one more item that
-    got the lowest score possible, because well separated samples show too few errors to estimate their share from."""
+    """A lower limit of D_JS at one-sided `level`, from the scores [N] of `classifier_scores`.
+
+    Student's, with one more item of the lowest score possible: well separated samples show too few errors to estimate from.
+    """
     n = len(scores)
     scores = np.append(scores, LN2 - np.log1p(n))
     return float(scores.mean() - stats.t.ppf(level, n) * scores.std(ddof=1) / np.sqrt(n + 1))

@@ -43,7 +43,9 @@ class Scenario:
 
 def _dirichlet(rng: np.random.Generator, allowed: np.ndarray) -> np.ndarray:
     """Logits [worlds, ...] of Dirichlet laws: log-gamma variables of one concentration a world, -inf where not `allowed`."""
-    concentration = np.exp(rng.uniform(np.log(CONCENTRATION[0]), np.log(CONCENTRATION[1]), len(allowed))).reshape(-1, *[1] * (allowed.ndim - 1))
+    concentration = np.exp(rng.uniform(np.log(CONCENTRATION[0]), np.log(CONCENTRATION[1]), len(allowed))).reshape(
+        -1, *[1] * (allowed.ndim - 1)
+    )
     # log Gamma(a) = log Gamma(a + 1) + log(uniform)/a does not underflow where a is small.
     gamma = np.log(rng.standard_gamma(concentration + 1, allowed.shape)) - rng.exponential(size=allowed.shape) / concentration
     return np.where(allowed, gamma, -np.inf)
