@@ -17,5 +17,6 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
     config.input = config_dict.placeholder(str)  # SCORES.npz
     config.output = config_dict.placeholder(str)  # ESTIMATES.json; by default estimates.json in the workdir
+    config.parallel = "mesh"  # or "pmap"
     config.settings = dataclasses.asdict(Settings())
     return config

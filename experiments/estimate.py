@@ -16,13 +16,14 @@ from remid_jax.errors import UserError
 from remid_jax.files import write_text
 from remid_jax.information import score_table
 from remid_jax.information.estimates import Settings, estimates
+from remid_jax.parallel import Devices
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
     if not config.input:
         raise UserError("config.input is not set: give the score table, --config.input=SCORES.npz")
     cli.use_compilation_cache()
-    results = estimates(score_table.read(config.input), Settings(**config.settings))
+    results = estimates(score_table.read(config.input), Settings(**config.settings), Devices(config.parallel))
     write_text(config.output or workdir / "estimates.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
     show(results, Console(width=None if sys.stdout.isatty() else 120))
 

@@ -67,7 +67,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
 
     with stages.stage("estimate", unit=""):
         write_bytes(workdir / "scores.npz", npz_bytes(arrays))
-        estimated = estimates(parse(arrays), settings)
+        estimated = estimates(parse(arrays), settings, Devices(config.devices.parallel, local=True))
         contributed = {name: results_of.contributions(arrays, name, estimated["estimators"]) for name in records}
         categories = results_of.diagnostics(records, replies, features, excluded, arrays)
         found = {

@@ -29,18 +29,20 @@ RULES: tuple[tuple[str, PartitionSpec], ...] = (
 )
 
 
-def make_mesh(model: int = 1) -> Mesh:
-    """A (data, model) mesh over all devices, `model` of them along each model axis.
+def make_mesh(model: int = 1, local: bool = False) -> Mesh:
+    """A (data, model) mesh over all devices, or this host's alone, `model` of them along each model axis.
 
     Raises:
       UserError: if `model` does not divide the number of devices.
     """
-    devices = jax.device_count()
+    present = jax.local_devices() if local else jax.devices()
+    devices = len(present)
     if model < 1 or devices % model:
         raise UserError(
             f"config.mesh_model={model} does not divide the {devices} devices present: choose a divisor of {devices}"
         )
-    return jax.make_mesh((devices // model, model), ("data", "model"), axis_types=(AxisType.Auto, AxisType.Auto))
+    shape, axes = (devices // model, model), (AxisType.Auto, AxisType.Auto)
+    return jax.make_mesh(shape, ("data", "model"), axis_types=axes, devices=present)
 
 
 def path_name(path: tuple[Any, ...]) -> str:
@@ -63,16 +65,17 @@ class Devices:
     """Where steps run. A step is a pure function of (params, batch), every leaf of `batch` and of its result led by rows.
 
     With "mesh", `jax.jit` splits the rows over the mesh's data axis; with "pmap", `jax.pmap` gives each local device its share
-    and a copy of the parameters. `rows` is the number that every batch must be a multiple of.
+    and a copy of the parameters. `rows` is the number that every batch must be a multiple of. `local` leaves out the devices of
+    other hosts, for work that one host does alone.
     """
 
-    def __init__(self, parallel: Parallel = "mesh", model_axis: int = 1):
+    def __init__(self, parallel: Parallel = "mesh", model_axis: int = 1, local: bool = False):
         if parallel not in ("mesh", "pmap"):
             raise UserError(f'config.parallel={parallel!r}: choose "mesh" or "pmap"')
         if parallel == "pmap" and (model_axis != 1 or jax.process_count() > 1):
             raise UserError('config.parallel="pmap" replicates parameters on one host: use "mesh" to shard them or span hosts')
         self.parallel = parallel
-        self.mesh = make_mesh(model_axis)
+        self.mesh = make_mesh(model_axis, local)
         self.rows = self.mesh.shape["data"]
 
     @property
@@ -107,6 +110,14 @@ class Devices:
             return np.asarray(a).reshape(-1, *a.shape[2:]) if self.parallel == "pmap" else np.asarray(a)
 
         return jax.tree.map(host, result)
+
+    def map_rows(self, step: Callable[..., Any], shared: Any, rows: Any) -> Any:
+        """A spread `step` on host arrays led by any number of rows, filled up with copies of the last; trimmed host arrays."""
+        count = len(jax.tree.leaves(rows)[0])
+        chosen = np.minimum(np.arange(-(-count // self.rows) * self.rows), count - 1)
+        placed = self.place_batch(jax.tree.map(lambda a: np.asarray(a)[chosen], rows))
+        result = self.fetch(step(self.copies(shared), placed))
+        return jax.tree.map(lambda a: a[:count], result)
 
 
 def is_first_host() -> bool:

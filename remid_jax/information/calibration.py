@@ -107,6 +107,48 @@ def scale(loglik: Float[Array, "C n n"], fitting: Float[Array, "C n"]) -> Float[
 
 
 @jax.jit
+def offset_changes(
+    loglik: Float[Array, "n n"], fitting: Float[Array, " n"], weights: Float[Array, "R n"]
+) -> Float[Array, "R n"]:
+    """By how much each context's offset changes when items count `weights` times; 0 where no reply is left to fit it on."""
+    used = weights * fitting
+    means = weights @ loglik / weights.sum(axis=1, keepdims=True)  # of each reply over contexts
+    own = used * (jnp.diagonal(loglik) - means)
+    total = used @ loglik.T - (used * means).sum(axis=1, keepdims=True) - own
+    count = used.sum(axis=1, keepdims=True) - used
+    before = offsets(loglik, fitting)
+    return jnp.where(count > 0, total / jnp.where(count > 0, count, 1) - before, 0.0)
+
+
+@jax.jit
+def scale_slopes(
+    loglik: Float[Array, "n n"], fitting: Float[Array, " n"], scale: Float[Array, ""], weights: Float[Array, "R n"]
+) -> tuple[Float[Array, " R"], Float[Array, ""]]:
+    """What one category adds to the equation that `scale` solves, J'(a) - J'(0)/1000 = 0, when items count `weights` times,
+    and to -J''(a): the scale's own replicates follow by one Newton step."""
+    added, uses = _offset_sums(loglik, fitting)
+    scores = loglik - (added.sum(axis=1, keepdims=True) - added) / (uses.sum(axis=1, keepdims=True) - uses)
+    used = weights * fitting
+
+    def slope(a: Array | float) -> tuple[Array, Array]:
+        gains = jnp.exp(a * (scores - scores.max(axis=0)))
+        expected = (weights @ (gains * scores)) / (weights @ gains)
+        first, second = (gains * scores).sum(axis=0) / gains.sum(axis=0), (gains * scores**2).sum(axis=0) / gains.sum(axis=0)
+        mean = (used * (jnp.diagonal(scores) - expected)).sum(axis=1) / used.sum(axis=1)
+        return mean, fitting @ (second - first**2) / fitting.sum()
+
+    (at_scale, curvature), (at_zero, _) = slope(scale), slope(0.0)
+    return at_scale - FLAT * at_zero, curvature
+
+
+@jax.jit
+def mixture_slopes(critic: Float[Array, "n n"], scale: Float[Array, " n"]) -> Float[Array, " n"]:
+    """d/da of each reply's mixture term: (f[i,i] - mean of f[., i] under its softmax) / a, a the scale of that reply."""
+    shares = jax.nn.softmax(critic, axis=0)
+    return (jnp.diagonal(critic) - (shares * critic).sum(axis=0)) / scale
+
+
+@jax.jit
 def retrieved(critic: Float[Array, "n n"]) -> Float[Array, " n"]:
     """Whether the golden context of each reply is the argmax of its column: 1, 0, or 1/k in a tie of k contexts."""
     ties = critic >= critic.max(axis=0) - 1e-9

@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from remid_jax.information.intervals import Replicates, average, combine, difference, interval
-from remid_jax.information.score_table import Replies
+from remid_jax.information.score_table import ID, Replies
 
-ID = "IDTest"
 SHIFTS = {
     "user": ("german", "spanish", "chinese", "japanese", "korean"),
     "character": ("Literature", "Film & Television", "Theater", "Gaming"),

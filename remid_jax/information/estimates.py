@@ -37,6 +37,7 @@ from remid_jax.information.intervals import Replicates, difference, number, rati
 from remid_jax.information.measurement import ESTIMATORS, Measured, Plan, make_plan, measure, measure_self, per_response
 from remid_jax.information.score_table import SCORERS, Category, ScoreTable
 from remid_jax.information.self_information import unavailable
+from remid_jax.parallel import Devices
 
 VERSION = 1
 HEADLINES = ("club token_rate", *(f"{name} {unit}" for name in ESTIMATORS for unit in ("response", "per_token", "per_char")))
@@ -67,7 +68,7 @@ class Settings:
             raise UserError(f"config.settings: {'; '.join(faults)}")
 
 
-def estimates(table: ScoreTable, settings: Settings) -> dict[str, Any]:
+def estimates(table: ScoreTable, settings: Settings, devices: Devices) -> dict[str, Any]:
     """Every estimate of the table (the dictionary of the module docstring), computed in float64.
 
     Raises:
@@ -77,7 +78,12 @@ def estimates(table: ScoreTable, settings: Settings) -> dict[str, Any]:
     settings.check()
     with jax.enable_x64(True):
         plan = make_plan(
-            table, subsamples=settings.subsamples, pairs=settings.pairs, bootstrap=settings.bootstrap, seed=settings.seed
+            table,
+            devices,
+            subsamples=settings.subsamples,
+            pairs=settings.pairs,
+            bootstrap=settings.bootstrap,
+            seed=settings.seed,
         )
         return _Report(table, settings, plan).sections()
 
@@ -119,7 +125,10 @@ class _Report:
         return result
 
     def sections(self) -> dict[str, Any]:
-        scales = {scorer: [float(a) if np.isfinite(a) else None for a in pair] for scorer, pair in self.plan.scales.items()}
+        scales = {
+            scorer: [float(a.values[0]) if np.isfinite(a.values[0]) else None for a in pair]
+            for scorer, pair in self.plan.scales.items()
+        }
         return {
             "version": VERSION,
             "settings": dataclasses.asdict(self.settings),

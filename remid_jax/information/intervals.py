@@ -51,6 +51,11 @@ class Resampling:
         rows[1 : 1 + len(present)] = codes != present[:, None]
         return np.concatenate([rows, self.multiplicities[:, codes]])
 
+    def constant(self, value: float) -> Replicates:
+        """A quantity that no lineage changes."""
+        count = len(self.lineages)
+        return Replicates(np.full(1 + count + len(self.multiplicities), value), np.zeros(count, bool), count)
+
     def replicates(self, parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> Replicates:
         """The mean over subsamples of values [1 + deletions + B], each given with the lineages [n] whose `weights` made it."""
         total = np.zeros(1 + len(self.lineages) + len(self.multiplicities))

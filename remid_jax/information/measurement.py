@@ -1,7 +1,8 @@
 """Every estimator on one set of replies of one category, with its replicates.
 
 All categories are measured at the same n (protocol.md, rule 8): where a category has more records, over seeded subsamples of
-the smallest n, whose mean counts. So all matrices have one shape and each function is compiled once.
+the smallest n, whose mean counts. So all matrices have one shape and each function is compiled once. The replies of a matrix
+are shared by the devices; what is summed over replies is summed on the host, so the numbers do not depend on the devices.
 """
 
 from __future__ import annotations
@@ -9,30 +10,27 @@ from __future__ import annotations
 import dataclasses
 import functools
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from remid_jax.information import calibration
-from remid_jax.information.intervals import Replicates, Resampling, ratio
+from remid_jax.information.intervals import Replicates, Resampling, combine, ratio
 from remid_jax.information.mutual_information import (
-    club,
-    leave_one_out,
+    leave_one_out_term,
     mismatched_pairs,
-    mixture,
+    mismatched_sum,
+    mixture_term,
     mixture_terms,
-    prompt_marginal,
-    weighted_mean,
 )
 from remid_jax.information.score_table import Category, Replies, ScoreTable, SelfScores
-from remid_jax.information.self_information import self_information
+from remid_jax.parallel import Devices
 
 SATURATED_WITHIN = 0.1  # nats of log n
 ESTIMATORS = ("club", "mixture", "mixture_raw", "leave_one_out", "prompt_marginal")
-ALWAYS = ("club_rate", "retrieved", "saturated", "tokens", "chars")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +42,17 @@ class Plan:
     pairs: np.ndarray  # [n, n], see `mismatched_pairs`
     resampling: Resampling
     folds: dict[str, int]  # lineage -> 0 or 1
-    scales: dict[str, np.ndarray]  # scorer -> the scale for replies of fold 0 and of fold 1; NaN where it cannot be fitted
+    scales: dict[str, tuple[Replicates, Replicates]]  # scorer -> the scale for replies of fold 0 and of fold 1; or NaN
+    devices: Devices
 
     def without_bootstrap(self) -> Plan:
-        none = self.resampling.multiplicities[:0]
-        return dataclasses.replace(self, resampling=dataclasses.replace(self.resampling, multiplicities=none))
+        resampling = dataclasses.replace(self.resampling, multiplicities=self.resampling.multiplicities[:0])
+        kept = 1 + len(resampling.lineages)
+        scales = {
+            scorer: (zero._replace(values=zero.values[:kept]), one._replace(values=one.values[:kept]))
+            for scorer, (zero, one) in self.scales.items()
+        }
+        return dataclasses.replace(self, resampling=resampling, scales=scales)
 
     def of_items(self, category: str, lineage: np.ndarray, values: np.ndarray) -> Replicates:
         """The mean of `values` [n records] with its replicates."""
@@ -71,7 +75,7 @@ class Measured:
     chars: Replicates
 
 
-def make_plan(table: ScoreTable, *, subsamples: int, pairs: int, bootstrap: int, seed: int) -> Plan:
+def make_plan(table: ScoreTable, devices: Devices, *, subsamples: int, pairs: int, bootstrap: int, seed: int) -> Plan:
     lineages = {name: category.lineage for name, category in table.categories.items()}
     n = min(len(lineage) for lineage in lineages.values())
     chosen = {}
@@ -80,10 +84,9 @@ def make_plan(table: ScoreTable, *, subsamples: int, pairs: int, bootstrap: int,
         draws = [np.sort(rng.choice(len(lineage), n, replace=False)) for _ in range(subsamples)]
         chosen[name] = draws if len(lineage) > n else [np.arange(n)]
     folds = calibration.folds(lineages)
-    return Plan(
-        n, chosen, mismatched_pairs(n, pairs, seed), Resampling.of(lineages, bootstrap, seed), folds,
-        {scorer: _fit_scales(table, scorer, chosen, folds) for scorer in table.scorers},
-    )  # fmt: skip
+    resampling = Resampling.of(lineages, bootstrap, seed)
+    scales = {scorer: _fit_scales(table, scorer, chosen, folds, resampling) for scorer in table.scorers}
+    return Plan(n, chosen, mismatched_pairs(n, pairs, seed), resampling, folds, scales, devices)
 
 
 def _fold_of(lineage: np.ndarray, folds: Mapping[str, int]) -> np.ndarray:
@@ -95,50 +98,115 @@ def _can_calibrate(fold: np.ndarray) -> bool:
 
 
 def _fit_scales(
-    table: ScoreTable, scorer: str, subsamples: Mapping[str, list[np.ndarray]], folds: Mapping[str, int]
-) -> np.ndarray:
+    table: ScoreTable,
+    scorer: str,
+    subsamples: Mapping[str, list[np.ndarray]],
+    folds: Mapping[str, int],
+    resampling: Resampling,
+) -> tuple[Replicates, Replicates]:
     """The scale for replies of fold 0, fitted on the golden replies of fold 1, and the reverse; from first subsamples."""
-    matrices, members = [], []
+    matrices, members, lineages = [], [], []
     for name, category in table.categories.items():
         chosen = subsamples[name][0]
         fold = _fold_of(category.lineage[chosen], folds)
         if _can_calibrate(fold):
             matrices.append(category.replies["golden"].loglik[scorer][np.ix_(chosen, chosen)])
             members.append(fold)
+            lineages.append(category.lineage[chosen])
     if not matrices:
-        return np.full(2, np.nan)
+        nothing = resampling.constant(np.nan)
+        return nothing, nothing
     loglik, fold = jnp.asarray(np.stack(matrices)), np.stack(members)
-    return np.array([calibration.scale(loglik, jnp.asarray(fold != f, loglik.dtype)) for f in (0, 1)])
+    zero, one = (_fit_scale(loglik, jnp.asarray(fold != f, loglik.dtype), lineages, resampling) for f in (0, 1))
+    return zero, one
 
 
-@functools.partial(jax.jit, static_argnames="quantities")
-def _measure(
-    loglik: Float[Array, "n n"], marginal: Float[Array, " n"], tokens: Float[Array, " n"], chars: Float[Array, " n"],
-    fold: Int[Array, " n"], scales: Float[Array, "2"], pairs: Float[Array, "n n"], weights: Float[Array, "R n"],
-    quantities: tuple[str, ...],
-) -> dict[str, Float[Array, " R"]]:  # fmt: skip
-    n = loglik.shape[0]
-    critic = calibration.critic(loglik, fold, scales)
-    retrieved = calibration.retrieved(critic)
-    terms = mixture_terms(critic, jnp.ones(n, loglik.dtype))
-    saturated = jnp.where(jnp.isnan(terms), jnp.nan, terms > jnp.log(n) - SATURATED_WITHIN)
+def _fit_scale(
+    loglik: Float[Array, "C n n"], fitting: Float[Array, "C n"], lineages: list[np.ndarray], resampling: Resampling
+) -> Replicates:
+    """The scale with its replicates: one Newton step of its equation from the scale of all items."""
+    scale = calibration.scale(loglik, fitting)
+    slopes, curvature = [], 0.0
+    for of_category, members, lineage in zip(loglik, fitting, lineages, strict=True):
+        weights = jnp.asarray(resampling.weights(lineage))
+        slope, steepness = calibration.scale_slopes(of_category, members, scale, weights)
+        slopes.append(resampling.replicates([(np.asarray(slope), lineage)]))
+        curvature += float(steepness)
+    low, high = calibration.SCALES
+    fitted = low * 1.01 < float(scale) < high * 0.99  # at an end of the range it does not move
 
-    def at(weights: Float[Array, " n"]) -> dict[str, Array]:
-        compute = {
-            "club_rate": lambda: club(loglik / tokens, weights, pairs),
-            "club": lambda: club(loglik, weights, pairs),
-            "mixture": lambda: mixture(critic, weights),
-            "mixture_raw": lambda: mixture(loglik, weights),
-            "leave_one_out": lambda: leave_one_out(loglik, weights),
-            "prompt_marginal": lambda: prompt_marginal(loglik, marginal, weights),
-            "retrieved": lambda: weighted_mean(retrieved, weights),
-            "saturated": lambda: weighted_mean(saturated, weights),
-            "tokens": lambda: weighted_mean(tokens, weights),
-            "chars": lambda: weighted_mean(chars, weights),
-        }
-        return {quantity: compute[quantity]() for quantity in quantities}
+    def move(*slopes: np.ndarray) -> np.ndarray:
+        change = sum(slope - slope[0] for slope in slopes) / curvature if fitted else np.zeros_like(slopes[0])
+        return np.clip(float(scale) + np.nan_to_num(change), low, high)
 
-    return jax.vmap(at)(weights)
+    return combine(move, *slopes)
+
+
+@functools.lru_cache(maxsize=32)
+def _measuring(devices: Devices, estimators: tuple[str, ...]) -> Callable:
+    """What every reply adds, under all weights: rows of replies in, rows of sums and terms [R] out."""
+
+    def measure_rows(shared: dict[str, Array], rows: dict[str, Array]) -> dict[str, Array]:
+        weights, raised = shared["weights"], shared["raised"]
+        none = jnp.zeros_like(raised[0])
+
+        def of_reply(row: dict[str, Array]) -> dict[str, Array]:
+            own = row["own"]
+
+            def terms(column: Array, raised: Array) -> Array:
+                return jax.vmap(lambda w, r: mixture_term(column, own, w, r))(weights, raised)
+
+            compute = {
+                "mixture": lambda: terms(row["critic"], raised[row["fold"]]),
+                "mixture_raw": lambda: terms(row["column"], none),
+                "leave_one_out": lambda: jax.vmap(lambda w: leave_one_out_term(row["column"], own, w))(weights),
+            }
+            found = {name: compute[name]() for name in estimators if name in compute}
+            sums = jax.vmap(lambda w: mismatched_sum(row["column"], row["pairs"], w))(weights)
+            return found | {"mismatched": sums[0], "counted": sums[1]}
+
+        return jax.vmap(of_reply)(rows)
+
+    return devices.spread(measure_rows)
+
+
+def _replicates(
+    loglik: np.ndarray, tokens: np.ndarray, chars: np.ndarray, marginal: np.ndarray, fold: np.ndarray, scales: np.ndarray,
+    weights: np.ndarray, plan: Plan, estimators: tuple[str, ...],
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """Every quantity under every row of weights [R, n] of a matrix [n, n]; what the scale's own replicates add comes later."""
+    n = len(loglik)
+    critic = calibration.critic(jnp.asarray(loglik), jnp.asarray(fold), jnp.asarray(scales))
+    changes = [
+        calibration.offset_changes(jnp.asarray(loglik), jnp.asarray(fold != f, float), jnp.asarray(weights)) for f in (0, 1)
+    ]
+    rows = {"column": loglik.T, "critic": np.asarray(critic).T, "pairs": plan.pairs.T, "own": np.arange(n), "fold": fold}
+    raised = np.stack([-scale * np.asarray(change) for scale, change in zip(scales, changes, strict=True)])
+    found = plan.devices.map_rows(_measuring(plan.devices, estimators), {"weights": weights, "raised": raised}, rows)
+    total = weights.sum(axis=1)
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        """Over items, of values [n] or of terms [n, R] that depend on the weights themselves."""
+        return (weights @ values if values.ndim == 1 else (weights.T * values).sum(axis=0)) / total
+
+    def mismatched(values: np.ndarray) -> np.ndarray:
+        return (weights.T * values).sum(axis=0) / (weights.T * found["counted"]).sum(axis=0)
+
+    own = np.diagonal(loglik)
+    quantities = {name: mean(found[name]) for name in ("mixture", "mixture_raw", "leave_one_out") if name in estimators}
+    quantities |= {
+        "club": mean(own) - mismatched(found["mismatched"]),
+        "club_rate": mean(own / tokens) - mismatched(found["mismatched"] / tokens[:, None]),
+        "prompt_marginal": mean(own - marginal),
+        "tokens": mean(tokens),
+        "chars": mean(chars),
+    }
+    every = np.ones(n)
+    terms = mixture_terms(critic, jnp.asarray(every))
+    saturated = np.where(np.isnan(terms), np.nan, np.asarray(terms) > np.log(n) - SATURATED_WITHIN)
+    slopes = np.asarray(calibration.mixture_slopes(critic, jnp.asarray(scales[fold])))
+    quantities |= {"retrieved": mean(np.asarray(calibration.retrieved(critic))), "saturated": mean(saturated)}
+    return quantities | {f"slope {f}": mean(np.where(fold == f, slopes, 0.0)) for f in (0, 1)}
 
 
 def measure(
@@ -147,19 +215,26 @@ def measure(
     """The estimators on the log-likelihoods of `replies` under `scorer`, in all units (protocol.md, rule 6)."""
     parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     marginal = replies.marginal.get(scorer, np.full(len(replies.tokens), np.nan))
+    scales = plan.scales[scorer]
     for chosen in plan.subsamples[name]:
         lineage = category.lineage[chosen]
         fold = _fold_of(lineage, plan.folds)
-        values = _measure(
-            jnp.asarray(replies.loglik[scorer][np.ix_(chosen, chosen)]), jnp.asarray(marginal[chosen]),
-            jnp.asarray(replies.tokens[chosen], float), jnp.asarray(replies.chars[chosen], float),
-            jnp.asarray(fold), jnp.asarray(plan.scales[scorer] if _can_calibrate(fold) else np.full(2, np.nan)),
-            jnp.asarray(plan.pairs), jnp.asarray(plan.resampling.weights(lineage)),
-            quantities=(*ALWAYS, *estimators),
-        )  # fmt: skip
+        fitted = np.array([scale.values[0] for scale in scales]) if _can_calibrate(fold) else np.full(2, np.nan)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values = _replicates(
+                replies.loglik[scorer][np.ix_(chosen, chosen)], replies.tokens[chosen].astype(float),
+                replies.chars[chosen].astype(float), marginal[chosen], fold, fitted,
+                plan.resampling.weights(lineage), plan, estimators,
+            )  # fmt: skip
         for quantity, replicates in values.items():
-            parts.setdefault(quantity, []).append((np.asarray(replicates), lineage))
+            parts.setdefault(quantity, []).append((replicates, lineage))
     mean = {quantity: plan.resampling.replicates(of_subsamples) for quantity, of_subsamples in parts.items()}
+    if "mixture" in mean:  # its critic's scale is fitted on all categories, so every lineage of the table moves it
+        moved = [
+            combine(lambda slope, scale: slope[0] * (scale - scale[0]), mean[f"slope {f}"], scale)
+            for f, scale in enumerate(scales)
+        ]
+        mean["mixture"] = combine(lambda *parts: sum(parts), mean["mixture"], *moved)
     estimates = {("club", "token_rate"): mean["club_rate"]}
     for estimator in estimators:
         estimates |= per_response(estimator, mean[estimator], mean["tokens"], mean["chars"])
@@ -175,27 +250,38 @@ def per_response(estimator: str, nats: Replicates, tokens: Replicates, chars: Re
     }
 
 
-@jax.jit
-def _measure_self(
-    loglik: Float[Array, "n n S"], finished: Float[Array, "n S"], tokens: Float[Array, "n S"], weights: Float[Array, "R n"]
-) -> dict[str, Float[Array, " R"]]:
-    def at(weights: Float[Array, " n"]) -> dict[str, Array]:
-        mixture, leave_one_out = self_information(loglik, finished, weights)
-        counted = weights[:, None] * finished
-        return {"mixture": mixture, "leave_one_out": leave_one_out, "tokens": (counted * tokens).sum() / counted.sum()}
+@functools.lru_cache(maxsize=8)
+def _measuring_self(devices: Devices) -> Callable:
+    """Each reply's own samples' terms under all weights: rows of replies in, `mixture` and `leave_one_out` [S, R] out."""
 
-    return jax.vmap(at)(weights)
+    def measure_rows(weights: Float[Array, "R n"], rows: dict[str, Array]) -> dict[str, Array]:
+        none = jnp.zeros(weights.shape[1], weights.dtype)
+
+        def of_sample(column: Array, own: Array) -> dict[str, Array]:
+            return {
+                "mixture": jax.vmap(lambda w: mixture_term(column, own, w, none))(weights),
+                "leave_one_out": jax.vmap(lambda w: leave_one_out_term(column, own, w))(weights),
+            }
+
+        return jax.vmap(jax.vmap(of_sample, (0, None)))(rows["columns"], rows["own"])
+
+    return devices.spread(measure_rows)
 
 
 def measure_self(name: str, category: Category, scores: SelfScores, plan: Plan) -> dict[str, Replicates]:
-    """`mixture` and `leave_one_out` of the self information, nats per response, and the mean `tokens` of finished samples."""
+    """`mixture` and `leave_one_out` of the self information I(P_X (x) P_theta), nats per response, over finished samples, and
+    their mean `tokens`: in expectation below and above I. The kernel is exact, so no critic is fitted."""
     parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for chosen in plan.subsamples[name]:
         lineage = category.lineage[chosen]
-        values = _measure_self(
-            jnp.asarray(scores.loglik[np.ix_(chosen, chosen)]), jnp.asarray(~scores.truncated[chosen], float),
-            jnp.asarray(scores.tokens[chosen], float), jnp.asarray(plan.resampling.weights(lineage)),
-        )  # fmt: skip
-        for quantity, replicates in values.items():
-            parts.setdefault(quantity, []).append((np.asarray(replicates), lineage))
+        weights = plan.resampling.weights(lineage)
+        rows = {"columns": scores.loglik[np.ix_(chosen, chosen)].transpose(1, 2, 0), "own": np.arange(len(chosen))}
+        terms = plan.devices.map_rows(_measuring_self(plan.devices), weights, rows)
+        finished = ~scores.truncated[chosen]
+        counted = weights.T[:, None] * finished[:, :, None]
+        terms["tokens"] = np.broadcast_to(scores.tokens[chosen, :, None], counted.shape)
+        for quantity, of_samples in terms.items():
+            with np.errstate(invalid="ignore", divide="ignore"):
+                values = (counted * of_samples).sum(axis=(0, 1)) / counted.sum(axis=(0, 1))
+            parts.setdefault(quantity, []).append((values, lineage))
     return {quantity: plan.resampling.replicates(of_subsamples) for quantity, of_subsamples in parts.items()}

@@ -16,7 +16,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 ALL_PAIRS_BELOW = 64  # contexts; from here on `club` takes sampled pairs (protocol.md, rule 8)
 
@@ -40,36 +40,64 @@ def weighted_mean(values: Float[Array, " n"], weights: Float[Array, " n"]) -> Fl
     return weights @ values / weights.sum()
 
 
+# One reply at a time: `column[j] = L[j, i]` for reply i, whose own context is `own` = i. Sums over replies come last, so
+# devices may share the replies.
+
+
+def mismatched_sum(
+    column: Float[Array, " n"], pairs: Float[Array, " n"], weights: Float[Array, " n"]
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """(sum, count) of the reply's mismatched pairs, `pairs[j]` of them with context j."""
+    counted = weights * pairs
+    return counted @ column, counted.sum()
+
+
+def log_others(column: Float[Array, " n"], own: Int[Array, ""], weights: Float[Array, " n"]) -> Float[Array, ""]:
+    """log sum_{j != own} w_j exp(L[j] - L[own]), as one product of a fixed vector and the weights.
+
+    The vector is shifted so that the best wrong context sits near the top of the float range: a replicate that deletes it
+    still sees contexts up to 1,300 nats below it (float64); what lies deeper counts as that deep.
+    """
+    info = jnp.finfo(column.dtype)
+    gaps = jnp.where(jnp.arange(column.shape[0]) == own, -jnp.inf, column - column[own])
+    shift = gaps.max() - 0.85 * jnp.log(info.max)
+    return jnp.log(jnp.maximum(weights @ jnp.exp(gaps - shift), info.tiny)) + shift
+
+
+def mixture_term(
+    column: Float[Array, " n"], own: Int[Array, ""], weights: Float[Array, " n"], raised: Float[Array, " n"]
+) -> Float[Array, ""]:
+    """L[own] - log mean_j exp L[j], the mean over the own context once and all others w_j times.
+
+    `raised` is added to L: what a replicate changes in the offsets of a critic.
+    """
+    candidates = 1 + weights.sum() - weights[own]
+    others = log_others(column, own, weights * jnp.exp(raised)) - raised[own]
+    return jnp.log(candidates) - jnp.logaddexp(0.0, others)
+
+
+def leave_one_out_term(column: Float[Array, " n"], own: Int[Array, ""], weights: Float[Array, " n"]) -> Float[Array, ""]:
+    """L[own] - log mean_{j != own} exp L[j]."""
+    return jnp.log(weights.sum() - weights[own]) - log_others(column, own, weights)
+
+
 @jax.jit
 def club(scores: Float[Array, "n n"], weights: Float[Array, " n"], pairs: Float[Array, "n n"]) -> Float[Array, ""]:
-    """mean_i S[i,i] - mean over mismatched pairs of S[i,j], pair (i, j) counted pairs[i,j] w_i w_j times.
+    """mean_i S[i,i] - mean over mismatched pairs i != j of S[i,j] (CLUB, arXiv 2006.12013; the authors' estimator).
 
-    With `scores = loglik` in nats per response; with `scores = loglik / tokens` (each column by the tokens of its reply) it is
-    the paper's `token_rate`, nats per token. Population value: I + KL(p_x p_y || p_x q) - KL(p_xy || p_x q): neither an upper
+    `pairs` comes from `mismatched_pairs`. With S = L, nats per response; with S[i,j] = L[i,j] / tokens of reply j, the paper's
+    `token_rate`, nats per token. Population value: I + KL(p_x p_y || p_x q) - KL(p_xy || p_x q): neither an upper
     nor a lower bound (world W6).
     """
-    mismatched = weights @ (pairs * scores) @ weights / (weights @ pairs @ weights)
-    return weighted_mean(jnp.diagonal(scores), weights) - mismatched
-
-
-def _log_others(loglik: Float[Array, "n n"], weights: Float[Array, " n"]) -> Float[Array, " n"]:
-    """log sum_{j != i} w_j exp(L[j,i] - L[i,i]) for each reply i, as one product of `weights` and a fixed matrix.
-
-    The matrix is shifted so that a column's best wrong context sits near the top of the float range: a replicate that deletes
-    it still sees contexts up to 1,300 nats below it (float64); what lies deeper counts as that deep.
-    """
-    n, info = loglik.shape[0], jnp.finfo(loglik.dtype)
-    headroom = 0.85 * jnp.log(info.max)
-    gaps = jnp.where(jnp.eye(n, dtype=bool), -jnp.inf, loglik - jnp.diagonal(loglik))
-    shift = gaps.max(axis=0) - headroom
-    return jnp.log(jnp.maximum(weights @ jnp.exp(gaps - shift), info.tiny)) + shift
+    sums, counts = jax.vmap(mismatched_sum, (1, 1, None))(scores, pairs, weights)
+    return weighted_mean(jnp.diagonal(scores), weights) - weights @ sums / (weights @ counts)
 
 
 @jax.jit
 def mixture_terms(loglik: Float[Array, "n n"], weights: Float[Array, " n"]) -> Float[Array, " n"]:
-    """L[i,i] - log mean_j exp L[j,i] for each reply i, the mean over its own context once and all others w_j times."""
-    candidates = 1 + weights.sum() - weights
-    return jnp.log(candidates) - jnp.logaddexp(0.0, _log_others(loglik, weights))
+    """`mixture_term` of each reply."""
+    n = loglik.shape[0]
+    return jax.vmap(mixture_term, (1, 0, None, None))(loglik, jnp.arange(n), weights, jnp.zeros(n, loglik.dtype))
 
 
 @jax.jit
@@ -84,8 +112,8 @@ def mixture(loglik: Float[Array, "n n"], weights: Float[Array, " n"]) -> Float[A
 
 @jax.jit
 def leave_one_out_terms(loglik: Float[Array, "n n"], weights: Float[Array, " n"]) -> Float[Array, " n"]:
-    """L[i,i] - log mean_{j != i} exp L[j,i] for each reply i."""
-    return jnp.log(weights.sum() - weights) - _log_others(loglik, weights)
+    """`leave_one_out_term` of each reply."""
+    return jax.vmap(leave_one_out_term, (1, 0, None))(loglik, jnp.arange(loglik.shape[0]), weights)
 
 
 @jax.jit

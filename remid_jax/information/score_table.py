@@ -11,11 +11,17 @@ Layout, for each category (`IDTest`, `german`, ..., `Film & Television`, ...) wi
     {category}/self/loglik                       [n, n, S] float   log P_theta(y_j^s | x_i), the policy's kernel and samples
     {category}/self/tokens                       [n, S] int
     {category}/self/truncated                    [n, S] bool   stopped by the length limit, not by its end token
+    {category}/of_id/golden/{scorer}             [n, m] float      log q(y*_j of IDTest | x_i), IDTest of m contexts
+    {category}/of_id/self                        [n, m, S] float   log P_theta(y_j^s of IDTest | x_i)
+    {category}/in_id/golden/{scorer}             [m, n] float      log q(y*_j | x_i of IDTest)
+    {category}/in_id/self                        [m, n, S] float   log P_theta(y_j^s | x_i of IDTest)
+    {category}/embedding/{factor}                [n, D] float      of the texts of `user`, `character`, `dialogue`
 
 scorer: the estimator model with reasoning in its context, `reasoned`, or without, `plain`; at least one of the two, the same
 in every category. replies: `golden`, `policy` (both required for each scorer, with marginals), and those of the control
-policies, `golden_half`, `constant` (optional, their marginals too). `self/` is optional as a whole. Nothing else may be in
-the file, and no pickled objects.
+policies, `golden_half`, `constant` (optional, their marginals too). Optional, each as a whole: `self/`, or it without its
+`loglik`, which is not worth scoring once too many samples are truncated; the blocks of a shifted category with IDTest, `of_id/`
+and `in_id/`, which bounds need (protocol.md, rule 13); `embedding/`. Nothing else may be in the file, and no pickled objects.
 """
 
 from __future__ import annotations
@@ -24,7 +30,7 @@ import io
 import os
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +40,8 @@ from remid_jax.files import write_bytes
 
 SCORERS = ("reasoned", "plain")
 REQUIRED_REPLIES = ("golden", "policy")
+ID = "IDTest"
+FACTORS = ("user", "character", "dialogue")
 REPLIES = (*REQUIRED_REPLIES, "golden_half", "constant")
 EXPECTED = {"U": "str", "fiu": "float", "iu": "int", "b": "bool"}  # numpy type kinds in words
 
@@ -52,9 +60,17 @@ class Replies:
 class SelfScores:
     """S samples of the policy per context under its own kernel."""
 
-    loglik: np.ndarray  # [n, n, S]
+    loglik: np.ndarray | None  # [n, n, S]; None where too many are truncated to be worth scoring
     tokens: np.ndarray  # [n, S] int
     truncated: np.ndarray  # [n, S] bool
+
+
+@dataclass(frozen=True)
+class CrossBlocks:
+    """Replies of IDTest in the contexts of a shifted category, and the reverse; rows are contexts, columns replies."""
+
+    of_id: dict[str, np.ndarray]  # scorer -> [n, m] golden replies; "self" -> [n, m, S]
+    in_id: dict[str, np.ndarray]  # scorer -> [m, n] golden replies; "self" -> [m, n, S]
 
 
 @dataclass(frozen=True)
@@ -63,6 +79,8 @@ class Category:
     lineage: np.ndarray  # [n] str
     replies: dict[str, Replies]
     self_scores: SelfScores | None = None
+    cross: CrossBlocks | None = None
+    embeddings: dict[str, np.ndarray] = field(default_factory=dict)  # factor -> [n, D]
 
 
 @dataclass(frozen=True)
@@ -113,9 +131,10 @@ def parse(arrays: Mapping[str, np.ndarray], source: str = "score table", faults:
     elif not scorers:
         faults.append("no loglik/reasoned/... or loglik/plain/... in any category")
     categories = {}
+    of_id = arrays.get(f"{ID}/record", np.empty(0)).shape  # the number of its contexts; blocks with it are checked against it
     for category in names:
         reader = _Reader(arrays, category, faults)
-        categories[category] = reader.category(scorers)
+        categories[category] = reader.category(scorers, of_id[0] if len(of_id) == 1 else None)
         faults.extend(f"{category}/{left} is not a name of the layout" for left in sorted(names[category] - reader.asked))
     if faults:
         count = f"{len(faults)} fault{'s' * (len(faults) > 1)}"
@@ -160,7 +179,7 @@ class _Reader:
             return self.fault(quantity, f"has a value below {least}")
         return array
 
-    def category(self, scorers: tuple[str, ...]) -> Category:
+    def category(self, scorers: tuple[str, ...], of_id: int | None) -> Category:
         before = len(self.faults)
         record = self.take("record", "U", (None,))
         n = len(record) if len(self.faults) == before else None
@@ -173,7 +192,18 @@ class _Reader:
         given = [name for name in REPLIES if name in REQUIRED_REPLIES or any(self.has(f"{stem}/{name}") for stem in stems)]
         replies = {name: self.replies(name, scorers, n) for name in given}
         self_scores = self.self_scores(n) if any(self.has(f"self/{q}") for q in ("loglik", "tokens", "truncated")) else None
-        return Category(record, lineage, replies, self_scores)
+        cross = self.cross(scorers, n, of_id) if any(self.has(f"{block}/self") for block in ("of_id", "in_id")) else None
+        embeddings = {}
+        if any(self.has(f"embedding/{factor}") for factor in FACTORS):
+            embeddings = {factor: self.take(f"embedding/{factor}", "fiu", (n, None)) for factor in FACTORS}
+        return Category(record, lineage, replies, self_scores, cross, embeddings)
+
+    def cross(self, scorers: tuple[str, ...], n: int | None, of_id: int | None) -> CrossBlocks:
+        def block(name: str, contexts: int | None, replies: int | None) -> dict[str, np.ndarray]:
+            golden = {scorer: self.take(f"{name}/golden/{scorer}", "fiu", (contexts, replies)) for scorer in scorers}
+            return golden | {"self": self.take(f"{name}/self", "fiu", (contexts, replies, None))}
+
+        return CrossBlocks(block("of_id", n, of_id), block("in_id", of_id, n))
 
     def replies(self, name: str, scorers: tuple[str, ...], n: int | None) -> Replies:
         loglik = {scorer: self.take(f"loglik/{scorer}/{name}", "fiu", (n, n)) for scorer in scorers}
@@ -185,11 +215,12 @@ class _Reader:
         return Replies(self.counts(f"tokens/{name}", (n,), 1), self.counts(f"chars/{name}", (n,), 0), loglik, marginal)
 
     def self_scores(self, n: int | None) -> SelfScores:
-        loglik = self.take("self/loglik", "fiu", (n, n, None))
-        samples = loglik.shape[2] if loglik.ndim == 3 else None
+        tokens = self.counts("self/tokens", (n, None), 1)
+        samples = tokens.shape[1] if tokens.ndim == 2 else None
         if samples == 0:
-            self.fault("self/loglik", "holds no samples")
-        return SelfScores(loglik, self.counts("self/tokens", (n, samples), 1), self.take("self/truncated", "b", (n, samples)))
+            self.fault("self/tokens", "holds no samples")
+        loglik = self.take("self/loglik", "fiu", (n, n, samples)) if self.has("self/loglik") else None
+        return SelfScores(loglik, tokens, self.take("self/truncated", "b", (n, samples)))
 
 
 def flatten(table: ScoreTable) -> dict[str, np.ndarray]:
@@ -203,7 +234,13 @@ def flatten(table: ScoreTable) -> dict[str, np.ndarray]:
             arrays |= {f"{name}/marginal/{scorer}/{replies}": array for scorer, array in scores.marginal.items()}
         if category.self_scores is not None:
             for quantity in ("loglik", "tokens", "truncated"):
-                arrays[f"{name}/self/{quantity}"] = getattr(category.self_scores, quantity)
+                if (array := getattr(category.self_scores, quantity)) is not None:
+                    arrays[f"{name}/self/{quantity}"] = array
+        if category.cross is not None:
+            for block in ("of_id", "in_id"):
+                for of, array in getattr(category.cross, block).items():
+                    arrays[f"{name}/{block}/{of if of == 'self' else f'golden/{of}'}"] = array
+        arrays |= {f"{name}/embedding/{factor}": array for factor, array in category.embeddings.items()}
     return arrays
 
 

@@ -15,6 +15,7 @@ from remid_jax.information.estimates import Settings, estimates
 from remid_jax.information.intervals import Replicates
 from remid_jax.information.measurement import make_plan
 from remid_jax.information.score_table import parse
+from remid_jax.parallel import Devices
 
 COUNTS = {"IDTest": 8, "german": 8, "korean": 8, "Gaming": 8, "TurnLevelComposition": 8}
 
@@ -26,7 +27,7 @@ def table():
 
 @functools.cache
 def results():
-    return estimates(parse(table()), Settings())
+    return estimates(parse(table()), Settings(), Devices())
 
 
 def club_by_loops(arrays, category, replies, scorer="reasoned", rate=True):
@@ -141,7 +142,7 @@ def test_a_golden_control_that_is_not_zero_fails_the_run(monkeypatch):
 
     monkeypatch.setattr(module, "measure", drifting)
     with pytest.raises(RuntimeError, match="IDTest: the EMI of the golden control is not 0"):
-        estimates(parse(score_arrays({"IDTest": 8, "german": 8})), Settings())
+        estimates(parse(score_arrays({"IDTest": 8, "german": 8})), Settings(), Devices())
 
 
 def test_reasoning_gain_is_the_paired_t_interval_of_golden_log_likelihoods():
@@ -182,7 +183,7 @@ def test_self_information_minus_the_golden_estimate_is_named_for_its_two_scorers
 def test_tables_with_fewer_parts_give_fewer_sections_and_reasons():
     arrays = without(table(), "/plain/", "IDTest/", "korean/self", "constant")
     arrays["german/self/truncated"] = np.ones((8, 2), bool)
-    got = estimates(parse(arrays), Settings())
+    got = estimates(parse(arrays), Settings(), Devices())
     assert got["estimators"] == ["reasoned"]
     assert got["headline"]["reason"] == "the table holds no shift: it needs IDTest and another category"
     assert "constant" not in got["controls"]["reasoned"]
@@ -198,21 +199,21 @@ def test_tables_with_fewer_parts_give_fewer_sections_and_reasons():
 
 def test_categories_of_other_sizes_are_measured_at_the_smallest_n():
     arrays = score_arrays({"IDTest": 12, "german": 8}, shared_lineages=False)
-    got = estimates(parse(arrays), Settings(subsamples=6))
+    got = estimates(parse(arrays), Settings(subsamples=6), Devices())
     assert (got["n"], got["categories"]["IDTest"]["subsamples"], got["categories"]["german"]["subsamples"]) == (8, 6, 1)
-    chosen = make_plan(parse(arrays), subsamples=6, pairs=1, bootstrap=0, seed=0).subsamples["IDTest"]
+    chosen = make_plan(parse(arrays), Devices(), subsamples=6, pairs=1, bootstrap=0, seed=0).subsamples["IDTest"]
     assert len({tuple(indices) for indices in chosen}) == 6
     loglik = arrays["IDTest/loglik/reasoned/golden"]
     each = [np.trace(part) / 8 - (part.sum() - np.trace(part)) / 56 for part in (loglik[np.ix_(i, i)] for i in chosen)]
     club = got["categories"]["IDTest"]["reasoned"]["golden"]["club"]["response"]
     assert club["value"] == pytest.approx(np.mean(each), rel=1e-10)
     assert club["interval"]["clusters"] == len(np.unique(chosen))
-    assert estimates(parse(arrays), Settings(subsamples=6)) == got
-    assert estimates(parse(arrays), Settings(subsamples=6, seed=1)) != got
+    assert estimates(parse(arrays), Settings(subsamples=6), Devices()) == got
+    assert estimates(parse(arrays), Settings(subsamples=6, seed=1), Devices()) != got
 
 
 def test_two_records_give_values_without_intervals_and_no_calibrated_mixture():
-    got = estimates(parse(score_arrays({"IDTest": 2, "german": 2})), Settings())
+    got = estimates(parse(score_arrays({"IDTest": 2, "german": 2})), Settings(), Devices())
     golden = got["categories"]["german"]["reasoned"]["golden"]
     assert golden["club"]["response"]["value"] is not None
     assert golden["club"]["response"]["interval"]["reason"] == "the estimate does not exist without one of the lineages"
@@ -222,10 +223,10 @@ def test_two_records_give_values_without_intervals_and_no_calibrated_mixture():
 
 def test_a_saturated_mixture_is_no_headline():
     arrays = score_arrays({"IDTest": 8, "german": 8}, signal=60.0)
-    saturated = estimates(parse(arrays), Settings(headline="mixture response"))["headline"]
+    saturated = estimates(parse(arrays), Settings(headline="mixture response"), Devices())["headline"]
     assert saturated["categories"] is None
     assert saturated["reason"] == "mixture is saturated on over 10% of IDTest/golden"
-    club = estimates(parse(arrays), Settings(headline="club per_char"))["headline"]
+    club = estimates(parse(arrays), Settings(headline="club per_char"), Devices())["headline"]
     assert club["categories"]["german"]["unit"] == "per_char"
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from remid_jax.dialogues.records import CATEGORIES, LANGUAGES
 from remid_jax.information.estimates import Settings, estimates
 from remid_jax.information.score_table import Category, Replies, ScoreTable, SelfScores
+from remid_jax.parallel import Devices
 
 N = 8
 DENSITY = {"Chinese": 2.0, "Japanese": 1.6, "Korean": 2.3, "German": 0.5, "Spanish": 0.45, "English": 0.22}
@@ -54,7 +55,7 @@ def table(names: tuple[str, ...], scorers: tuple[str, ...], with_self: bool = Tr
 
 @functools.cache
 def _results(names: tuple[str, ...], scorers: tuple[str, ...], with_self: bool, settings: Settings, n: int) -> str:
-    estimated = estimates(table(names, scorers, with_self, n), settings)
+    estimated = estimates(table(names, scorers, with_self, n), settings, Devices())
     categories = {}
     for k, name in enumerate(names):
         language, density = LANGUAGES[name], DENSITY[LANGUAGES[name]]
