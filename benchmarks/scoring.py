@@ -34,7 +34,8 @@ from benchmarks.comparison import in_turn, prepare, ratio, transformers_twin
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.evaluation.answers import Reply, answer_ids
-from remid_jax.evaluation.stages import Question, responder_ids, tokenizer_of
+from remid_jax.evaluation.questions import Question
+from remid_jax.evaluation.stages import responder_ids, tokenizer_of
 from remid_jax.models.loading import LanguageModel, open_model
 from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import Counts, ScoringEngine
@@ -89,7 +90,7 @@ def questions(model: LanguageModel) -> dict[str, list[Request]]:
     some = [record for members in benchmark.test.values() for record in members[:2]]
     ragged = [tokenizer.encode(text) for record in some for text in (*(turn.text for turn in record.dialogue), record.golden)]
     return {
-        f"{CATEGORY.value} {len(records)}x{len(records)}": Question("block", contexts, answers, "block").requests(),
+        f"{CATEGORY.value} {len(records)}x{len(records)}": Question("block", contexts, answers, "block", ()).requests(),
         "ragged": [Request(ids[:1], [Continuation(ids[1:])], "ragged") for ids in ragged],
     }
 

@@ -33,7 +33,11 @@ def get_config() -> ConfigDict:
     config.policy.replies = config_dict.placeholder(str)  # ready replies of any model, JSONL {"sample_ID", "reply"}
     config.policy.max_reply = 64  # new tokens
     config.policy.repetition_penalty = 1.05
-    config.policy.self_samples = 2  # replies a context for self information; 0 leaves it out
+    config.policy.self_samples = 2  # replies a context for self information; bounds need 4; 0 leaves both out
+
+    config.embedding = ConfigDict()  # of users, characters and dialogues, to tell how far a shift is
+    config.embedding.model = config_dict.placeholder(str)  # by default the estimator
+    config.embedding.pooling = "mean"  # or "last", for a decoder trained as a sentence encoder
 
     config.statistics = ConfigDict()
     config.statistics.level = 0.95

@@ -19,7 +19,7 @@ def get_config() -> ConfigDict:
     config.benchmark.records = 64
     config.estimator.model = config.policy.model = "Qwen/Qwen3-8B"
     config.estimator.dtype = config.policy.dtype = "bfloat16"
-    config.policy.self_samples = 2
+    config.policy.self_samples = 4
     config.devices.mesh_model = 4
     config.devices.tokens_per_step = 32_768
     config.devices.max_row = 8192

@@ -1,4 +1,4 @@
-"""R-EMID of a role-playing model: reason -> respond -> score -> estimate -> report.
+"""R-EMID of a role-playing model: reason -> respond -> score -> embed -> estimate -> report.
 
     python -m experiments.evaluate --config=configs/quickstart.py
 
@@ -14,7 +14,7 @@ import json
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -28,16 +28,18 @@ from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark, read_reasoning, read_replies
 from remid_jax.dialogues.records import Benchmark, Record
 from remid_jax.errors import UserError
+from remid_jax.evaluation import contexts
+from remid_jax.evaluation import questions as asking
 from remid_jax.evaluation import results as results_of
 from remid_jax.evaluation import stages as work
-from remid_jax.evaluation.answers import Reply, answer_ids, reply_sets
+from remid_jax.evaluation.answers import Reply
 from remid_jax.files import write_bytes, write_text
 from remid_jax.information.estimates import Settings, estimates
 from remid_jax.information.score_table import parse
 from remid_jax.models.loading import LanguageModel, open_model
 from remid_jax.parallel import Devices, is_first_host
 from remid_jax.reporting import report, terminal
-from remid_jax.scoring.engine import ScoringEngine
+from remid_jax.scoring.engine import Pooling, ScoringEngine
 from remid_jax.scoring.generation import Generator, Sample, record_key
 from remid_jax.scoring.store import Store
 
@@ -61,7 +63,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
 
     features = reasoning(config, everyone, prompts, engines.generator(models["estimator"]), stages)
     replies, drawn = respond(config, everyone, prompts, models, engines, stages)
-    arrays = score(records, prompts, models, features, replies, drawn, engines, stages)
+    arrays = score(config, records, prompts, models, features, replies, drawn, engines, stages)
     if not is_first_host():
         return
 
@@ -79,6 +81,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
                 "benchmark": benchmark.fingerprint,
                 "prompts": prompts.fingerprint,
                 "estimator": models["estimator"].fingerprint,
+                "encoder": models["encoder"].fingerprint,
                 "policy": models["policy"].fingerprint if "policy" in models else None,
                 "protocol": results_of.PROTOCOL,
             },
@@ -109,15 +112,21 @@ def main(config: ConfigDict, workdir: Path) -> None:
 
 
 def open_models(config: ConfigDict, devices: Devices) -> dict[str, LanguageModel]:
-    """The estimator and, unless its replies are given, the policy; one model where they are the same."""
+    """The estimator, the encoder of contexts and, unless its replies are given, the policy; one model where they are the
+    same."""
     mesh = devices.parameter_mesh
     models = {"estimator": open_model(config.estimator.model, config.estimator.dtype, mesh)}
     if not config.policy.replies:
         same = (config.policy.model, config.policy.dtype) == (config.estimator.model, config.estimator.dtype)
         models["policy"] = models["estimator"] if same else open_model(config.policy.model, config.policy.dtype, mesh)
-    for model in models.values():
+    for model in list(models.values()):
         if not work.tokenizer_of(model).has_chat_template:
             raise UserError(f"{model.source}: has no chat template, which role-playing prompts need: use a chat model")
+    c = config.embedding
+    if c.pooling not in get_args(Pooling):
+        raise UserError(f"config.embedding.pooling={c.pooling!r}: choose one of {', '.join(get_args(Pooling))}")
+    models["encoder"] = open_model(c.model, config.estimator.dtype, mesh) if c.model else models["estimator"]
+    work.tokenizer_of(models["encoder"])
     return models
 
 
@@ -217,43 +226,22 @@ def respond(
 
 
 def score(
-    records: Records, prompts: Prompts, models: Mapping[str, LanguageModel], features: dict[str, Parsed],
+    config: ConfigDict, records: Records, prompts: Prompts, models: Mapping[str, LanguageModel], features: dict[str, Parsed],
     replies: dict[str, Reply], drawn: dict[str, list[Sample]] | None, engines: Engines, stages: Stages,
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """The arrays of the score table (layout: remid_jax.information.score_table)."""
-    tokenizer = work.tokenizer_of(models["estimator"])
-    arrays: dict[str, np.ndarray] = {}
-    questions: dict[str, list[work.Question]] = {}
-    for category, members in records.items():
-        sets = reply_sets(members, replies)
-        arrays[f"{category}/record"] = np.array([record.id for record in members])
-        arrays[f"{category}/lineage"] = np.array([record.lineage for record in members])
-        for name, said in sets.items():
-            arrays[f"{category}/tokens/{name}"] = np.array([len(answer_ids(tokenizer, reply)) for reply in said])
-            arrays[f"{category}/chars/{name}"] = np.array([len(reply.text) for reply in said])
-        asked = work.estimator_questions(category, members, prompts, tokenizer, features, sets)
-        questions.setdefault("estimator", []).extend(asked)
-        if drawn is not None:
-            own = work.self_question(category, members, prompts, work.tokenizer_of(models["policy"]), drawn)
-            # The same model answers in one plan, so that its prompts' common beginnings are encoded once.
-            asker = "estimator" if models["policy"] is models["estimator"] else "policy"
-            questions.setdefault(asker, []).append(own)
+    estimator = asking.Estimator(prompts, work.tokenizer_of(models["estimator"]), features)
+    policy = None if drawn is None else asking.Policy(prompts, work.tokenizer_of(models["policy"]), drawn)
+    arrays, of_estimator, of_policy = asking.questions(records, replies, estimator, policy)
+    if models.get("policy") is models["estimator"]:  # one plan, so that common beginnings of prompts are encoded once
+        of_estimator, of_policy = of_estimator + of_policy, []
     with stages.stage("score") as advance:
-        answers = {
-            name: block for asker, asked in questions.items()
-            for name, block in work.ask(engines.scoring(models[asker]), asked, advance).items()
-        }  # fmt: skip
-    for name, block in answers.items():
-        category, quantity = name.split("/", 1)
-        n = len(records[category])
-        if quantity == "self/loglik":
-            samples = [(drawn or {})[record.id] for record in records[category]]
-            arrays[name] = block.reshape(n, n, -1)
-            arrays[f"{category}/self/tokens"] = np.array([[len(s.ids) for s in row] for row in samples])
-            arrays[f"{category}/self/truncated"] = np.array([[s.finish == "length" for s in row] for row in samples])
-        else:
-            arrays[name] = block[0] if quantity.startswith("marginal") else block
-    return arrays
+        arrays |= asking.ask(engines.scoring(models["estimator"]), of_estimator, advance)
+        if of_policy:
+            arrays |= asking.ask(engines.scoring(models["policy"]), of_policy, advance)
+    with stages.stage("embed") as advance:
+        arrays |= contexts.embed(engines.scoring(models["encoder"]), records, config.embedding.pooling, advance)
+    return arrays | contexts.identities(records)
 
 
 def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:

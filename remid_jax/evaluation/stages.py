@@ -1,23 +1,19 @@
-"""The model's part of an evaluation: reason -> respond -> score. Each stage turns records into data for the next."""
+"""What a model writes in an evaluation: reason -> respond. Each stage turns records into data for the next."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-
-import numpy as np
 
 from remid_jax.dialogues.parsing import Fallback, Parsed, core_features, reply_text
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record
 from remid_jax.errors import UserError
-from remid_jax.evaluation.answers import Reply, answer_ids
+from remid_jax.evaluation.answers import Reply
 from remid_jax.models.loading import LanguageModel
 from remid_jax.models.sampling import Sampler
 from remid_jax.models.tokenizer import Tokenizer
-from remid_jax.scoring.engine import Report, ScoringEngine
+from remid_jax.scoring.engine import Report
 from remid_jax.scoring.generation import Draw, Generator, Prompt, Sample, record_key
-from remid_jax.scoring.requests import Continuation, Request
 
 
 def tokenizer_of(model: LanguageModel) -> Tokenizer:
@@ -106,59 +102,3 @@ def respond(
         name: Reply(reply_text(tokenizer.decode(first.ids)), first.finish == "end") for name, (first, *_) in said.items()
     }
     return replies, {name: samples[1:] for name, samples in said.items()}
-
-
-@dataclasses.dataclass(frozen=True)
-class Question:
-    """A block of the score table: `answers` [columns] after each of `prefixes` [rows], summed to a matrix of nats."""
-
-    name: str
-    prefixes: Sequence[Sequence[int]]
-    answers: Sequence[Sequence[int]]
-    group: str
-
-    def requests(self) -> list[Request]:
-        continuations = [Continuation(answer) for answer in self.answers]
-        return [Request(prefix, continuations, self.group) for prefix in self.prefixes]
-
-
-def estimator_questions(
-    category: str,
-    records: Sequence[Record],
-    prompts: Prompts,
-    tokenizer: Tokenizer,
-    features: dict[str, Parsed],
-    replies: dict[str, list[Reply]],
-) -> list[Question]:
-    """What the estimator is asked: every reply set after every context, with and without reasoning, and without context."""
-    prefixes = {
-        "reasoned": [responder_ids(tokenizer, prompts, record, features[record.id].text) for record in records],
-        "plain": [responder_ids(tokenizer, prompts, record, None) for record in records],
-    }
-    nowhere = responder_ids(tokenizer, prompts, None, None)
-    questions = []
-    for name, replied in replies.items():
-        answers = [answer_ids(tokenizer, reply) for reply in replied]
-        for estimator, contexts in prefixes.items():
-            questions.append(Question(f"{category}/loglik/{estimator}/{name}", contexts, answers, category))
-            questions.append(Question(f"{category}/marginal/{estimator}/{name}", [nowhere], answers, category))
-    return questions
-
-
-def self_question(
-    category: str, records: Sequence[Record], prompts: Prompts, tokenizer: Tokenizer, samples: dict[str, list[Sample]]
-) -> Question:
-    """What the policy is asked: the exact ids of all samples under the prompts of all contexts."""
-    prefixes = [chat_ids(tokenizer, prompts.policy(record)) for record in records]
-    answers = [sample.ids for record in records for sample in samples[record.id]]
-    return Question(f"{category}/self/loglik", prefixes, answers, category)
-
-
-def ask(engine: ScoringEngine, questions: Sequence[Question], report: Report) -> dict[str, np.ndarray]:
-    """Log-likelihoods, nats, float64 [rows, columns] of every question, from one plan."""
-    requests = [question.requests() for question in questions]
-    scores = iter(engine.score([request for asked in requests for request in asked], report))
-    answers = {}
-    for question, asked in zip(questions, requests, strict=True):
-        answers[question.name] = np.array([[row.astype(np.float64).sum() for row in next(scores)] for _ in asked])
-    return answers

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from remid_jax.information.intervals import Replicates, average, combine, difference, interval
-from remid_jax.information.score_table import ID, Replies
+from remid_jax.information.score_table import Replies
 
 SHIFTS = {
     "user": ("german", "spanish", "chinese", "japanese", "korean"),

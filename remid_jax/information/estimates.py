@@ -16,7 +16,8 @@
                   "samples", "truncated"} or {"self_information": None, "reason"}}},
      "shifts": {shift: {"categories", scorer: {"emi", "emid", "estimator_shift"}}},
      "controls": {scorer: {control: {category: {estimator: {unit: number}, "retrieval": number}}}},
-     "headline": {"estimator", "unit", "scorer", "categories": {category: number}, "shifts": {shift: number}}}
+     "headline": {"estimator", "unit", "scorer", "categories": {category: number}, "shifts": {shift: number}},
+     "bounds": divergences of contexts, bounds on self EMID and risk, see `shifts`}
 
 A number is {value, unit, estimator, n, interval}, see `intervals.number`; its `estimator` is the formula, one of
 `measurement.ESTIMATORS`. A scorer is the estimator model with reasoning in its context or without. "emid" and
@@ -35,8 +36,9 @@ from remid_jax.errors import UserError
 from remid_jax.information import emi
 from remid_jax.information.intervals import Replicates, difference, number, ratio
 from remid_jax.information.measurement import ESTIMATORS, Measured, Plan, make_plan, measure, measure_self, per_response
-from remid_jax.information.score_table import SCORERS, Category, ScoreTable
+from remid_jax.information.score_table import ID, SCORERS, Category, ScoreTable
 from remid_jax.information.self_information import unavailable
+from remid_jax.information.shifts import shift_sections
 from remid_jax.parallel import Devices
 
 VERSION = 1
@@ -99,15 +101,15 @@ class _Report:
             for name, category in table.categories.items()
             for replies in ("golden", "policy")
         }
-        self.shifted = [name for name in table.categories if name != emi.ID] if emi.ID in table.categories else []
+        self.shifted = [name for name in table.categories if name != ID] if ID in table.categories else []
         self.rows: dict[str, dict[tuple[str, str], emi.Estimates]] = {"emi": {}, "emid": {}, "estimator_shift": {}}
         for scorer in table.scorers:
             golden = {name: self.measured[scorer, name, "golden"].estimates for name in table.categories}
             for name in table.categories:
                 self.rows["emi"][scorer, name] = emi.cross(self.measured[scorer, name, "policy"].estimates, golden[name])
             for name in self.shifted:
-                self.rows["emid"][scorer, name] = emi.drop(self.rows["emi"][scorer, emi.ID], self.rows["emi"][scorer, name])
-                self.rows["estimator_shift"][scorer, name] = emi.drop(golden[emi.ID], golden[name])
+                self.rows["emid"][scorer, name] = emi.drop(self.rows["emi"][scorer, ID], self.rows["emi"][scorer, name])
+                self.rows["estimator_shift"][scorer, name] = emi.drop(golden[ID], golden[name])
         self.shifts = {
             shift: here for shift, names in emi.SHIFTS.items() if (here := [name for name in names if name in table.categories])
         }
@@ -139,6 +141,7 @@ class _Report:
             "shifts": {shift: {"categories": names} | self.shift(names) for shift, names in self.shifts.items()},
             "controls": {scorer: self.controls(scorer) for scorer in self.table.scorers},
             "headline": self.headline(),
+            "bounds": shift_sections(self.table, self.plan, self.settings.seed, self.settings.level),
         }
 
     def category(self, name: str, category: Category) -> dict[str, Any]:
@@ -195,8 +198,8 @@ class _Report:
     def self_section(self, name: str, category: Category) -> dict[str, Any]:
         scores = category.self_scores
         reason = unavailable(None if scores is None else scores.truncated)
-        if scores is None or reason:
-            return {"self_information": None, "reason": reason}
+        if scores is None or scores.loglik is None or reason:
+            return {"self_information": None, "reason": reason or "the policy's samples were not scored"}
         measured = measure_self(name, category, scores, self.plan)
         in_nats, mixed = measured["mixture"], {}
         for scorer in self.table.scorers:
@@ -246,7 +249,7 @@ class _Report:
         scorer = self.table.scorers[0]
         result: dict[str, Any] = {"estimator": estimator, "unit": unit, "scorer": scorer, "categories": None, "shifts": None}
         if not self.shifted:
-            return result | {"reason": f"the table holds no shift: it needs {emi.ID} and another category"}
+            return result | {"reason": f"the table holds no shift: it needs {ID} and another category"}
         if estimator.startswith("mixture"):
             for (of, name, replies), side in self.measured.items():
                 if of == scorer and side.saturated.values[0] > SATURATED_AT_MOST:

@@ -15,7 +15,11 @@ import numpy as np
 from scipy import stats
 
 BOOTSTRAP_FROM = 32  # lineages; below, the percentile bootstrap covers 82-86% instead of 95%
-VALIDATED_FROM = {"mean": 16, "club": 16, "prompt_marginal": 16, "mixture": 32, "mixture_raw": 32, "leave_one_out": 32}
+NEVER = 10**9  # lineages: no number of them makes this interval a validated one
+VALIDATED_FROM = {
+    "mean": 16, "club": 16, "prompt_marginal": 16, "mixture": 32, "mixture_raw": 32, "leave_one_out": 32,
+    "representation": 32, "classifier": 32, "layered": NEVER, "bound": NEVER, "risk": NEVER, "correlation": NEVER,
+}  # fmt: skip
 
 
 class Replicates(NamedTuple):
@@ -34,6 +38,11 @@ class Resampling:
     multiplicities: np.ndarray  # [B, G]
     deletions: int  # rows kept for deletions in `weights`: one shape, so one compilation, for all categories
 
+    def for_pairs(self, lineages: Mapping[str, np.ndarray], first: str) -> Resampling:
+        """The same deletions, no bootstrap, with room for the lineages of category `first` and any one other together."""
+        most = max(len(np.unique(np.concatenate([lineages[first], others]))) for others in lineages.values())
+        return dataclasses.replace(self, deletions=most, multiplicities=self.multiplicities[:0])
+
     @classmethod
     def of(cls, lineages: Mapping[str, np.ndarray], draws: int, seed: int) -> Resampling:
         """For {category: lineage of each record}; no bootstrap when no category has 32 lineages."""
@@ -50,6 +59,14 @@ class Resampling:
         rows = np.ones((1 + self.deletions, len(codes)))
         rows[1 : 1 + len(present)] = codes != present[:, None]
         return np.concatenate([rows, self.multiplicities[:, codes]])
+
+    def local(self, quantity: Replicates, lineages: np.ndarray) -> np.ndarray:
+        """A quantity's values under the rows of `weights(lineages)`: the inverse of `replicates`."""
+        present = np.unique(np.searchsorted(self.lineages, lineages))
+        values = np.full(1 + self.deletions + len(self.multiplicities), quantity.values[0])
+        values[1 : 1 + len(present)] = quantity.values[1 + present]
+        values[1 + self.deletions :] = quantity.values[1 + len(self.lineages) :]
+        return values
 
     def constant(self, value: float) -> Replicates:
         """A quantity that no lineage changes."""

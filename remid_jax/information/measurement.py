@@ -193,7 +193,9 @@ def _replicates(
         return (weights.T * values).sum(axis=0) / (weights.T * found["counted"]).sum(axis=0)
 
     own = np.diagonal(loglik)
-    quantities = {name: mean(found[name]) for name in ("mixture", "mixture_raw", "leave_one_out") if name in estimators}
+    quantities: dict[str, np.ndarray] = {
+        name: mean(found[name]) for name in ("mixture", "mixture_raw", "leave_one_out") if name in estimators
+    }
     quantities |= {
         "club": mean(own) - mismatched(found["mismatched"]),
         "club_rate": mean(own / tokens) - mismatched(found["mismatched"] / tokens[:, None]),
@@ -201,9 +203,8 @@ def _replicates(
         "tokens": mean(tokens),
         "chars": mean(chars),
     }
-    every = np.ones(n)
-    terms = mixture_terms(critic, jnp.asarray(every))
-    saturated = np.where(np.isnan(terms), np.nan, np.asarray(terms) > np.log(n) - SATURATED_WITHIN)
+    gaps = np.asarray(mixture_terms(critic, jnp.ones(n)))
+    saturated = np.where(np.isnan(gaps), np.nan, gaps > np.log(n) - SATURATED_WITHIN)
     slopes = np.asarray(calibration.mixture_slopes(critic, jnp.asarray(scales[fold])))
     quantities |= {"retrieved": mean(np.asarray(calibration.retrieved(critic))), "saturated": mean(saturated)}
     return quantities | {f"slope {f}": mean(np.where(fold == f, slopes, 0.0)) for f in (0, 1)}
@@ -271,6 +272,7 @@ def _measuring_self(devices: Devices) -> Callable:
 def measure_self(name: str, category: Category, scores: SelfScores, plan: Plan) -> dict[str, Replicates]:
     """`mixture` and `leave_one_out` of the self information I(P_X (x) P_theta), nats per response, over finished samples, and
     their mean `tokens`: in expectation below and above I. The kernel is exact, so no critic is fitted."""
+    assert scores.loglik is not None
     parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for chosen in plan.subsamples[name]:
         lineage = category.lineage[chosen]

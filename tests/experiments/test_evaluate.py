@@ -10,7 +10,7 @@ import pytest
 from scripts import ROOT, compilations, load
 
 RESULTS = ("results.json", "samples.parquet", "scores.npz")
-STAGES = ("reason", "respond", "score", "estimate", "report")
+STAGES = ("reason", "respond", "score", "embed", "estimate", "report")
 
 
 @pytest.fixture
@@ -47,7 +47,8 @@ def test_repeated_edited_and_without_results(evaluate, tmp_path, few_records):
     fresh = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "xla"), "JAX_LOG_COMPILES": "1"}
     first = evaluate(work, **fresh)
     before, scored = contents(work), counts(work, "scoring")
-    assert compilations(first.err, "score_rows") == len(scored["buckets"]) > 1
+    assert compilations(first.err, "score_rows") == len(scored["buckets"]["logprobs"]) > 1
+    assert compilations(first.err, "embed_rows") == len(scored["buckets"]["embedding mean"]) > 1
     assert scored["store_misses"] == scored["rows"] > 0
     assert (work / "report.html").stat().st_size > 10_000
 
@@ -89,7 +90,7 @@ def load_scores(content, folder):
     return dict(np.load(folder / "scores.npz"))
 
 
-def test_killed_at_ten_moments_in_every_stage_it_ends_with_the_same_results(evaluate, run, flags, tmp_path):
+def test_killed_twice_in_every_stage_it_ends_with_the_same_results(evaluate, run, flags, tmp_path):
     evaluate(tmp_path / "whole")
     seconds = load(tmp_path / "whole" / "run.json")["seconds"]
     moments, dice = [*STAGES, *STAGES], random.Random(2512)

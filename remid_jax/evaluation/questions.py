@@ -1,0 +1,156 @@
+"""What an evaluation asks its models to score, block by block of the score table, and their answers.
+
+The estimator scores every set of replies in every context of its category, with reasoning, without, and without context. The
+policy scores its own samples in every context. For bounds (protocol.md, rule 13) both also score the replies of IDTest in the
+contexts of each shifted category, and the reverse.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from remid_jax.dialogues.parsing import Parsed
+from remid_jax.dialogues.prompts import Prompts
+from remid_jax.dialogues.records import Record
+from remid_jax.evaluation.answers import Reply, answer_ids, reply_sets
+from remid_jax.evaluation.stages import chat_ids, responder_ids
+from remid_jax.information.run_bounds import FEWEST_SAMPLES
+from remid_jax.information.score_table import ID, SCORERS
+from remid_jax.information.self_information import unavailable
+from remid_jax.information.shifts import MOST_CONTEXTS
+from remid_jax.models.tokenizer import Tokenizer
+from remid_jax.scoring.engine import Report, ScoringEngine
+from remid_jax.scoring.generation import Sample
+from remid_jax.scoring.requests import Continuation, Request
+
+Records = Mapping[str, Sequence[Record]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """A block of the score table: `answers` [columns] after each of `prefixes` [rows], summed to nats and reshaped."""
+
+    name: str
+    prefixes: Sequence[Sequence[int]]
+    answers: Sequence[Sequence[int]]
+    group: str
+    shape: tuple[int, ...]
+
+    def requests(self) -> list[Request]:
+        continuations = [Continuation(answer) for answer in self.answers]
+        return [Request(prefix, continuations, self.group) for prefix in self.prefixes]
+
+
+def ask(engine: ScoringEngine, questions: Sequence[Question], report: Report) -> dict[str, np.ndarray]:
+    """Log-likelihoods, nats, float64, of every question, from one plan."""
+    requests = [question.requests() for question in questions]
+    scores = iter(engine.score([request for asked in requests for request in asked], report))
+    answers = {}
+    for question, asked in zip(questions, requests, strict=True):
+        sums = np.array([[row.astype(np.float64).sum() for row in next(scores)] for _ in asked])
+        answers[question.name] = sums.reshape(question.shape)
+    return answers
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimator:
+    """Asks about golden and policy replies, under prompts with the core features of a reasoning or without."""
+
+    prompts: Prompts
+    tokenizer: Tokenizer
+    features: Mapping[str, Parsed]
+
+    def contexts(self, records: Sequence[Record], scorer: str) -> list[list[int]]:
+        features = [self.features[record.id].text if scorer == "reasoned" else None for record in records]
+        return [responder_ids(self.tokenizer, self.prompts, *pair) for pair in zip(records, features, strict=True)]
+
+    def lengths(self, category: str, replies: Mapping[str, Sequence[Reply]]) -> dict[str, np.ndarray]:
+        """The arrays of tokens and characters of every set of replies."""
+        arrays = {}
+        for name, said in replies.items():
+            arrays[f"{category}/tokens/{name}"] = np.array([len(answer_ids(self.tokenizer, reply)) for reply in said])
+            arrays[f"{category}/chars/{name}"] = np.array([len(reply.text) for reply in said])
+        return arrays
+
+    def own(self, category: str, records: Sequence[Record], replies: Mapping[str, Sequence[Reply]]) -> Iterator[Question]:
+        n, nowhere = len(records), responder_ids(self.tokenizer, self.prompts, None, None)
+        contexts = {scorer: self.contexts(records, scorer) for scorer in SCORERS}
+        for name, said in replies.items():
+            answers = [answer_ids(self.tokenizer, reply) for reply in said]
+            for scorer in SCORERS:
+                yield Question(f"{category}/loglik/{scorer}/{name}", contexts[scorer], answers, category, (n, n))
+                yield Question(f"{category}/marginal/{scorer}/{name}", [nowhere], answers, category, (n,))
+
+    def cross(self, name: str, contexts: Sequence[Record], repliers: Sequence[Record], group: str) -> Iterator[Question]:
+        answers = [answer_ids(self.tokenizer, Reply(record.golden)) for record in repliers]
+        shape = (len(contexts), len(repliers))
+        for scorer in SCORERS:
+            yield Question(f"{name}/golden/{scorer}", self.contexts(contexts, scorer), answers, group, shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    """Asks about the exact ids of the policy's own samples, under its own prompts."""
+
+    prompts: Prompts
+    tokenizer: Tokenizer
+    samples: Mapping[str, Sequence[Sample]]
+
+    def about(self, records: Sequence[Record], category: str) -> dict[str, np.ndarray]:
+        """The arrays of tokens and truncations of a category's samples."""
+        drawn = [self.samples[record.id] for record in records]
+        return {
+            f"{category}/self/tokens": np.array([[len(s.ids) for s in row] for row in drawn]),
+            f"{category}/self/truncated": np.array([[s.finish == "length" for s in row] for row in drawn]),
+        }
+
+    def question(self, name: str, contexts: Sequence[Record], repliers: Sequence[Record], group: str) -> Question:
+        prefixes = [chat_ids(self.tokenizer, self.prompts.policy(record)) for record in contexts]
+        answers = [sample.ids for record in repliers for sample in self.samples[record.id]]
+        return Question(name, prefixes, answers, group, (len(contexts), len(repliers), len(answers) // len(repliers)))
+
+
+def questions(
+    records: Records, replies: Mapping[str, Reply], estimator: Estimator, policy: Policy | None
+) -> tuple[dict[str, np.ndarray], list[Question], list[Question]]:
+    """(arrays that need no model, questions for the estimator, questions for the policy) of a whole evaluation.
+
+    Samples of which too many are cut off would give no estimate, so they are not worth their scores; blocks between categories
+    grow with the square of their contexts, so above `MOST_CONTEXTS` they are not asked for.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    of_estimator: list[Question] = []
+    of_policy: list[Question] = []
+    for category, members in records.items():
+        sets = reply_sets(members, dict(replies))
+        arrays[f"{category}/record"] = np.array([record.id for record in members])
+        arrays[f"{category}/lineage"] = np.array([record.lineage for record in members])
+        arrays |= estimator.lengths(category, sets)
+        of_estimator += estimator.own(category, members, sets)
+        if policy is not None:
+            arrays |= policy.about(members, category)
+    if policy is None:
+        return arrays, of_estimator, of_policy
+    for category, members in records.items():
+        if unavailable(arrays[f"{category}/self/truncated"]) is not None:
+            continue
+        of_policy.append(policy.question(f"{category}/self/loglik", members, members, category))
+        if category == ID or not _bounded(arrays, category):
+            continue
+        # In IDTest's contexts the rows form a group of their own, so that an edit here moves none of IDTest's.
+        visits = (("of_id", members, records[ID], category), ("in_id", records[ID], members, f"{category} in {ID}"))
+        for block, contexts, repliers, group in visits:
+            of_estimator += estimator.cross(f"{category}/{block}", contexts, repliers, group)
+            of_policy.append(policy.question(f"{category}/{block}/self", contexts, repliers, group))
+    return arrays, of_estimator, of_policy
+
+
+def _bounded(arrays: Mapping[str, np.ndarray], category: str) -> bool:
+    """Whether a bound can come of the category's blocks with IDTest."""
+    if f"{ID}/self/truncated" not in arrays or unavailable(arrays[f"{ID}/self/truncated"]) is not None:
+        return False
+    shapes = [arrays[f"{name}/self/tokens"].shape for name in (ID, category)]
+    return all(contexts <= MOST_CONTEXTS and samples >= FEWEST_SAMPLES for contexts, samples in shapes)
