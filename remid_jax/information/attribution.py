@@ -207,7 +207,7 @@ def layered_section(pair: Pair, g: np.ndarray, variance: Replicates, level: floa
             turn = order.index(FACTORS.index(factor))
             now, before = tuple(sorted(order[: turn + 1])), tuple(sorted(order[:turn]))
             tilt = chance_tilt[now] - (chance_tilt[before] if before else 0)
-            chance += product(by_order["variance"][name][factor].values[0], tilt) / len(ORDERS)
+            chance += product(by_order["variance"][name][factor].values[:1], tilt) / len(ORDERS)
         bound = average_of(bounds)
         signed = average_of([by_order["signed"][order][factor] for order in ORDERS])
         against = against_null(float(bound.values[0]), chance)

@@ -13,13 +13,13 @@ from markupsafe import Markup, escape
 
 from remid_jax.errors import UserError
 from remid_jax.files import write_bytes, write_text
-from remid_jax.reporting import figures, tables
+from remid_jax.reporting import drawing, figures, shift_tables, tables
 from remid_jax.reporting.tables import Results
 
 Sample = Mapping[str, Any]
 
 SAMPLES_SHOWN = 12
-FIGURES = ("r_emid", "emi_terms", "replies", "self_information")
+FIGURES = ("r_emid", "emi_terms", "replies", "self_information", "attribution", "bounds", "risk")
 
 
 def write(results: Results, workdir: str | Path, samples: Sequence[Sample] = ()) -> None:
@@ -37,11 +37,11 @@ def write(results: Results, workdir: str | Path, samples: Sequence[Sample] = ())
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({error.strerror}): name a workdir you may write to") from error
     drawn = figures.figures(results)
-    vectors = {name: figures.svg_bytes(figure) for name, figure in drawn.items()}
+    vectors = {name: drawing.svg_bytes(figure) for name, figure in drawn.items()}
     for name in FIGURES:
         if name in drawn:
             write_bytes(folder / f"{name}.svg", vectors[name])
-            write_bytes(folder / f"{name}.png", figures.png_bytes(drawn[name]))
+            write_bytes(folder / f"{name}.png", drawing.png_bytes(drawn[name]))
         else:  # an earlier run's figure would contradict this run's report
             for suffix in ("svg", "png"):
                 (folder / f"{name}.{suffix}").unlink(missing_ok=True)
@@ -60,7 +60,7 @@ def html(results: Results, vectors: Mapping[str, bytes], samples: Sequence[Sampl
     has_id = any("emid" in category[scorer] for category in results["estimates"]["categories"].values())
     return template.render(
         results=results,
-        figures={name: Markup(figures.inline_svg(svg, name)) for name, svg in vectors.items()},
+        figures={name: Markup(drawing.inline_svg(svg, name)) for name, svg in vectors.items()},
         measured=list(_measured(results)),
         excluded=[
             (name, row["record"], row["tokens"]) for name, found in results["categories"].items() for row in found["excluded"]
@@ -75,6 +75,7 @@ def html(results: Results, vectors: Mapping[str, bytes], samples: Sequence[Sampl
         calibration={of: tables.calibration(results, of) for of in estimators},
         self_information=tables.self_information(results),
         controls=tables.controls(results),
+        **_shifts(results),
         diagnostics=tables.diagnostics(results),
         samples=_first_of_each_category(samples),
         config=list(_flat(results["config"])),
@@ -84,6 +85,18 @@ def html(results: Results, vectors: Mapping[str, bytes], samples: Sequence[Sampl
         level=tables.level(results),
         dagger=tables.DAGGER,
     )
+
+
+def _shifts(results: Results) -> dict[str, tables.Table | None]:
+    """The tables of divergences, attribution, bounds and risk, None where there is nothing to show."""
+    if not shift_tables.shift_data(results):
+        return dict.fromkeys(("divergences", "attribution", "bounds", "risks"))
+    return {
+        "divergences": shift_tables.divergences(results),
+        "attribution": shift_tables.attribution(results),
+        "bounds": shift_tables.bounds(results),
+        "risks": shift_tables.risks(results),
+    }
 
 
 def _measured(results: Results) -> Iterator[tuple[str, str]]:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from remid_jax.dialogues.records import CATEGORIES, LANGUAGES
+from remid_jax.information.emi import SHIFTS
 from remid_jax.information.estimates import Settings, estimates
-from remid_jax.information.score_table import Category, Replies, ScoreTable, SelfScores
+from remid_jax.information.score_table import FACTORS, Category, CrossBlocks, Replies, ScoreTable, SelfScores
 from remid_jax.parallel import Devices
 
 N = 8
@@ -44,12 +45,21 @@ def table(names: tuple[str, ...], scorers: tuple[str, ...], with_self: bool = Tr
         }
         own = None
         if with_self and shift != "character":
-            loglik = rng.normal(-150, 3, (n, n, 2)) + 4 * np.eye(n)[:, :, None]
-            truncated = np.zeros((n, 2), bool)
+            loglik = rng.normal(-150, 3, (n, n, 4)) + 4 * np.eye(n)[:, :, None]
+            truncated = np.zeros((n, 4), bool)
             truncated[: n // 2] = shift == "dialogue"
-            own = SelfScores(loglik, rng.integers(20, 64, (n, 2)), truncated)
+            own = SelfScores(loglik, rng.integers(20, 64, (n, 4)), truncated)
+        cross = None
+        if own is not None and shift == "user":
+            blocks = [
+                {scorer: rng.normal(-150, 3, (n, n)) for scorer in scorers} | {"self": rng.normal(-150, 3, (n, n, 4))}
+                for _ in "ab"
+            ]
+            cross = CrossBlocks(*blocks)
         lineage = np.array([f"id-test-{i + 1}" for i in range(n)])
-        categories[name] = Category(np.array([f"{name}-{i + 1}" for i in range(n)]), lineage, scores, own)
+        embeddings = {factor: rng.normal(shift == of, 1, (n, 6)) for of, factor in zip(SHIFTS, FACTORS, strict=True)}
+        records = np.array([f"{name}-{i + 1}" for i in range(n)])
+        categories[name] = Category(records, lineage, scores, own, cross, embeddings)
     return ScoreTable(scorers, categories)
 
 

@@ -10,7 +10,7 @@ import matplotlib
 import pytest
 
 from remid_jax.information.estimates import Settings
-from remid_jax.reporting import figures
+from remid_jax.reporting import drawing, figures
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def lines(axes):
     for line in axes.lines:
         x, y = line.get_xdata(), line.get_ydata()
         if len(x) == 1:
-            points[x[0], y[0]] = line.get_markerfacecolor() == figures.PAPER
+            points[x[0], y[0]] = line.get_markerfacecolor() == drawing.PAPER
         elif y[0] == y[1]:
             spans[x[0], x[1], y[0]] = line.get_linestyle() == "--"
     return points, spans
@@ -83,14 +83,46 @@ def test_self_information_only_where_there_is_some(results):
     assert {x for x, _ in points} == expected
 
 
+def test_bounds_are_plotted_for_the_categories_that_have_them(results):
+    (axes,) = figures.figures(results)["bounds"].axes
+    data = results["estimates"]["bounds"]["categories"]
+    assert list(places(axes)) == ["german", "spanish", "chinese", "japanese", "korean"]
+    points, _ = lines(axes)
+    expected = set()
+    for name in places(axes):
+        found = data[name]["bounds"]["reasoned"]
+        expected |= {number["value"] for number in (found["emid"], found["plug_in"]["bound"], found["unknown_shift"]["bound"])}
+    assert {x for x, _ in points} == expected
+
+
+def test_bars_stack_the_divergence_above_chance_by_factor(results):
+    axes = figures.figures(results)["attribution"].axes[0]
+    data = results["estimates"]["bounds"]["categories"]
+    for name, at in places(axes).items():
+        shapley = data[name]["divergence"]["shapley"]
+        expected = sum(max(of["sum"]["value"] - of["null"], 0) for of in shapley.values())
+        bars = [bar for bar in axes.patches if abs(bar.get_y() + bar.get_height() / 2 - at) < 1e-9]
+        assert len(bars) == 3
+        assert sum(bar.get_width() for bar in bars) == pytest.approx(expected)
+
+
+def test_risk_curves_are_the_risks_over_the_radii(results):
+    risk = results["estimates"]["bounds"]["risk"]["reasoned"]
+    for axes in figures.figures(results)["risk"].axes:
+        of_ball = risk["balls"][axes.get_title("left")]
+        curves = [list(line.get_ydata()) for line in axes.lines if len(line.get_xdata()) == len(risk["radii"])]
+        assert [number["value"] for number in of_ball["risk"]] in curves
+        assert [number["value"] for number in of_ball["linear"]] in curves
+
+
 @pytest.mark.parametrize(
     ("choice", "names"),
     [
-        ({"names": ("IDTest",)}, ["emi_terms", "replies", "self_information"]),
+        ({"names": ("IDTest",)}, ["emi_terms", "replies", "self_information", "risk"]),
         ({"names": ("german",), "with_self": False}, ["emi_terms", "replies"]),
         (
             {"names": ("IDTest", "Gaming"), "scorers": ("plain",), "n": 2, "with_self": False},
-            ["r_emid", "emi_terms", "replies"],
+            ["r_emid", "emi_terms", "replies", "attribution"],
         ),
     ],
 )
@@ -98,7 +130,7 @@ def test_partial_results_give_the_figures_they_can(choice, names):
     drawn = figures.figures(fake_run.results(**choice))
     assert list(drawn) == names
     for figure in drawn.values():
-        assert figures.svg_bytes(figure).startswith(b"<?xml")
+        assert drawing.svg_bytes(figure).startswith(b"<?xml")
 
 
 def test_values_that_do_not_exist_are_not_plotted(results):
@@ -131,9 +163,9 @@ def test_no_text_is_clipped(results):
 
 
 def test_equal_results_give_equal_bytes_without_dates_or_addresses(results):
-    svg, png = (form(figures.forest(results)) for form in (figures.svg_bytes, figures.png_bytes))
-    assert svg == figures.svg_bytes(figures.forest(results))
-    assert png == figures.png_bytes(figures.forest(results))
+    svg, png = (form(figures.forest(results)) for form in (drawing.svg_bytes, drawing.png_bytes))
+    assert svg == drawing.svg_bytes(figures.forest(results))
+    assert png == drawing.png_bytes(figures.forest(results))
     assert b"<dc:date" not in svg
     assert b"matplotlib.org" not in svg
     assert b"matplotlib.org" not in png
@@ -141,7 +173,7 @@ def test_equal_results_give_equal_bytes_without_dates_or_addresses(results):
 
 
 def test_inline_svg_has_its_own_ids_and_the_pages_colours(results):
-    text = figures.inline_svg(figures.svg_bytes(figures.forest(results)), "one")
+    text = drawing.inline_svg(drawing.svg_bytes(figures.forest(results)), "one")
     assert text.startswith("<svg")
     assert "http" not in text
     ids = re.findall(r'\bid="([^"]*)"', text)
@@ -150,14 +182,14 @@ def test_inline_svg_has_its_own_ids_and_the_pages_colours(results):
     assert set(re.findall(r'href="#([^"]*)"', text)) <= set(ids)
     assert set(re.findall(r"url\(#([^)]*)\)", text)) <= set(ids)
     assert figures.INK not in text
-    assert figures.PAPER not in text
+    assert drawing.PAPER not in text
     assert "var(--ink)" in text
 
 
 def test_matplotlibs_settings_stay_as_they_were(results, monkeypatch):
     monkeypatch.setitem(matplotlib.rcParams, "axes.grid.axis", "y")
     before = dict(matplotlib.rcParams)
-    figures.png_bytes(figures.emi_terms(results))
+    drawing.png_bytes(figures.emi_terms(results))
     assert dict(matplotlib.rcParams) == before
     code = "import remid_jax.reporting.figures, sys; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

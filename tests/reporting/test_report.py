@@ -8,7 +8,7 @@ import pytest
 
 from remid_jax.errors import UserError
 from remid_jax.information.estimates import Settings
-from remid_jax.reporting import figures, report, tables
+from remid_jax.reporting import drawing, figures, report, shift_tables, tables
 
 VOID = {"meta", "link", "br", "wbr", "img", "hr", "input"}
 
@@ -62,7 +62,7 @@ class Page(HTMLParser):
 
 
 def html(results, samples=()):
-    return report.html(results, {name: figures.svg_bytes(figure) for name, figure in figures.figures(results).items()}, samples)
+    return report.html(results, {name: drawing.svg_bytes(figure) for name, figure in figures.figures(results).items()}, samples)
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,8 @@ def page(written):
 def test_the_page_holds_every_number_of_every_table(results, page):
     expected = [tables.headline(results), tables.terms(results), tables.self_information(results)]
     expected += [tables.controls(results), tables.diagnostics(results)]
+    expected += [shift_tables.divergences(results), shift_tables.attribution(results), shift_tables.bounds(results)]
+    expected.append(shift_tables.risks(results))
     for scorer in ("reasoned", "plain"):
         expected += [tables.estimators(results, scorer, term) for term in ("emid", "emi", "estimator_shift")]
         expected.append(tables.calibration(results, scorer))

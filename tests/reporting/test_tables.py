@@ -117,7 +117,7 @@ def test_self_information_equals_the_dictionary_or_tells_why_not(results):
     german = results["estimates"]["categories"]["german"]["self"]
     assert values(rows["german"]) == [
         german["self_information"]["response"]["value"], german["self_information"]["per_token"]["value"],
-        german["leave_one_out"]["value"], *(german["self_emi_mixed_scorers"][s]["value"] for s in ("reasoned", "plain")), 2, 0,
+        german["leave_one_out"]["value"], *(german["self_emi_mixed_scorers"][s]["value"] for s in ("reasoned", "plain")), 4, 0,
     ]  # fmt: skip
     assert {cell.text for cell in rows["Gaming"].cells} == {tables.DASH}
     assert {cell.reason for cell in rows["Gaming"].cells} == {"no samples scored under the policy's own kernel"}

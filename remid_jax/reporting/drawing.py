@@ -1,0 +1,116 @@
+"""What all figures share: colours and style, rows of categories, estimates with their intervals, files.
+
+pyplot and matplotlib's global settings stay untouched.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from remid_jax.reporting import tables
+from remid_jax.reporting.tables import Results
+
+INK, PAPER, GREY = "#1f2328", "#ffffff", "#7d8590"  # the first two become the page's own colours inside the report
+GOLDEN, POLICY = "#e69f00", "#0072b2"
+DASHES = (0, (3, 1.5))
+SHIFT_COLOURS = {"user": "#0072b2", "character": "#d55e00", "dialogue": "#009e73"}  # Okabe and Ito: told apart by all eyes
+STYLE: list[Any] = ["default", {
+    "font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 9.5, "axes.titlelocation": "left",
+    "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": GREY, "xtick.color": INK, "ytick.color": INK,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "ytick.left": False,
+    "axes.grid": True, "axes.grid.axis": "x", "grid.color": GREY, "grid.alpha": 0.25, "axes.axisbelow": True,
+    "axes.facecolor": PAPER, "figure.facecolor": PAPER, "legend.frameon": False, "legend.fontsize": 8.5,
+    "svg.hashsalt": "remid_jax", "svg.fonttype": "path",
+}]  # fmt: skip
+
+
+def svg_bytes(figure: Figure) -> bytes:
+    """The figure as SVG, letters as outlines; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    with style.context(STYLE):
+        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    return buffer.getvalue()
+
+
+def png_bytes(figure: Figure) -> bytes:
+    """The figure as PNG at 150 dots an inch; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    with style.context(STYLE):
+        figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def inline_svg(svg: bytes, name: str) -> str:
+    """SVG for the inside of a page: no prolog, ids of its own (`name-...`), ink and paper in the page's colours."""
+    text = svg.decode("utf-8")
+    text = re.sub(r' (xmlns(:xlink)?|version)="[^"]*"', "", text[text.index("<svg") :])
+    text = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", text)
+    return text.replace(INK, "var(--ink)").replace(PAPER, "var(--paper)").replace("xlink:href", "href")
+
+
+class Rows:
+    """The heights of categories, in groups by shift, top down, and of the heading above each shift where asked for."""
+
+    def __init__(self, results: Results, names: Collection[str], headings: bool = False):
+        self.places: dict[str, float] = {}
+        self.shifts: dict[str, float] = {}
+        at = 0.0
+        for shift, members in tables.groups(results):
+            here = [name for name in members if name in names]
+            if here and shift is not None and headings:
+                self.shifts[shift] = at
+                at += 1
+            for name in here:
+                self.places[name] = at
+                at += 1
+            at += 0.5 * bool(here)
+        self.count = at - 0.5
+
+    @property
+    def height(self) -> float:
+        """Inches for the axes."""
+        return 0.26 * self.count + 0.3
+
+    def label(self, axes: Axes, shift_label: Callable[[str], str] = str) -> None:
+        labels = {**{shift_label(shift): at for shift, at in self.shifts.items()}, **self.places}
+        axes.set_yticks(list(labels.values()), list(labels))
+        for tick, text in zip(labels.values(), axes.get_yticklabels(), strict=True):
+            if tick in self.shifts.values():
+                text.set_fontweight("bold")
+        axes.set_ylim(self.count - 0.4, -0.6)
+
+
+def new_figure(width: float, height: float, columns: int = 1, **options: Any) -> tuple[Figure, Sequence[Axes]]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(1, columns, squeeze=False, **options)[0]
+
+
+def draw_estimate(
+    axes: Axes, number: Mapping[str, Any], at: float, colour: str, marker: str, size: float = 5.5, width: float = 1.2
+) -> None:
+    """A value with its interval, hollow and dashed where that is not validated; nothing where there is no value."""
+    if number["value"] is None:
+        return
+    bounds = number["interval"]
+    if bounds["low"] is not None:
+        dashes = "-" if bounds["validated"] else DASHES
+        axes.plot([bounds["low"], bounds["high"]], [at, at], color=colour, linestyle=dashes, linewidth=width)
+    face = colour if bounds["validated"] else PAPER
+    axes.plot(number["value"], at, marker, color=colour, markerfacecolor=face, markersize=size, markeredgewidth=1.4, zorder=3)
+
+
+def finish(figure: Figure, title: str, handles: list[Any], columns: int = 4) -> None:
+    """The title, and a legend that explains hollow marks where there are any."""
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    if any(line.get_linestyle() == "--" for axes in figure.axes for line in axes.lines):
+        label = "hollow, dashed: not validated for so few clusters"
+        handles.append(Line2D([], [], marker="o", markerfacecolor=PAPER, color=GREY, linestyle=DASHES, label=label))
+    figure.legend(handles=handles, loc="outside lower left", ncols=columns if figure.get_figwidth() > 8 else 2)

@@ -1,0 +1,126 @@
+"""Figures of bounds, risk and attribution."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib import style
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from remid_jax.information.bounds.balls import BALLS
+from remid_jax.information.score_table import FACTORS
+from remid_jax.reporting.drawing import GREY, INK, PAPER, POLICY, SHIFT_COLOURS, STYLE, Rows, draw_estimate, finish, new_figure
+from remid_jax.reporting.shift_tables import bounded, compared, shift_data
+from remid_jax.reporting.tables import Results, given, headline_key, level
+
+PLUG_IN, UNKNOWN = "#d55e00", "#cc79a7"
+FACTOR_COLOURS = dict(zip(FACTORS, SHIFT_COLOURS.values(), strict=True))
+
+
+def shift_figures(results: Results) -> dict[str, Figure]:
+    """The figures that these results have data for, by file name."""
+    found = {}
+    if compared(results):
+        found["attribution"] = attribution(results)
+    if bounded(results):
+        found["bounds"] = bounds(results)
+    risk = shift_data(results).get("risk", {})
+    if "balls" in risk.get(headline_key(results)[2], {}):
+        found["risk"] = risk_curves(results)
+    return found
+
+
+@style.context(STYLE)
+def attribution(results: Results) -> Figure:
+    """Stacked bars by factor: the joint divergence above chance and, where there are bounds, B_k of the layered bound."""
+    data, names, scorer = shift_data(results)["categories"], compared(results), headline_key(results)[2]
+    with_bounds = [name for name in bounded(results) if "reason" not in data[name]["bounds"][scorer]["layered"]]
+    rows = Rows(results, names)
+    figure, panels = new_figure(10 if with_bounds else 7.5, rows.height + 1.3, 1 + bool(with_bounds), sharey=True)
+    for name in names:
+        above, at = 0.0, rows.places[name]
+        significant = "reason" not in data[name]["divergence"]["shares"]
+        for factor, colour in FACTOR_COLOURS.items():
+            shapley = data[name]["divergence"]["shapley"][factor]
+            width = max(shapley["sum"]["value"] - shapley["null"], 0.0)
+            face = colour if significant else PAPER
+            panels[0].barh(at, width, 0.7, above, color=face, edgecolor=colour, hatch="" if significant else "///", linewidth=1)
+            above += width
+    panels[0].set_title("Divergence of contexts from IDTest's, above chance")
+    panels[0].set_xlabel("representation divergence, Shapley over six orders (nats)")
+    for name in with_bounds:
+        above = 0.0
+        for factor, colour in FACTOR_COLOURS.items():
+            width = data[name]["bounds"][scorer]["layered"][factor]["bound"]["value"]
+            panels[1].barh(rows.places[name], width, 0.7, above, color=colour, edgecolor=colour, linewidth=1)
+            above += width
+    if with_bounds:
+        panels[1].set_title("Layered bound: sensitivity times shift")
+        panels[1].set_xlabel("B of each factor (nats per reply)")
+    rows.label(panels[0])
+    handles = [Patch(color=colour, label=factor) for factor, colour in FACTOR_COLOURS.items()]
+    handles.append(Patch(facecolor=PAPER, edgecolor=GREY, hatch="///", label="not above chance"))
+    finish(figure, "Which factor shifts", handles)
+    return figure
+
+
+@style.context(STYLE)
+def bounds(results: Results) -> Figure:
+    """Measured self EMID of every category with its interval, and both bounds."""
+    data, names, scorer = shift_data(results)["categories"], bounded(results), headline_key(results)[2]
+    rows = Rows(results, names)
+    figure, (axes,) = new_figure(8.5, rows.height + 1.5)
+    for name, at in rows.places.items():
+        found = data[name]["bounds"][scorer]
+        draw_estimate(axes, found["emid"], at - 0.2, POLICY, "o")
+        if "bound" in found["plug_in"]:
+            draw_estimate(axes, found["plug_in"]["bound"], at, PLUG_IN, "<")
+        draw_estimate(axes, found["unknown_shift"]["bound"], at + 0.2, UNKNOWN, "<")
+    axes.axvline(0, color=INK, linewidth=1)
+    axes.set_xlabel(f"nats per reply, golden term {given(scorer)}")
+    rows.label(axes)
+    handles = [
+        Line2D([], [], marker="o", color=POLICY, label=f"self EMID, {level(results)} interval"),
+        Line2D([], [], marker="<", color=PLUG_IN, label="plug_in bound"),
+        Line2D([], [], marker="<", color=UNKNOWN, label="unknown_shift bound"),
+    ]
+    finish(figure, "How much self information the shift costs, and what bounds allow", handles, columns=2)
+    return figure
+
+
+@style.context(STYLE)
+def risk_curves(results: Results) -> Figure:
+    """Worst self EMID over the radius of each ball, bracketed by the attack; categories stand at their divergence."""
+    data, scorer = shift_data(results), headline_key(results)[2]
+    found = data["risk"][scorer]
+    radii = np.array(found["radii"])
+    figure, panels = new_figure(11, 3.6, len(BALLS), sharey=True)
+    for axes, ball in zip(panels, BALLS, strict=True):
+        of_ball = found["balls"][ball]
+        risk = [number["value"] for number in of_ball["risk"]]
+        bounds = [(number["interval"]["low"], number["interval"]["high"]) for number in of_ball["risk"]]
+        if all(low is not None for low, _ in bounds):
+            low, high = np.array(bounds).T
+            axes.fill_between(radii, low, high, color=PLUG_IN, alpha=0.12, linewidth=0)
+        axes.plot(radii, risk, color=PLUG_IN, linewidth=1.6)
+        axes.plot(radii, [number["value"] for number in of_ball["linear"]], color=PLUG_IN, linewidth=1.2, linestyle=":")
+        axes.plot(radii, [np.nan if value is None else value for value in of_ball["attack"]], color=POLICY, linewidth=1.4)
+        axes.set_xscale("log")
+        axes.set_title(ball)
+        axes.set_xlabel("radius (nats)")
+        axes.grid(axis="y")
+    places = panels[BALLS.index("js")]
+    for name in compared(results):
+        pair = data["categories"][name]["bounds"].get(scorer, {}).get("plug_in", {}).get("divergence")
+        if pair is not None and pair["value"] > radii[0]:
+            places.axvline(pair["value"], color=SHIFT_COLOURS[results["categories"][name]["shift"]], linewidth=1, alpha=0.6)
+    panels[0].set_ylabel("self EMID (nats per reply)")
+    handles = [
+        Line2D([], [], color=PLUG_IN, label=f"risk, {level(results)} interval"),
+        Line2D([], [], color=PLUG_IN, linestyle=":", label="without the penalty"),
+        Line2D([], [], color=POLICY, label="found by the attack"),
+        *(Line2D([], [], color=colour, label=f"{shift} shift's categories") for shift, colour in SHIFT_COLOURS.items()),
+    ]
+    finish(figure, "The worst shift of each size, predicted from IDTest alone", handles, columns=3)
+    return figure

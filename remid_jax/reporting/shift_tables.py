@@ -1,0 +1,165 @@
+"""Tables of what stands under "bounds" in the estimates: divergences of contexts, bounds on self EMID, risk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from remid_jax.information.attribution import NAMES, WHOLE
+from remid_jax.information.bounds.balls import BALLS
+from remid_jax.information.score_table import FACTORS
+from remid_jax.reporting.tables import DASH, Cell, Column, Results, Row, Table, cell, given, groups, headline_key, plain
+
+JOINT = NAMES[WHOLE]
+
+
+def shift_data(results: Results) -> Mapping[str, Any]:
+    """The section, {} in results without one."""
+    return results["estimates"].get("bounds") or {}
+
+
+def compared(results: Results) -> list[str]:
+    """The categories whose contexts were embedded beside IDTest's, in the order of every table."""
+    data = shift_data(results).get("categories", {})
+    return [name for _, names in groups(results) for name in names if "of" in data.get(name, {}).get("divergence", {})]
+
+
+def bounded(results: Results) -> list[str]:
+    """The categories that have a bound under the headline's scorer."""
+    scorer = headline_key(results)[2]
+    data = shift_data(results).get("categories", {})
+    return [
+        name for _, names in groups(results) for name in names if "emid" in data.get(name, {}).get("bounds", {}).get(scorer, {})
+    ]
+
+
+def _rows(results: Results, of_category: Any) -> list[Row]:
+    return [Row(name, of_category(name)) for shift, names in groups(results) if shift is not None for name in names]
+
+
+def divergences(results: Results) -> Table:
+    """How far the contexts of each category are from IDTest's, by factor and jointly."""
+    data, names = shift_data(results)["categories"], set(compared(results))
+    columns = [
+        Column(kind, meaning, factor, interval=False)
+        for factor in (*FACTORS, "all three")
+        for kind, meaning in (
+            ("representation", "representation divergence of embeddings above what relabelling gives, nats of at most 0.69"),
+            ("p", "share of relabellings at least as far apart"),
+            ("classifier", "lower bound by a classifier that never saw the text's own lineage, nats"),
+        )
+    ]
+
+    def row(name: str) -> list[Cell]:
+        if name not in names:
+            return [Cell(DASH, reason=data[name]["divergence"]["reason"]) for _ in columns]
+        found = data[name]["divergence"]["of"]
+        return [
+            of_subset
+            for subset in (*FACTORS, JOINT)
+            for of_subset in (
+                cell(found[subset]["excess"]),
+                plain(found[subset]["p_value"], ".3f"),
+                cell(found[subset]["classifier"]),
+            )
+        ]
+
+    weak = [name for name in names if data[name]["divergence"]["underpowered"]]
+    notes = [f"Underpowered: fewer than 32 texts a side in {'every category' if len(weak) == len(names) else ', '.join(weak)}."]
+    return Table("How far contexts are from IDTest's, nats", columns, _rows(results, row), notes=notes if weak else ())
+
+
+def attribution(results: Results) -> Table:
+    """Which factor's texts make the difference, and which one the bound on self EMID blames."""
+    data, names, scorer = shift_data(results)["categories"], set(compared(results)), headline_key(results)[2]
+    columns = [
+        *(Column(factor, "share of the joint divergence above chance, Shapley over six orders", "share") for factor in FACTORS),
+        *(
+            Column(factor, "B_k: sensitivity of the policy times the factor's shift", "bound B", interval=False)
+            for factor in FACTORS
+        ),
+        *(Column(factor, "e_k: what the factor adds to (E_P - E_Q) g", "signed e", interval=False) for factor in FACTORS),
+    ]
+
+    def row(name: str) -> list[Cell]:
+        if name not in names:
+            return [Cell(DASH, reason=data[name]["divergence"]["reason"]) for _ in columns]
+        shares = data[name]["divergence"]["shares"]
+        found = [plain(shares.get(factor), ".0%", shares.get("reason", "")) for factor in FACTORS]
+        of_scorer = data[name]["bounds"].get(scorer, data[name]["bounds"])
+        layered = of_scorer.get("layered", of_scorer)
+        if "reason" in layered:
+            return found + [Cell(DASH, reason=layered["reason"])] * 6
+        return found + [cell(layered[factor][part]) for part in ("bound", "signed") for factor in FACTORS]
+
+    return Table("What each factor contributes (B and e: nats per reply)", columns, _rows(results, row))
+
+
+def bounds(results: Results) -> Table:
+    """The measured self EMID beside its bounds, and what they are made of."""
+    data, scorer, names = shift_data(results)["categories"], headline_key(results)[2], set(bounded(results))
+    columns = [
+        Column("self EMID", "measured with left-out mixtures; it mixes two scorers, so compare it with these bounds alone"),
+        Column("plug_in", "bound with every term estimated", interval=False),
+        Column("unknown_shift", "bound that needs no divergence", interval=False),
+        Column("(E_P - E_Q) g", "the part of self EMID that both replace", "terms", interval=False),
+        Column("T", "output term, which they share", "terms", interval=False),
+        Column("Var g", "from independent halves of the replies, nats^2", "terms", interval=False),
+        Column("D_JS", "largest estimate over all factors", "terms", interval=False),
+    ]
+
+    def row(name: str) -> list[Cell]:
+        of_scorer = data[name]["bounds"].get(scorer, data[name]["bounds"])
+        if name not in names:
+            return [Cell(DASH, reason=of_scorer["reason"]) for _ in columns]
+        plug_in = of_scorer["plug_in"]
+        reason = plug_in.get("reason", "")
+        return [
+            cell(of_scorer["emid"]), cell(plug_in.get("bound"), reason), cell(of_scorer["unknown_shift"]["bound"]),
+            cell(of_scorer["shift"]), cell(of_scorer["output"]["sum"]), cell(of_scorer["variance"]),
+            cell(plug_in.get("divergence"), reason),
+        ]  # fmt: skip
+
+    return Table(
+        f"Bounds on self EMID, nats per reply, golden term {given(scorer)}",
+        columns,
+        _rows(results, row),
+        notes=correlations(results),
+    )
+
+
+def correlations(results: Results) -> list[str]:
+    """One sentence a bound: how well it ranks the categories."""
+    found = []
+    for bound, of_bound in shift_data(results)["correlation"][headline_key(results)[2]].items():
+        if "reason" in of_bound:
+            continue
+        texts = [f"{kind} {cell(of_bound[kind]).text} {cell(of_bound[kind]).interval}" for kind in ("pearson", "spearman")]
+        found.append(f"{bound} with self EMID over {of_bound['categories']} categories: {', '.join(texts)}.")
+    return found
+
+
+def risks(results: Results) -> Table | None:
+    """The predicted worst self EMID at every radius; None where there is no prediction."""
+    risk = shift_data(results)["risk"]
+    found = risk.get(headline_key(results)[2], risk)
+    if "balls" not in found:
+        return None
+    columns = [
+        Column(part, meaning, ball, interval=part == "risk")
+        for ball in BALLS
+        for part, meaning in (
+            ("attack", "found by reweighting the contexts"),
+            ("linear", "without the penalty: if golden replies are less noisy than the policy's"),
+            ("risk", "with it"),
+        )
+    ]
+    rows = []
+    for k, radius in enumerate(found["radii"]):
+        cells = []
+        for ball in BALLS:
+            of_ball = found["balls"][ball]
+            attack = plain(of_ball["attack"][k], "+.2f", "it rests on fewer than half of the contexts")
+            cells += [attack, cell(of_ball["linear"][k]), cell(of_ball["risk"][k])]
+        rows.append(Row(f"{radius:g}", cells))
+    return Table("Worst self EMID over a ball of shifts, nats per reply, from IDTest alone", columns, rows, "radius (nats)")
