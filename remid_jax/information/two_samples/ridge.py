@@ -16,12 +16,12 @@ from scipy import stats
 from remid_jax.information.divergences import LN2
 
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-STEEPNESSES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
+STRETCHES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 
 
 class LeftOut(NamedTuple):
     """`predictors[r]` [N, N] maps targets to predictions of items whose own lineage was left out, for each of `RIDGES`;
-    `half` [N] tells the two halves of lineages apart, which choose ridge and steepness for each other."""
+    `half` [N] tells the two halves of lineages apart, which choose ridge and stretch for each other."""
 
     predictors: np.ndarray
     half: np.ndarray
@@ -58,13 +58,14 @@ def regress(of: LeftOut, targets: np.ndarray) -> np.ndarray:
 def classify(of: LeftOut, in_p: np.ndarray) -> np.ndarray:
     """v [N, ...] such that tanh v predicts +1 in P and -1 in Q (bool [N, ...]): the log odds of P, halved.
 
-    The ridge and the steepness of v that predict the other half best; steepness 0, no knowledge, is among the choices. Odds
-    stay within 1/N .. N: N items cannot tell more.
+    tanh v is the prediction times the stretch that, with its ridge, does best on the other half; stretch 0, no knowledge, is
+    among the choices. Odds stay within 1/N .. N: N items cannot tell more.
     """
-    most = np.log(len(of.half)) / 2
     signs = np.where(in_p, 1.0, -1.0)
     predicted = np.tensordot(of.predictors, signs, 1)
-    options = np.concatenate([np.clip(steepness * predicted, -most, most) for steepness in STEEPNESSES])
+    n = len(of.half)
+    most = (n - 1) / (n + 1)
+    options = np.concatenate([np.arctanh(np.clip(stretch * predicted, -most, most)) for stretch in STRETCHES])
     chosen = _chosen_by_the_other_half(np.logaddexp(0, -2 * signs * options), of.half)
     return np.take_along_axis(options, chosen[None], 0)[0]
 
