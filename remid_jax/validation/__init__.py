@@ -1,0 +1,1 @@
+"""Estimators, intervals and bounds where the truth is known: one study a file, rows of figures out."""

@@ -1,0 +1,180 @@
+"""Estimators, intervals and bounds against the truth: see configs/validate.py."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+from rich.console import Console
+from rich.markdown import Markdown
+
+import remid_jax
+from experiments import cli
+from experiments.progress import Stages
+from remid_jax.errors import UserError
+from remid_jax.files import read_text, write_text
+from remid_jax.information.worlds.scenarios import SCENARIOS
+from remid_jax.parallel import Devices
+from remid_jax.scoring.store import Store
+from remid_jax.validation import coverage_study, divergence_study, enumerable, page, policy_study, world_study
+
+Report = Callable[[int, int], None]
+
+
+def main(config: ConfigDict, workdir: Path) -> None:
+    check(config)
+    real = terms_of(config.run) if config.run else None
+    cli.use_compilation_cache()
+    stages, devices = Stages(Console(stderr=True)), Devices(local=True)
+    parts = Parts(workdir / "parts", stages)
+    c = config
+    found: dict[str, Any] = {
+        "settings": {name: c[name] for name in ("seed", "worlds", "restarts", "steps", "replications", "draws")},
+        "version": remid_jax.__version__,
+        "policies": policy_study.study(),
+        "models": parts.part(
+            "models", {}, "tokens", lambda report: models(devices, Store(workdir / "store.sqlite"), report)
+        ),
+        "coverage": {
+            name: parts.part(
+                f"coverage {name}", {"replications": c.replications, "seed": c.seed}, "tables",
+                lambda report, channel=channel: coverage(channel, c.replications, c.seed, report),
+            )
+            for name, channel in coverage_study.channels().items()
+        },
+        "bias": parts.part("bias", {"seed": c.seed}, "cells", lambda report: bias(c.seed, report)),
+        "divergences": parts.part(
+            "divergences", {"draws": c.draws, "seed": c.seed}, "samples",
+            lambda report: divergence_study.study(32, c.draws, c.seed, report),
+        ),
+        "worlds": {
+            name: parts.part(
+                f"worlds {name}", {"worlds": c.worlds, "seed": c.seed}, "worlds",
+                lambda report, name=name: world_study.scenario(name, c.worlds, c.seed, devices, report),
+            )
+            for name in SCENARIOS
+        },
+        "ascents": {
+            name: parts.part(
+                f"ascent {name}", {"restarts": c.restarts, "steps": c.steps, "seed": c.seed}, "steps",
+                lambda report, name=name: world_study.ascents(
+                    [name], world_study.ATTACKED, c.restarts, c.steps, c.seed, c.workers, report
+                )[name],
+            )
+            for name in SCENARIOS
+        },
+        "real": real,
+    }  # fmt: skip
+    found["seconds"] = parts.seconds
+    write_text(workdir / "validation.json", json.dumps(found, indent=1, allow_nan=False) + "\n")
+    text = page.page(found)
+    if config.page:
+        write_text(config.page, text)
+    Console(width=120).print(Markdown(text))
+    faults = page.faults(found)
+    if faults:
+        raise UserError(f"the product claims more than was found: {'; '.join(faults)}")
+
+
+def check(config: ConfigDict) -> None:
+    """Raises UserError naming every setting out of range."""
+    least = {"worlds": 1, "restarts": 4, "steps": 1, "replications": 1, "draws": 1, "workers": 1, "seed": 0}
+    faults = [f"config.{name}={config[name]} is below {low}" for name, low in least.items() if config[name] < low]
+    if faults:
+        raise UserError("; ".join(faults))
+
+
+class Parts:
+    """The parts of a run, each saved as soon as it is done and read back while what it depends on stays the same."""
+
+    def __init__(self, folder: Path, stages: Stages):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.stages = folder, stages
+        self.seconds = 0.0
+
+    def part(self, name: str, settings: dict[str, Any], unit: str, compute: Callable[[Report], Any]) -> Any:
+        """The result of `compute`, or of an earlier run of it under the same settings, version and sources."""
+        key = hashlib.sha256(json.dumps([name, settings, sources()], sort_keys=True).encode()).hexdigest()
+        path = self.folder / f"{name.replace(' ', '_')}.json"
+        if path.is_file():
+            stored = json.loads(read_text(path))
+            if stored["key"] == key:
+                self.seconds += stored["seconds"]
+                return stored["result"]
+        with self.stages.stage(name, unit) as advance:
+            result = compute(advance)
+        seconds = self.stages.seconds[name]
+        self.seconds += seconds
+        write_text(path, json.dumps({"key": key, "seconds": seconds, "result": result}, allow_nan=False))
+        return result
+
+
+def sources() -> str:
+    """sha256 of the program's own information and validation rooms: a changed estimator is validated anew."""
+    digest = hashlib.sha256()
+    for room in ("information", "validation"):
+        for path in sorted((Path(remid_jax.__file__).parent / room).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def models(devices: Devices, store: Store, report: Report) -> dict[str, Any]:
+    of = enumerable.enumerated(devices, store, report)
+    sampled = {name: enumerable.sampled_club(of, name, 64, 400, 0) for name in ("golden", "wrong")}
+    return enumerable.study(of) | {"sampled": sampled}
+
+
+def coverage(channel: coverage_study.Channel, replications: int, seed: int, report: Report) -> dict[str, Any]:
+    rows = []
+    for number, n in enumerate(coverage_study.SIZES):
+
+        def advance(done: int, total: int, number: int = number) -> None:
+            report(number * total + done, len(coverage_study.SIZES) * total)
+
+        for estimator, of in coverage_study.coverage(channel, n, replications, seed, advance).items():
+            rows.append({"n": n, "estimator": estimator} | of)
+    return {"information": channel.information, "meaning": channel.meaning, "rows": rows}
+
+
+def bias(seed: int, report: Report) -> dict[str, Any]:
+    """On the channel `misjudged`: bias and RMSE by n and smoothing, spread of `club` by pairs."""
+    channel = coverage_study.channels()["misjudged"]
+    cells = [(n, smoothing) for smoothing in page.SMOOTHINGS for n in page.BIAS_SIZES]
+    rows = []
+    for done, (n, smoothing) in enumerate(cells):
+        rows.append({"n": n, "smoothing": smoothing, "of": coverage_study.bias(channel, n, smoothing, 400, seed)})
+        report(done + 1, len(cells))
+    pairs = {str(count): coverage_study.spread_by_pairs(channel, 100, count, 400, seed) for count in page.PAIRS}
+    return {"information": channel.information, "rows": rows, "pairs": pairs}
+
+
+def terms_of(path: str) -> dict[str, Any]:
+    """{category: {scorer: {"golden", "emi", "emid"}}} of an evaluation's results.json, headline estimator and unit.
+
+    Raises:
+      UserError: if the file is not one.
+    """
+    try:
+        results = json.loads(read_text(path))
+        estimates = results["estimates"]
+        estimator, unit = estimates["headline"]["estimator"], estimates["headline"]["unit"]
+        found = {
+            name: {
+                scorer: {term: section[term][estimator][unit]["value"] for term in ("golden", "emi", "emid") if term in section}
+                for scorer in estimates["estimators"]
+                for section in [category[scorer]]
+            }
+            for name, category in estimates["categories"].items()
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not the results.json of an evaluation ({error!r}): give one as config.run") from error
+    return {"source": os.path.basename(os.path.dirname(os.path.abspath(path))), "unit": f"{estimator} {unit}", "terms": found}
+
+
+if __name__ == "__main__":
+    cli.run(main)
