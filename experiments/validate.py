@@ -115,11 +115,12 @@ class Parts:
 
 
 def sources() -> str:
-    """sha256 of the program's own information and validation rooms: a changed estimator is validated anew."""
+    """sha256 of the rooms information and validation, but for the page: a changed estimator is validated anew."""
     digest = hashlib.sha256()
     for room in ("information", "validation"):
         for path in sorted((Path(remid_jax.__file__).parent / room).rglob("*.py")):
-            digest.update(path.read_bytes())
+            if path != Path(page.__file__):
+                digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
@@ -144,12 +145,14 @@ def coverage(channel: coverage_study.Channel, replications: int, seed: int, repo
 def bias(seed: int, report: Report) -> dict[str, Any]:
     """On the channel `misjudged`: bias and RMSE by n and smoothing, spread of `club` by pairs."""
     channel = coverage_study.channels()["misjudged"]
-    cells = [(n, smoothing) for smoothing in page.SMOOTHINGS for n in page.BIAS_SIZES]
+    cells = [(n, smoothing) for smoothing in coverage_study.SMOOTHINGS for n in coverage_study.BIAS_SIZES]
     rows = []
     for done, (n, smoothing) in enumerate(cells):
         rows.append({"n": n, "smoothing": smoothing, "of": coverage_study.bias(channel, n, smoothing, 400, seed)})
         report(done + 1, len(cells))
-    pairs = {str(count): coverage_study.spread_by_pairs(channel, 100, count, 400, seed) for count in page.PAIRS}
+    pairs = {
+        str(count): coverage_study.spread_by_pairs(channel, 100, count, 400, seed) for count in coverage_study.PAIRS_COMPARED
+    }
     return {"information": channel.information, "rows": rows, "pairs": pairs}
 
 

@@ -16,8 +16,8 @@ from scipy import stats
 
 BOOTSTRAP_FROM = 32  # lineages; below, the percentile bootstrap covers 82-86% instead of 95%
 NEVER = 10**9  # lineages: no number of them makes this interval a validated one
-VALIDATED_FROM = {
-    "mean": 16, "club": 16, "prompt_marginal": 16, "mixture": 32, "mixture_raw": 32, "leave_one_out": 32,
+VALIDATED_FROM = {  # lineages; estimators of information as `python -m experiments.validate` finds them
+    "mean": 16, "club": 16, "prompt_marginal": 32, "mixture": 64, "mixture_raw": 16, "leave_one_out": 32,
     "representation": 32, "classifier": 32, "layered": NEVER, "bound": NEVER, "risk": NEVER, "correlation": NEVER,
 }  # fmt: skip
 

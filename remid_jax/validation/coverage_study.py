@@ -3,7 +3,7 @@
 Golden replies follow p(y|x), the estimator is q(y|x). In half of the contexts the policy answers by p, in 1 of 10 cases by p's
 marginal; in the other half in 5 of 10. IDTest draws contexts evenly, the shifted category the harder ones three times as often
 as the easy ones, with a random tilt besides, so it loses. An interval is asked to cover its own population value: for `club`
-the exact sum E_xy log q - E_x E_y log q; for `mixture`, whose expectation depends on n and on how its critic is fitted, the
+the exact sum E_xy log q - E_x E_y log q; for the others, whose expectation may depend on n and on how a critic is fitted, the
 mean of the very estimator over many more tables.
 """
 
@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 from scipy import stats
 
 from remid_jax.information import calibration
-from remid_jax.information.intervals import VALIDATED_FROM
+from remid_jax.information.intervals import NEVER, VALIDATED_FROM
 from remid_jax.information.mutual_information import (
     club,
     leave_one_out,
@@ -35,9 +35,12 @@ Report = Callable[[int, int], None]
 
 CONTEXTS = 400
 SIZES = (8, 16, 32, 64)
+SMOOTHINGS, BIAS_SIZES = (0.0, 0.1, 0.3, 0.6), (16, 64)  # of the study of bias
+PAIRS_COMPARED = (100, 400, 1600, 9900)
 PAIRS = 100_000  # of `club`, as the product takes by default: all of them here
 AT_ONCE = 50  # tables in memory together
-MIXTURE_TABLES = 4  # times as many tables as replications give the mixture's population value
+POPULATION_TABLES = 4  # times as many tables as replications give the population value of all but `club`
+ESTIMATORS = ("club", "mixture", "mixture_raw", "leave_one_out", "prompt_marginal")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,27 +119,33 @@ def _scales(matrices: Float[Array, "4 n n"], fold: np.ndarray) -> Float[Array, "
     ])  # fmt: skip
 
 
+def _estimates(n: int, matrices: Float[Array, "4 n n"], nowhere: Float[Array, "4 n"]) -> dict[str, Float[Array, "4"]]:
+    """Every estimator of every category and kind of reply."""
+    pairs, ones, fold = jnp.asarray(mismatched_pairs(n, PAIRS, 0)), jnp.ones(n), _fold(n)
+    scales = _scales(matrices, fold)
+    return {
+        "club": jnp.stack([club(matrix, ones, pairs) for matrix in matrices]),
+        "mixture": jnp.stack([mixture(calibration.critic(matrix, jnp.asarray(fold), scales), ones) for matrix in matrices]),
+        "mixture_raw": jnp.stack([mixture(matrix, ones) for matrix in matrices]),
+        "leave_one_out": jnp.stack([leave_one_out(matrix, ones) for matrix in matrices]),
+        "prompt_marginal": jnp.stack([prompt_marginal(*of, ones) for of in zip(matrices, nowhere, strict=True)]),
+    }
+
+
 @functools.lru_cache(maxsize=8)
-def _values(n: int) -> Callable[[Float[Array, "tables 4 n n"]], Float[Array, "tables 4"]]:
-    """The calibrated mixture of every matrix."""
-    fold = _fold(n)
-
-    def at(matrices: Array) -> Array:
-        scales = _scales(matrices, fold)
-        return jnp.stack([mixture(calibration.critic(matrix, jnp.asarray(fold), scales), jnp.ones(n)) for matrix in matrices])
-
-    return jax.jit(jax.vmap(at))
+def _values(n: int) -> Callable[..., dict[str, Float[Array, "tables 4"]]]:
+    return jax.jit(jax.vmap(functools.partial(_estimates, n)))
 
 
 @functools.lru_cache(maxsize=8)
-def _replicates(n: int) -> Callable[[Float[Array, "tables 4 n n"]], dict[str, Array]]:
-    """Of every matrix: `club` and `mixture` [4, 1 + n] with each of its own items deleted, and `elsewhere` [4, 1 + n], the
-    mixture with an item of the other category deleted, which moves the scale of the critic. As `measurement.measure` does."""
+def _replicates(n: int) -> Callable[..., dict[str, Float[Array, "tables 4 1+n"]]]:
+    """Every estimator with each of its own items deleted, and `elsewhere`, the mixture with an item of the other category
+    deleted, which moves the scale of the critic. As `measurement.measure` does."""
     fold = _fold(n)
     weights = jnp.concatenate([jnp.ones((1, n)), 1 - jnp.eye(n)])
     pairs = jnp.asarray(mismatched_pairs(n, PAIRS, 0))
 
-    def at(matrices: Array) -> dict[str, Array]:
+    def at(matrices: Array, nowhere: Array) -> dict[str, Array]:
         scales = _scales(matrices, fold)
         moves = []  # [fold, category, 1 + n]: what deleting an item of that category adds to the scale
         for f in (0, 1):
@@ -145,8 +154,8 @@ def _replicates(n: int) -> Callable[[Float[Array, "tables 4 n n"]], dict[str, Ar
             curvature = parts[0][1] + parts[1][1]
             moves.append(jnp.stack([(slope - slope[0]) / curvature for slope, _ in parts]))
         moved = jnp.stack(moves)
-        found: dict[str, list[Array]] = {"club": [], "mixture": [], "elsewhere": []}
-        for number, matrix in enumerate(matrices):
+        found: dict[str, list[Array]] = {name: [] for name in (*ESTIMATORS, "elsewhere")}
+        for number, (matrix, marginal) in enumerate(zip(matrices, nowhere, strict=True)):
             critic = calibration.critic(matrix, jnp.asarray(fold), scales)
             raised = jnp.stack([
                 -scales[f] * calibration.offset_changes(matrix, jnp.asarray(fold != f, matrix.dtype), weights) for f in (0, 1)
@@ -158,9 +167,15 @@ def _replicates(n: int) -> Callable[[Float[Array, "tables 4 n n"]], dict[str, Ar
             slope = jnp.stack([jnp.where(fold == f, slopes, 0.0).mean() for f in (0, 1)])
             own, other = number // 2, 1 - number // 2
             base = (weights.T * terms).sum(0) / weights.sum(1)
-            found["club"].append(jax.vmap(lambda w, matrix=matrix: club(matrix, w, pairs))(weights))
             found["mixture"].append(base + slope @ moved[:, own])
             found["elsewhere"].append(base[0] + slope @ moved[:, other])
+            for name, replicate in (
+                ("club", lambda w, matrix=matrix: club(matrix, w, pairs)),
+                ("mixture_raw", functools.partial(mixture, matrix)),
+                ("leave_one_out", functools.partial(leave_one_out, matrix)),
+                ("prompt_marginal", functools.partial(prompt_marginal, matrix, marginal)),
+            ):
+                found[name].append(jax.vmap(replicate)(weights))
         return {name: jnp.stack(parts) for name, parts in found.items()}
 
     return jax.jit(jax.vmap(at))
@@ -177,27 +192,33 @@ def coverage(of: Channel, n: int, replications: int, seed: int, report: Report) 
     """{estimator: {"emi", "emid": coverage, "emi_value", "emid_value": its own population value}}."""
     rng = np.random.default_rng([seed, n])
     parts: list[dict[str, np.ndarray]] = []
-    values: list[np.ndarray] = []
+    values: list[dict[str, np.ndarray]] = []
+
+    def drawn(step: Callable[..., dict[str, Array]], tables: int) -> dict[str, np.ndarray]:
+        found = step(*map(jnp.asarray, draw_tables(of, n, tables, rng)))
+        return {name: np.asarray(array) for name, array in found.items()}
+
     with jax.enable_x64(True):
         for first in range(0, replications, AT_ONCE):
-            tables = jnp.asarray(draw_tables(of, n, AT_ONCE, rng)[0])
-            parts.append({name: np.asarray(array) for name, array in _replicates(n)(tables).items()})
-            for _ in range(MIXTURE_TABLES):
-                values.append(np.asarray(_values(n)(jnp.asarray(draw_tables(of, n, AT_ONCE, rng)[0]))))
-            report(first + AT_ONCE, replications)
-    whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    exact = [of.population_club(kernel, law) for law in of.laws for kernel in (of.golden, of.policy)]
-    targets = {"club": np.array(exact), "mixture": np.concatenate(values).mean(0)}
+            tables = min(AT_ONCE, replications - first)
+            parts.append(drawn(_replicates(n), tables))
+            values += [drawn(_values(n), tables) for _ in range(POPULATION_TABLES)]
+            report(first + tables, replications)
+    whole, targets = (
+        {name: np.concatenate([part[name] for part in of_parts]) for name in of_parts[0]} for of_parts in (parts, values)
+    )
+    population = {name: target.mean(0) for name, target in targets.items()}
+    population["club"] = np.array([of.population_club(kernel, law) for law in of.laws for kernel in (of.golden, of.policy)])
     found = {}
-    for name, target in targets.items():
+    for name, target in population.items():
         array = whole[name]
         emi = [array[:, 1] - array[:, 0], array[:, 3] - array[:, 2]]
-        # deleting an item of the other category: `club` does not see it, `mixture` by its critic's scale
+        # deleting an item of the other category: only `mixture` sees it, by its critic's scale
         far = [np.repeat(of_category[:, :1], n, axis=1) for of_category in emi]
         if name == "mixture":
             elsewhere = whole["elsewhere"]
             far = [(elsewhere[:, 1] - elsewhere[:, 0])[:, 1:], (elsewhere[:, 3] - elsewhere[:, 2])[:, 1:]]
-        of_emi = emi[0][:, 1:] if name == "club" else np.concatenate([emi[0][:, 1:], far[0]], axis=1)
+        of_emi = np.concatenate([emi[0][:, 1:], far[0]], axis=1) if name == "mixture" else emi[0][:, 1:]
         of_emid = np.concatenate([emi[0][:, 1:] - far[1], far[0] - emi[1][:, 1:]], axis=1)
         emi_value, category_value = target[1] - target[0], target[3] - target[2]
         found[name] = {
@@ -215,7 +236,7 @@ def smallest_validated(rows: list[dict[str, Any]], low: float = 0.93, high: floa
     `intervals.VALIDATED_FROM` must not claim less.
     """
     found: dict[str, int | None] = {}
-    for estimator in ("club", "mixture"):
+    for estimator in ESTIMATORS:
         of_estimator = [row for row in rows if row["estimator"] == estimator]
         reached = {n: [row[of] for row in of_estimator if row["n"] == n for of in ("emi", "emid")] for n in SIZES}
         good = [n for n, values in reached.items() if values and low <= min(values) and max(values) <= high]
@@ -224,27 +245,17 @@ def smallest_validated(rows: list[dict[str, Any]], low: float = 0.93, high: floa
     return found
 
 
-def claims() -> dict[str, int]:
-    """What the product says it has validated."""
-    return {name: VALIDATED_FROM[name] for name in ("club", "mixture")}
+def claims() -> dict[str, int | None]:
+    """What the product says it has validated; None: of no number of lineages."""
+    return {name: None if VALIDATED_FROM[name] == NEVER else VALIDATED_FROM[name] for name in ESTIMATORS}
 
 
 def bias(of: Channel, n: int, smoothing: float, tables: int, seed: int) -> dict[str, dict[str, float]]:
     """{estimator: {"mean", "rmse"}} against I(X; Y) of golden replies, nats, the critic mixed with its mean over contexts."""
     blurred = dataclasses.replace(of, critic=(1 - smoothing) * of.critic + smoothing * (of.laws[0] @ of.critic))
     rng = np.random.default_rng([seed, n])
-    pairs, ones, fold = jnp.asarray(mismatched_pairs(n, PAIRS, 0)), jnp.ones(n), _fold(n)
-
-    def at(matrices: Array, nowhere: Array) -> dict[str, Array]:
-        critic = calibration.critic(matrices[0], jnp.asarray(fold), _scales(matrices, fold))
-        golden = matrices[0]
-        return {
-            "club": club(golden, ones, pairs), "mixture": mixture(critic, ones), "mixture_raw": mixture(golden, ones),
-            "leave_one_out": leave_one_out(golden, ones), "prompt_marginal": prompt_marginal(golden, nowhere[0], ones),
-        }  # fmt: skip
-
     with jax.enable_x64(True):
-        step = jax.jit(jax.vmap(at))
+        step = _values(n)
         parts = [step(*map(jnp.asarray, draw_tables(blurred, n, AT_ONCE, rng))) for _ in range(0, tables, AT_ONCE)]
     values = {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
     return {

@@ -111,15 +111,15 @@ def test_the_bootstrap_stands_beside_from_32_lineages_on_with_shared_draws():
 
 @pytest.mark.parametrize(
     ("estimator", "clusters", "validated"),
-    [("club", 15, False), ("club", 16, True), ("mixture", 31, False), ("mixture", 32, True)],
+    [("club", 15, False), ("club", 16, True), ("mixture", 63, False), ("mixture", 64, True)],
 )
 def test_an_interval_below_the_validated_n_is_marked(estimator, clusters, validated):
     lineage = named("l", clusters)
-    many = named("m", 50)
+    many = named("m", 80)
     resampling = Resampling.of({"A": lineage, "B": many}, 0, 0)
     quantity = mean_of(resampling, lineage, np.arange(clusters) * 1.0)
     assert interval(quantity, estimator, 0.95)["validated"] is validated
-    mixed = ratio(quantity, mean_of(resampling, many, np.ones(50)))
+    mixed = ratio(quantity, mean_of(resampling, many, np.ones(80)))
     assert interval(mixed, estimator, 0.95)["validated"] is validated  # the smallest category decides
 
 
