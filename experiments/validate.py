@@ -95,11 +95,11 @@ class Parts:
     def __init__(self, folder: Path, stages: Stages):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.stages = folder, stages
-        self.seconds = 0.0
+        self.seconds, self.sources = 0.0, sources()
 
     def part(self, name: str, settings: dict[str, Any], unit: str, compute: Callable[[Report], Any]) -> Any:
         """The result of `compute`, or of an earlier run of it under the same settings, version and sources."""
-        key = hashlib.sha256(json.dumps([name, settings, sources()], sort_keys=True).encode()).hexdigest()
+        key = hashlib.sha256(json.dumps([name, settings, self.sources], sort_keys=True).encode()).hexdigest()
         path = self.folder / f"{name.replace(' ', '_')}.json"
         if path.is_file():
             stored = json.loads(read_text(path))

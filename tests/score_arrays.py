@@ -30,3 +30,24 @@ def score_arrays(counts, seed=0, signal=6.0, shared_lineages=True, samples=2):
 def without(arrays, *parts):
     """The arrays whose names hold none of these parts."""
     return {name: array for name, array in arrays.items() if not any(part in name for part in parts)}
+
+
+def with_shifts(arrays, seed=1):
+    """The arrays with what bounds need besides: blocks with IDTest, embeddings, identities."""
+    rng = np.random.default_rng(seed)
+    categories = [name.removesuffix("/record") for name in arrays if name.endswith("/record")]
+    samples, m = arrays["IDTest/self/tokens"].shape[1], len(arrays["IDTest/record"])
+    found = dict(arrays)
+    for number, category in enumerate(categories):
+        n = len(arrays[f"{category}/record"])
+        for place, factor in enumerate(("user", "character", "dialogue")):
+            found[f"{category}/embedding/{factor}"] = rng.normal(number == place + 1, 1, (n, 5))
+        found[f"{category}/identity/user"] = np.array([f"user {i % 3}" for i in range(n)])
+        found[f"{category}/identity/character"] = np.array([f"character {i % 4}" for i in range(n)])
+        if category == "IDTest":
+            continue
+        for block, shape in (("of_id", (n, m)), ("in_id", (m, n))):
+            found[f"{category}/{block}/self"] = rng.normal(-61, 2, (*shape, samples))
+            for scorer in ("reasoned", "plain"):
+                found[f"{category}/{block}/golden/{scorer}"] = rng.normal(-70, 3, shape)
+    return found

@@ -22,6 +22,7 @@ from scipy import stats
 
 from remid_jax.information import calibration
 from remid_jax.information.intervals import NEVER, VALIDATED_FROM
+from remid_jax.information.measurement import ESTIMATORS
 from remid_jax.information.mutual_information import (
     club,
     leave_one_out,
@@ -40,7 +41,6 @@ PAIRS_COMPARED = (100, 400, 1600, 9900)
 PAIRS = 100_000  # of `club`, as the product takes by default: all of them here
 AT_ONCE = 50  # tables in memory together
 POPULATION_TABLES = 4  # times as many tables as replications give the population value of all but `club`
-ESTIMATORS = ("club", "mixture", "mixture_raw", "leave_one_out", "prompt_marginal")
 
 
 @dataclasses.dataclass(frozen=True)

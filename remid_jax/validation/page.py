@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from remid_jax.information.bounds.on_worlds import BOUNDS, CERTIFIED
+from remid_jax.information.measurement import ESTIMATORS
 from remid_jax.information.worlds.scenarios import SCENARIOS
-from remid_jax.validation.coverage_study import ESTIMATORS, claims, smallest_validated
+from remid_jax.validation.coverage_study import claims, smallest_validated
 from remid_jax.validation.policy_study import MEANINGS
 
 REACHED = {"information": 0.95, "published": 1.0}  # EMID/bound that an ascent must reach, else it is the search that is broken

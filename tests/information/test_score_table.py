@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from score_arrays import score_arrays, without
+from score_arrays import score_arrays, with_shifts, without
 
 from remid_jax.errors import UserError
 from remid_jax.information import score_table
@@ -10,7 +10,7 @@ from remid_jax.information import score_table
 
 @pytest.fixture
 def arrays():
-    return score_arrays({"IDTest": 4, "Film & Television": 3})
+    return with_shifts(score_arrays({"IDTest": 4, "Film & Television": 3}))
 
 
 def faults(arrays):
@@ -32,8 +32,12 @@ def test_a_table_comes_back_as_it_was_written(arrays, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "parts", [["/plain/"], ["/reasoned/"], ["/self/"], ["constant", "golden_half"], ["marginal/plain/constant"]]
-)
+    "parts",
+    [
+        ["/plain"], ["/reasoned"], ["/self", "/of_id/", "/in_id/"], ["/of_id/", "/in_id/"], ["constant", "golden_half"],
+        ["marginal/plain/constant"], ["/embedding/"], ["/identity/user"],
+    ],
+)  # fmt: skip
 def test_what_is_optional_may_be_missing(arrays, parts):
     fewer = without(arrays, *parts)
     assert set(score_table.flatten(score_table.parse(fewer))) == set(fewer)
@@ -56,6 +60,11 @@ def test_all_faults_are_named_at_once(arrays):
     broken["IDTest/loglick/reasoned/golden"] = np.zeros(1)
     broken["Film & Television/tokens/golden"] = np.array([5, 0, 7])
     broken["Film & Television/record"] = np.array(["a", "b", "b"])
+    broken["Film & Television/of_id/self"] = np.zeros((3, 3, 2))
+    broken["Film & Television/in_id/golden/plain"] = np.zeros((3, 4))
+    broken["IDTest/embedding/user"] = np.full((4, 5), np.inf)
+    broken["IDTest/identity/character"] = np.arange(4)
+    del broken["IDTest/embedding/dialogue"]
     message = faults(broken)
     for fault in (
         "IDTest/loglik/plain/golden is missing",
@@ -68,9 +77,14 @@ def test_all_faults_are_named_at_once(arrays):
         "IDTest/loglick/reasoned/golden is not a name of the layout",
         "Film & Television/tokens/golden has a value below 1",
         "Film & Television/record names a record twice",
+        "Film & Television/of_id/self has shape [3, 3, 2], expected [3, 4, 2]",
+        "Film & Television/in_id/golden/plain has shape [3, 4], expected [4, 3]",
+        "IDTest/embedding/user has 20 values that are not finite",
+        "IDTest/embedding/dialogue is missing",
+        "IDTest/identity/character has type int64, expected str",
     ):
         assert fault in message
-    assert "10 faults" in message
+    assert "15 faults" in message
 
 
 @pytest.mark.parametrize("n", [0, 1])
