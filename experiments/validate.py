@@ -63,8 +63,8 @@ def main(config: ConfigDict, workdir: Path) -> None:
             name: parts.part(
                 f"ascent {name}", {"restarts": c.restarts, "steps": c.steps, "seed": c.seed}, "steps",
                 lambda report, name=name: world_study.ascents(
-                    [name], world_study.ATTACKED, c.restarts, c.steps, c.seed, c.workers, report
-                )[name],
+                    name, world_study.ATTACKED, c.restarts, c.steps, c.seed, c.workers, report
+                ),
             )
             for name in SCENARIOS
         },

@@ -13,7 +13,6 @@ from remid_jax.information.worlds.scenarios import SCENARIOS
 from remid_jax.parallel import Devices
 
 
-
 def numbers(tree, place=""):
     """{path: number or text} of a JSON tree."""
     if isinstance(tree, dict):

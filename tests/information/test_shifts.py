@@ -1,10 +1,10 @@
-"""The section of shifts as a whole: what stands in it, correlations over categories, and the reasons where something is missing."""
+"""The section of shifts: what stands in it, correlations over categories, reasons where something is missing."""
 
 import json
 
 import pytest
-from score_arrays import score_arrays, with_shifts, without
 from scipy import stats
+from score_arrays import score_arrays, with_shifts, without
 
 from remid_jax.information import score_table
 from remid_jax.information.estimates import Settings, estimates

@@ -23,9 +23,9 @@ from remid_jax.information.divergences import LN2
 from remid_jax.information.worlds.quantities import kl_where, mean
 
 STRUCTURES = ("any", "user", "character", "dialogue")
-SECTIONS, HALVINGS, ROUGH_ROOTS, ROOTS = 7, 9, 4, 12  # steps of the searches of `_js_risk`; only ROOTS must be enough
-LARGEST = 300.0  # log of the largest density dQ/dP that is looked at: nothing overflows
-GOLDEN = (math.sqrt(5) - 1) / 2
+SECTIONS, HALVINGS, ROUGH_ROOTS, ROOTS = 9, 9, 3, 12  # steps of the searches of `_js_risk`; only ROOTS must be enough
+NEAREST = 1e-5  # to the pole of eta, in widths
+SEARCH_DTYPE = "float32"  # of these searches; the value that they lead to is taken in double precision
 
 
 class Gradient(NamedTuple):
@@ -93,9 +93,10 @@ def _largest_term(of: Gradient, scale: Array, centre: Array, roots: int) -> tupl
     derivative in one of the concave parts, the first found by `roots` Newton steps in log t, the other in closed form.
     """
     a = jnp.where(of.p > 0, of.g_golden - centre, -scale)
-    top = jnp.exp(jnp.minimum(of.g_theta, LARGEST))
+    largest = 0.4 * jnp.log(jnp.finfo(a.dtype).max)  # log of the largest density that is looked at: nothing overflows
+    top = jnp.exp(jnp.minimum(of.g_theta, largest))
     # Beyond e^g: f'(t) = a/scale, so 2t/(1+t) = e^{2a/scale}; the centre is kept where that is below 2.
-    odds = jnp.minimum(jnp.exp(2 * a / scale), 2 - 1e-15)
+    odds = jnp.minimum(jnp.exp(2 * a / scale), 2 - 8 * jnp.finfo(a.dtype).eps)
     beyond = jnp.maximum(odds / (2 - odds), top)
     # Up to e^g: c - scale/2 ln 2 - (scale/2 - 1) tau + scale/2 log(1 + e^tau) = 0 in tau = log t, convex: Newton steps from
     # the root of its left asymptote, which lies left of it, stay left of it.
@@ -109,7 +110,7 @@ def _largest_term(of: Gradient, scale: Array, centre: Array, roots: int) -> tupl
         return jnp.clip(tau + jnp.where(slope < 0, value / jnp.maximum(-slope, 1e-12), 0.0), -1e9, 1e9)
 
     tau = jax.lax.fori_loop(0, roots, newton, c / steep)
-    below = jnp.where(scale > 2, jnp.minimum(jnp.exp(jnp.minimum(tau, LARGEST)), top), 0.0)
+    below = jnp.where(scale > 2, jnp.minimum(jnp.exp(jnp.minimum(tau, largest)), top), 0.0)
     candidates = jnp.stack([jnp.zeros_like(a), below, beyond])
     log = jnp.log(jnp.where(below > 0, below, 1))
     omegas = jnp.stack([jnp.ones_like(a), below * (log - of.g_theta - 1) + 1, 1 - top])
@@ -119,51 +120,63 @@ def _largest_term(of: Gradient, scale: Array, centre: Array, roots: int) -> tupl
 
 
 def _js_risk(of: Gradient, rho: Array) -> Array:
-    """E_P g + inf_{lambda, eta} lambda rho + E eta + E_P max_t[...]: golden sections in log lambda, bisection in each eta."""
-    fixed = jax.lax.stop_gradient(of)
-    group = of.p.sum(1, keepdims=True)
-    share = jax.lax.stop_gradient(jnp.where(group > 0, of.p / jnp.where(group > 0, group, 1), 0.0))
-    z = jnp.where(share > 0, fixed.g_golden - fixed.g_theta, 0.0)
-    highest = jnp.where(share > 0, fixed.g_golden, -jnp.inf).max(1, keepdims=True)
-    highest = jnp.where(group > 0, highest, 0.0)
-    within = (fixed.p * (z - (share * z).sum(1, keepdims=True)) ** 2).sum()
-    unit = jnp.log(jnp.sqrt(2 * within / jnp.maximum(jax.lax.stop_gradient(rho), 1e-300)) + 1e-6)
+    """E_P g + inf_{lambda, eta} lambda rho + E eta + E_P max_t[...]: bisection of the slope in log lambda, and in each eta.
 
-    def centre_of(scale: Array) -> Array:
-        """Where E t = 1 in every group: every t is at most 1 once eta passes all g_golden, for g_theta >= 0."""
+    Where the largest t jumps at the best eta, the slope in lambda is that of the mixture of both t which has mean 1.
+    """
+    fixed, radius = jax.tree.map(lambda a: jax.lax.stop_gradient(a).astype(SEARCH_DTYPE), (of, rho))
+    group = fixed.p.sum(1, keepdims=True)
+    share = jnp.where(group > 0, fixed.p / jnp.where(group > 0, group, 1), 0.0)
+    z = jnp.where(share > 0, fixed.g_golden - fixed.g_theta, 0.0)
+    top = jnp.where(of.p > 0, jax.lax.stop_gradient(of.g_golden), -jnp.inf).max(1, keepdims=True)
+    top = jnp.where(group > 0, top, 0.0)
+    highest = top.astype(SEARCH_DTYPE)
+    within = (fixed.p * (z - (share * z).sum(1, keepdims=True)) ** 2).sum()
+    unit = jnp.log(jnp.sqrt(2 * within / jnp.maximum(radius, 1e-30)) + 1e-6)
+
+    def mean(values: Array) -> Array:
+        return (share * values).sum(1, keepdims=True)
+
+    def width(scale: Array) -> Array:
+        return scale / 2 * LN2
+
+    def centre_of(scale: Array) -> tuple[Array, Array]:
+        """Where E t = 1 in every group, as eta's way from its pole (0) to the largest g_golden (1), and E f(t) there.
+
+        For g_theta >= 0 no t passes 1 once eta passes all g_golden; at the pole, `width` below, t is infinite.
+        """
+
+        def density(way: Array) -> Array:
+            return _largest_term(fixed, scale, highest - width(scale) * (1 - way), ROUGH_ROOTS)[1]
 
         def halve(_: Array, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
             low, high = bounds
             middle = (low + high) / 2
-            more = (share * _largest_term(fixed, scale, middle, ROUGH_ROOTS)[1]).sum(1, keepdims=True) > 1
+            more = mean(density(middle)) > 1
             return jnp.where(more, middle, low), jnp.where(more, high, middle)
 
-        return jax.lax.fori_loop(0, HALVINGS, halve, (highest - scale / 2 * LN2, highest))[1]
+        low, high = jax.lax.fori_loop(0, HALVINGS, halve, (jnp.full_like(highest, NEAREST), jnp.ones_like(highest)))
+        above, below = density(low), density(high)
+        gap = mean(above) - mean(below)
+        part = jnp.clip(jnp.where(gap > 0, (1 - mean(below)) / jnp.where(gap > 0, gap, 1), 0.0), 0, 1)
+        spent = part * mean(js_generator(above)) + (1 - part) * mean(js_generator(below))
+        # Mass still missing at the pole goes to the rarest of contexts, where f(t) is t ln(2)/2.
+        spent = spent + jnp.maximum(1 - jnp.maximum(mean(above), mean(below)), 0) * LN2 / 2
+        return high + part * (low - high), (group * spent).sum()
 
-    def value(of: Gradient, rho: Array, scale: Array, centre: Array, roots: int) -> Array:
-        largest = _largest_term(of, scale, centre, roots)[0]
-        return scale * rho + (of.p.sum(1, keepdims=True) * centre).sum() + (of.p * largest).sum()
+    def narrow(_: Array, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = bounds
+        middle = (low + high) / 2
+        outside = centre_of(jnp.exp(middle))[1] > radius
+        return jnp.where(outside, middle, low), jnp.where(outside, high, middle)
 
-    def at(log_scale: Array) -> Array:
-        return value(fixed, rho, jnp.exp(log_scale), centre_of(jnp.exp(log_scale)), ROUGH_ROOTS)
-
-    def narrow(_: Array, bracket: tuple[Array, ...]) -> tuple[Array, ...]:
-        """A golden section of the convex dual: (low, left, right, high, value at left, value at right)."""
-        low, left, right, high, of_left, of_right = bracket
-        falls = of_right < of_left
-        low, high = jnp.where(falls, left, low), jnp.where(falls, high, right)
-        new = jnp.where(falls, low + GOLDEN * (high - low), high - GOLDEN * (high - low))
-        of_new = at(new)
-        return (
-            low, jnp.where(falls, right, new), jnp.where(falls, new, left), high,
-            jnp.where(falls, of_right, of_new), jnp.where(falls, of_new, of_left),
-        )  # fmt: skip
-
-    low, high = unit - 3.0, jnp.maximum(unit, math.log(4.0)) + 3.0  # omega alone asks for a lambda of order 2
-    left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
-    low, _, _, high, _, _ = jax.lax.fori_loop(0, SECTIONS, narrow, (low, left, right, high, at(left), at(right)))
-    scale = jax.lax.stop_gradient(jnp.exp((low + high) / 2))
-    return of.emi + value(of, rho, scale, jax.lax.stop_gradient(centre_of(scale)), ROOTS)
+    start = (unit - 3.0, jnp.maximum(unit, math.log(4.0)) + 3.0)  # omega alone asks for a lambda of order 2
+    low, high = jax.lax.fori_loop(0, SECTIONS, narrow, start)
+    scale = jnp.exp((low + high) / 2)
+    scale, way = (found.astype(of.p.dtype) for found in (scale, centre_of(scale)[0]))
+    centre = jax.lax.stop_gradient(top - width(scale) * (1 - way))
+    largest = _largest_term(of, scale, centre, ROOTS)[0]
+    return of.emi + scale * rho + (of.p.sum(1, keepdims=True) * centre).sum() + (of.p * largest).sum()
 
 
 # ------------------------------------------------------------------------------------------------ with confidence 1 - delta
