@@ -70,8 +70,9 @@ def ascend(
         (_, (emid, value)), slope = jax.value_and_grad(climbed, has_aux=True)(logits)
         slope = jax.tree.map(lambda s: jnp.where(jnp.isfinite(s), s, 0.0), slope)
         update, moments = optimizer.update(slope, moments)
-        ratio = jnp.maximum(ratio, jnp.where(emid > LEAST, emid / value, 0.0))
-        excess = jnp.maximum(excess, emid - value - 1e-9 - 1e-9 * jnp.abs(value))
+        ratio = jnp.maximum(ratio, jnp.where((emid > LEAST) & (value > 0), emid / value, 0.0))
+        over = emid - value - 1e-9 - 1e-9 * jnp.abs(value)
+        excess = jnp.maximum(excess, jnp.where(jnp.isnan(over), jnp.inf, over))  # no number is no bound
         return (optax.apply_updates(logits, update), moments, ratio, excess), None
 
     run = jax.jit(jax.vmap(lambda state: jax.lax.scan(step, state, length=CHUNK)[0]))

@@ -109,9 +109,11 @@ def _largest_term(of: Gradient, scale: Array, centre: Array, roots: int) -> tupl
         slope = half * jnp.where(tau > 0, 1, small) / (1 + small) - (half - 1)
         return jnp.clip(tau + jnp.where(slope < 0, value / jnp.maximum(-slope, 1e-12), 0.0), -1e9, 1e9)
 
+    c, half, steep = jax.lax.stop_gradient((c, half, steep))  # the maximum is stationary in t: envelope theorem
     tau = jax.lax.fori_loop(0, roots, newton, c / steep)
     below = jnp.where(scale > 2, jnp.minimum(jnp.exp(jnp.minimum(tau, largest)), top), 0.0)
-    candidates = jnp.stack([jnp.zeros_like(a), below, beyond])
+    candidates = jax.lax.stop_gradient(jnp.stack([jnp.zeros_like(a), below, beyond]))
+    below = candidates[1]
     log = jnp.log(jnp.where(below > 0, below, 1))
     omegas = jnp.stack([jnp.ones_like(a), below * (log - of.g_theta - 1) + 1, 1 - top])
     values = candidates * a + omegas - scale * js_generator(candidates)
