@@ -57,7 +57,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
                 f"worlds {name}", {"worlds": c.worlds, "seed": c.seed}, "worlds",
                 lambda report, name=name: world_study.scenario(name, c.worlds, c.seed, devices, report),
             )
-            for name in SCENARIOS
+            for name in c.scenarios or SCENARIOS
         },
         "ascents": {
             name: parts.part(
@@ -66,7 +66,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
                     name, world_study.ATTACKED, c.restarts, c.steps, c.seed, c.workers, report
                 ),
             )
-            for name in SCENARIOS
+            for name in c.scenarios or SCENARIOS
         },
         "real": real,
     }  # fmt: skip
@@ -85,6 +85,9 @@ def check(config: ConfigDict) -> None:
     """Raises UserError naming every setting out of range."""
     least = {"worlds": 1, "restarts": 4, "steps": 1, "replications": 1, "draws": 1, "workers": 1, "seed": 0}
     faults = [f"config.{name}={config[name]} is below {low}" for name, low in least.items() if config[name] < low]
+    faults += [
+        f"config.scenarios: {name!r} is not one of {', '.join(SCENARIOS)}" for name in config.scenarios if name not in SCENARIOS
+    ]
     if faults:
         raise UserError("; ".join(faults))
 

@@ -9,6 +9,10 @@ import numpy as np
 import pytest
 from scripts import ROOT, compilations, load
 
+from remid_jax.information import score_table
+from remid_jax.information.estimates import Settings, estimates
+from remid_jax.parallel import Devices
+
 RESULTS = ("results.json", "samples.parquet", "scores.npz")
 STAGES = ("reason", "respond", "score", "embed", "estimate", "report")
 
@@ -155,3 +159,47 @@ def test_over_long_records_are_counted_listed_and_left_out(evaluate, tmp_path, f
     assert left_out["tokens"] > 640
     assert found["categories"]["IDTest"]["records"] == 2
     assert "over-long records excluded: IDTest 1" in found["warnings"]
+
+
+def test_bounds_risk_and_attribution_of_a_run_whose_samples_end(run, ending_directory, few_records, tmp_path):
+    done = run(
+        "evaluate", f"--config={ROOT}/configs/quickstart_bounds.py", f"--config.benchmark.source={few_records}",
+        f"--config.estimator.model={ending_directory}", f"--config.policy.model={ending_directory}",
+        "--config.estimator.max_reasoning=16", "--config.policy.max_reply=40", "--config.devices.tokens_per_step=1024",
+        f"--workdir={tmp_path}/work",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    found = load(tmp_path / "work" / "results.json")["estimates"]["bounds"]
+    table = score_table.read(tmp_path / "work" / "scores.npz")
+    assert found == estimates(table, Settings(), Devices())["bounds"]  # the report's numbers are those of the stored table
+    of_id = table.categories["IDTest"]
+    for name in ("german", "WordLevelComposition"):
+        category = table.categories[name]
+        # golden replies of IDTest in the category's contexts, and the reverse, are scored as its own are
+        blocks = (category.cross.of_id["plain"], category.cross.in_id["plain"], category.replies["golden"].loglik["plain"])
+        assert all(block.shape == (3, 3) and np.all(block < 0) for block in blocks)
+        for scorer in ("reasoned", "plain"):
+            bounds = found["categories"][name]["bounds"][scorer]
+            assert bounds["plug_in"]["bound"]["value"] >= bounds["emid"]["value"] - 1e-9
+            assert bounds["unknown_shift"]["bound"]["value"] >= bounds["plug_in"]["bound"]["value"] - 1e-9
+            assert bounds["emid"]["value"] == pytest.approx(self_emid(of_id, category, scorer), abs=1e-6)
+        assert set(found["categories"][name]["divergence"]["shapley"]) == {"user", "character", "dialogue"}
+    assert found["risk"]["plain"]["balls"]["kl"]["risk"][0]["value"] > 0
+    report = (tmp_path / "work" / "report.html").read_text()
+    for place in ('id="shifts"', 'id="bounds"', 'id="risk"'):
+        assert place in report
+
+
+def self_emid(of_id, category, scorer):
+    """Leave-one-out self EMI of IDTest minus the category's, over finished samples, in plain loops."""
+    total = 0.0
+    for sign, of in ((1, of_id), (-1, category)):
+        own, cut, golden = of.self_scores.loglik, of.self_scores.truncated, of.replies["golden"].loglik[scorer]
+        n, gaps = len(golden), []
+        for j in range(n):
+            others = [i for i in range(n) if i != j]
+            samples = [s for s in range(own.shape[2]) if not cut[j, s]]
+            policy = np.mean([own[j, j, s] - np.log(np.mean(np.exp(own[others, j, s]))) for s in samples])
+            gaps.append(policy - (golden[j, j] - np.log(np.mean(np.exp(golden[others, j])))))
+        total += sign * np.mean(gaps)
+    return total

@@ -1,0 +1,93 @@
+"""The page says what the figures say, and where the product claims more than they show."""
+
+import copy
+import re
+
+import pytest
+
+from remid_jax.information.bounds.on_worlds import BOUNDS, CERTIFIED
+from remid_jax.information.worlds.scenarios import SCENARIOS
+from remid_jax.validation import coverage_study, page, policy_study
+from remid_jax.validation.world_study import ATTACKED
+
+
+@pytest.fixture
+def found():
+    bound = {"worlds": 9, "violations": 0, "median": 0.25, "q95": 0.5, "highest": 0.75}
+    climb = {"highest": 0.99, "median": 0.9, "violations": 0, "at_end": 0}
+    ascents = {name: {**dict.fromkeys(ATTACKED, climb), "published": climb | {"highest": 17.25}} for name in SCENARIOS}
+    rows = [
+        {"n": n, "estimator": name, "emi": 0.951, "emid": 0.949, "emi_value": 0.1, "emid_value": 0.0}
+        for n in coverage_study.SIZES
+        for name in coverage_study.ESTIMATORS
+    ]
+    bias = {name: {"mean": 1.5, "rmse": 0.25} for name in coverage_study.ESTIMATORS}
+    terms = dict.fromkeys(("golden_id", "golden_shifted", "policy_id", "policy_shifted", "emi_id", "emid"), 0.125)
+    sampled = {"mean": 1.0, "target": 1.01, "rmse": 0.1}
+    return copy.deepcopy({
+        "settings": {"seed": 7, "worlds": 9, "restarts": 4, "steps": 100, "replications": 50, "draws": 10},
+        "seconds": 240.0,
+        "worlds": {
+            name: {"bounds": dict.fromkeys(BOUNDS, bound), "worlds": 9, "positive": 5, "pinned": 0.4} for name in SCENARIOS
+        },
+        "ascents": ascents,
+        "coverage": {"calm": {"information": 0.3, "meaning": "q = p", "rows": rows}},
+        "bias": {"information": 1.0, "rows": [{"n": 16, "smoothing": 0.1, "of": bias}], "pairs": {"100": 0.5, "9900": 0.4}},
+        "divergences": [{
+            "divergence": 0.3, "n": 32, "draws": 10, "representation_holds": 1.0, "classifier_holds": 0.95, "rejected": 0.9,
+            "excess": 0.2, "classifier": 0.25,
+        }],
+        "policies": policy_study.study(),
+        "models": {
+            "sums": 2e-7, "emid": 0.0768, "emi": -0.1, "bounds": dict.fromkeys((*CERTIFIED, "published"), 0.5),
+            "estimators": {"golden": terms, "wrong": terms}, "sampled": {"golden": sampled, "wrong": sampled},
+        },
+        "real": {"source": "run", "unit": "club response", "terms": {"german": {"plain": {"golden": 1.0, "emid": 2.0}}}},
+    })  # fmt: skip
+
+
+def tables(text):
+    """Every table as rows of cells; all rows of a table are equally long."""
+    blocks = re.findall(r"(?:^\|.*\|\n)+", text, re.M)
+    found = [[[cell.strip() for cell in line.strip("|").split(" | ")] for line in block.splitlines()] for block in blocks]
+    assert all(len({len(row) for row in table if set(row) != {"---|" * 9} and "---" not in row[0]}) == 1 for table in found)
+    return found
+
+
+def test_every_figure_stands_in_its_cell(found):
+    text = page.page(found)
+    assert max(len(line) for line in text.splitlines() if not line.startswith(("|", "-"))) <= page.WIDTH
+    worlds, ascents, coverage, bias, divergences, policies, estimators, real = tables(text)
+    assert worlds[0] == ["bound", *SCENARIOS]
+    assert worlds[2][:2] == [next(iter(BOUNDS)), ".250/.500/.750"]
+    assert worlds[-1][1] == "40%"
+    assert {row[0]: row[1] for row in ascents}["published"] == "17.2"
+    assert {row[0]: row[1] for row in ascents}["information"] == "0.99000"
+    assert coverage[2][2:] == ["0.951 / 0.949"] * 4
+    assert bias[2][2] == "+0.50 / 0.25"
+    assert divergences[2] == ["0.300", "1.000", "0.950", "0.900", "0.200", "0.250"]
+    assert policies[2][0] == "right"
+    assert [row[0] for row in estimators[2:]] == ["golden", "wrong"]
+    assert real[2] == ["german", "1.000", "-", "2.000"]
+    assert "0 violations in 72 worlds" in text
+    assert "**The product claims" not in text
+    assert "4 minutes" in text
+
+
+def test_what_is_claimed_and_not_shown_is_said(found):
+    assert page.faults(found) == []
+    found["worlds"]["user"]["bounds"]["layered"]["violations"] = 2
+    found["ascents"]["general"]["entropy"]["at_end"] = 1
+    for row in found["coverage"]["calm"]["rows"]:
+        row["emi"] = 0.9 if row["estimator"] == "club" and row["n"] == 64 else row["emi"]
+    for of in found["ascents"].values():
+        of["published"]["highest"] = 0.5
+    assert page.faults(found) == [
+        "layered is violated by 2 worlds of user",
+        "entropy is violated in 1 ascents of general",
+        "intervals of club are called validated from n = 16, coverage is right from nowhere",
+        "the ascent reaches 0.500 of published, less than 1.0: the search is broken",
+    ]
+    text = page.page(found)
+    assert "**The product claims more than this run shows:** layered is violated" in text
+    assert "**2 violations**" in text
