@@ -24,8 +24,8 @@ def test_a_quarter_begins_near_determinism_and_a_quarter_near_p_equal_to_q(name)
     certain = np.asarray(worlds.theta.max(-1)).mean((1, 2, 3))
     apart = np.asarray(jax.jit(jax.vmap(lambda world: quantities(world).js_x))(worlds))
     quarter = np.arange(200) // 50
-    assert np.mean(certain[quarter == 1]) > 0.9 > np.mean(certain[quarter == 0])
-    assert np.median(apart[quarter == 2]) < 0.01 < np.median(apart[quarter == 0])
+    assert np.mean(certain[quarter == 1]) > 0.8 > np.mean(certain[quarter == 0])
+    assert np.median(apart[quarter == 2]) < 0.05 * np.median(apart[quarter == 0])
 
 
 def test_it_attains_a_bound_that_holds_and_passes_one_that_does_not():

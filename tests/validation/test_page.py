@@ -1,6 +1,6 @@
 """The page says what the figures say, and where the product claims more than they show."""
 
-import copy
+import json
 import re
 
 import pytest
@@ -24,7 +24,7 @@ def found():
     bias = {name: {"mean": 1.5, "rmse": 0.25} for name in coverage_study.ESTIMATORS}
     terms = dict.fromkeys(("golden_id", "golden_shifted", "policy_id", "policy_shifted", "emi_id", "emid"), 0.125)
     sampled = {"mean": 1.0, "target": 1.01, "rmse": 0.1}
-    return copy.deepcopy({
+    return json.loads(json.dumps({
         "settings": {"seed": 7, "worlds": 9, "restarts": 4, "steps": 100, "replications": 50, "draws": 10},
         "seconds": 240.0,
         "worlds": {
@@ -43,7 +43,7 @@ def found():
             "estimators": {"golden": terms, "wrong": terms}, "sampled": {"golden": sampled, "wrong": sampled},
         },
         "real": {"source": "run", "unit": "club response", "terms": {"german": {"plain": {"golden": 1.0, "emid": 2.0}}}},
-    })  # fmt: skip
+    }))  # fmt: skip
 
 
 def tables(text):
@@ -61,8 +61,9 @@ def test_every_figure_stands_in_its_cell(found):
     assert worlds[0] == ["bound", *SCENARIOS]
     assert worlds[2][:2] == [next(iter(BOUNDS)), ".250/.500/.750"]
     assert worlds[-1][1] == "40%"
-    assert {row[0]: row[1] for row in ascents}["published"] == "17.2"
-    assert {row[0]: row[1] for row in ascents}["information"] == "0.99000"
+    reached = {row[0]: row[1:] for row in ascents}
+    assert reached["published"] == ["17.2"] * len(SCENARIOS)
+    assert reached["information"] == ["0.99000"] * len(SCENARIOS)
     assert coverage[2][2:] == ["0.951 / 0.949"] * 4
     assert bias[2][2] == "+0.50 / 0.25"
     assert divergences[2] == ["0.300", "1.000", "0.950", "0.900", "0.200", "0.250"]

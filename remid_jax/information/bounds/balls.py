@@ -25,6 +25,7 @@ from jaxtyping import Array, Float
 from remid_jax.information.divergences import LN2
 
 BALLS = ("chi2", "kl", "subpopulation", "js")
+LEAST_RADIUS = 1e-12  # below, lambda stays where it is for this one: within floating point
 STEPS = 21  # of the search of lambda
 NEWTON_STEPS = 12  # of eta
 MOST_FOLDS = 10.0  # the logs of the search are cut here, beyond which they are no line
@@ -104,8 +105,8 @@ def worst_mean(ball: str, z: Float[Array, "G K"], p: Float[Array, "G K"], rho: F
         pole = top - scale * LN2 / 2
         centre = jax.lax.stop_gradient(jnp.maximum(centre, pole + 1e-12 * scale + 8 * jnp.finfo(z.dtype).eps * jnp.abs(top)))
     v = jnp.where(p > 0, (z - centre) / scale, 0.0)
-    group = p.sum(1, keepdims=True)
-    value = scale * rho + (group * centre).sum() + scale * (p * form.conjugate(v)).sum()
+    # E eta + lambda E f*(v) with E (z - eta) taken out: terms of the order of v^2, which do not cancel where lambda is large.
+    value = scale * rho + (p * z).sum() + scale * (p * (form.conjugate(v) - v)).sum()
     return Worst(value, form.density(v))
 
 
@@ -142,7 +143,7 @@ def _search(form: _Ball, z: Array, p: Array, rho: Array) -> tuple[Float[Array, "
     within = (p * (z - (share * z).sum(1, keepdims=True)) ** 2).sum()
     tiny = jnp.finfo(z.dtype).tiny
     # For small rho, lambda = sqrt(Var / (2 f''(1) rho)).
-    unit = jnp.log(jnp.sqrt(jnp.maximum(within, tiny) / (2 * form.curvature * jnp.maximum(rho, tiny))))
+    unit = jnp.log(jnp.sqrt(jnp.maximum(within, tiny) / (2 * form.curvature * jnp.maximum(rho, LEAST_RADIUS))))
 
     def outside(log_scale: Array) -> Array:
         """log (E f(t) / rho)."""

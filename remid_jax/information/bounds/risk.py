@@ -24,6 +24,7 @@ from remid_jax.information.worlds.quantities import kl_where, mean
 
 STRUCTURES = ("any", "user", "character", "dialogue")
 SECTIONS, HALVINGS, ROUGH_ROOTS, ROOTS = 9, 9, 3, 12  # steps of the searches of `_js_risk`; only ROOTS must be enough
+LEAST_RADIUS = 1e-10  # of these searches, see balls.py
 NEAREST = 1e-5  # to the pole of eta, in widths
 SEARCH_DTYPE = "float32"  # of these searches; the value that they lead to is taken in double precision
 
@@ -134,7 +135,7 @@ def _js_risk(of: Gradient, rho: Array) -> Array:
     top = jnp.where(group > 0, top, 0.0)
     highest = top.astype(SEARCH_DTYPE)
     within = (fixed.p * (z - (share * z).sum(1, keepdims=True)) ** 2).sum()
-    unit = jnp.log(jnp.sqrt(2 * within / jnp.maximum(radius, 1e-30)) + 1e-6)
+    unit = jnp.log(jnp.sqrt(2 * within / jnp.maximum(radius, LEAST_RADIUS)) + 1e-6)
 
     def mean(values: Array) -> Array:
         return (share * values).sum(1, keepdims=True)

@@ -286,3 +286,14 @@ def test_the_gradient_is_that_of_emi():
         slope = direction @ np.asarray(of.g_theta - of.g_golden).ravel()
     values = [emi(p + step * direction, theta, golden) for step in (1e-6, -1e-6)]
     assert (values[0] - values[1]) / 2e-6 == pytest.approx(slope, abs=1e-6)
+
+
+@pytest.mark.parametrize("ball", BALLS)
+def test_a_ball_of_no_radius_holds_p_alone_and_a_rare_context_breaks_nothing(ball):
+    rng = np.random.default_rng(3)
+    z, p = rng.normal(size=(1, 5)), rng.dirichlet(np.ones(5))[None]
+    for rho in (0.0, 1e-200, 1e-15):
+        assert dual(ball, z, p, rho).value == pytest.approx((p * z).sum(), abs=2e-6 * np.ptp(z))
+    rare = np.array([[0.5, 0.5 - 1e-15, 1e-15]])
+    found = dual(ball, np.array([[0.0, 1.0, 13.0]]), rare, 4e-5)
+    assert 0.5 <= found.value < 0.6
