@@ -3,12 +3,12 @@
 import jax
 import numpy as np
 import pytest
-from score_arrays import score_arrays, with_shifts
+from score_arrays import score_arrays, with_shifts, without
 
 from remid_jax.information import score_table
-from remid_jax.information.bounds.on_worlds import every_bound
+from remid_jax.information.bounds.on_worlds import BOUNDS
 from remid_jax.information.estimates import Settings, estimates
-from remid_jax.information.worlds import in_blocks
+from remid_jax.information.worlds import in_blocks, quantities
 from remid_jax.information.worlds.scenarios import SCENARIOS
 from remid_jax.parallel import Devices
 
@@ -37,32 +37,40 @@ def one_device():
     return Devices("mesh", jax.device_count())
 
 
-@pytest.fixture(scope="module")
-def table():
-    # 35 lineages: the bootstrap takes part; 35 replies and 36 replicates do not divide by eight
-    arrays = with_shifts(score_arrays({"IDTest": 35, "german": 35}, samples=4))
-    return score_table.parse({name: array for name, array in arrays.items() if "reasoned" not in name})
-
-
-@pytest.fixture(scope="module")
-def expected(table, one_device):
-    return estimates(table, Settings(bootstrap=50), one_device)
+def settings(bootstrap):
+    return Settings(bootstrap=bootstrap, subsamples=1)
 
 
 @pytest.mark.parametrize("parallel", ["mesh", "pmap"])
-def test_estimates_intervals_and_bounds_of_a_run(table, expected, parallel):
-    found = estimates(table, Settings(bootstrap=50), Devices(parallel))
-    assert found["bounds"]["categories"]["german"]["bounds"]["plain"]["plug_in"]["bound"]["value"] > 0
+def test_estimates_jackknife_and_bootstrap(parallel, one_device):
+    # 35 lineages: the bootstrap takes part; 35 replies and 36 replicates do not divide by eight
+    arrays = without(score_arrays({"IDTest": 35, "german": 35}), "reasoned", "/self/", "golden_half", "constant")
+    table = score_table.parse(arrays)
+    found, expected = (estimates(table, settings(50), devices) for devices in (Devices(parallel), one_device))
     assert found["headline"]["categories"]["german"]["interval"]["bootstrap"]["draws"] == 50
     assert_same(found, expected)
 
 
 @pytest.mark.parametrize("parallel", ["mesh", "pmap"])
+def test_bounds_of_a_run(parallel, one_device):
+    arrays = without(with_shifts(score_arrays({"IDTest": 6, "german": 6}, samples=4)), "reasoned", "/embedding/")
+    table = score_table.parse(arrays)
+    found, expected = (estimates(table, settings(0), devices)["bounds"] for devices in (Devices(parallel), one_device))
+    assert found["categories"]["german"]["bounds"]["plain"]["unknown_shift"]["bound"]["value"] > 0
+    assert_same(found["categories"], expected["categories"])
+    assert_same(found["risk"], expected["risk"])
+
+
+@pytest.mark.parametrize("parallel", ["mesh", "pmap"])
 def test_bounds_of_worlds(parallel, one_device):
+    def of_world(world):
+        of = quantities(world)
+        return {name: BOUNDS[name](of).value for name in ("information", "layered", "unknown_shift", "risk_kl")}
+
     with jax.enable_x64(True):
         worlds = SCENARIOS["user"].sample(0, 37)
-        found = in_blocks(every_bound, worlds, Devices(parallel), block=16)
-        alone = in_blocks(every_bound, worlds, one_device, block=16)
-    assert found.keys() == alone.keys()
+        found = in_blocks(of_world, worlds, Devices(parallel), block=16)
+        alone = in_blocks(of_world, worlds, one_device, block=16)
     for name, array in alone.items():
+        assert found[name].shape == (37,)
         np.testing.assert_allclose(found[name], array, rtol=1e-9, atol=1e-12, err_msg=name)
