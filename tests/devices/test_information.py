@@ -27,7 +27,9 @@ def assert_same(found, expected):
     assert found.keys() == expected.keys()
     for place, value in expected.items():
         if isinstance(value, float):
-            assert found[place] == pytest.approx(value, rel=1e-9, abs=1e-9), place
+            # The multipliers of Jensen-Shannon risk are searched in single precision; its value moves by their errors' squares.
+            within = 1e-6 if "/js/risk" in place else 1e-9
+            assert found[place] == pytest.approx(value, rel=within, abs=within), place
         else:
             assert found[place] == value, place
 

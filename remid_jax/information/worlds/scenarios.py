@@ -155,7 +155,7 @@ _KINDS = {
 _SMALL = ((2, 4), (2, 4), (2, 4), (2, 12))
 _SIZES = {"many_users": ((8, 20), (2, 3), (2, 3), (2, 12)), "consistent": ((4, 4), (4, 4), (4, 4), (2, 12))}
 _FIXED = {
-    **dict.fromkeys(_KINDS, (2, 2, 2, 3)), "many_users": (6, 2, 1, 3), "consistent": (4, 2, 1, 3),
+    **dict.fromkeys(_KINDS, (2, 2, 2, 3)), "many_users": (6, 2, 1, 3), "consistent": (4, 2, 2, 3),
 }  # fmt: skip
 
 SCENARIOS = {name: _scenario(name, *kind, _SIZES.get(name, _SMALL), name == "concept") for name, kind in _KINDS.items()}
