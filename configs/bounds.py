@@ -1,4 +1,4 @@
-"""Every bound on EMID, exactly, on finite worlds given as arrays: about a minute and a half for 100,000 worlds of 3x3x3x6.
+"""Every bound on EMID, exactly, on finite worlds given as arrays: about a minute for 100,000 worlds of 3x3x3x6.
 
     python -m experiments.bounds --config.worlds=WORLDS.npz --config.output=BOUNDS.npz
 

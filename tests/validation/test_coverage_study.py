@@ -8,7 +8,7 @@ from scipy import stats
 
 from remid_jax.information import calibration
 from remid_jax.information.estimates import Settings, estimates
-from remid_jax.information.intervals import VALIDATED_FROM, jackknife
+from remid_jax.information.intervals import jackknife
 from remid_jax.information.score_table import Category, Replies, ScoreTable
 from remid_jax.parallel import Devices
 from remid_jax.validation import coverage_study as study
@@ -106,10 +106,6 @@ def test_the_smallest_validated_n_is_where_coverage_is_right_from_then_on():
     assert set(study.smallest_validated(rows((0.95, 0.95, 0.95, 0.95))).values()) == {8}
     assert set(study.smallest_validated(rows((0.95, 0.92, 0.95, 0.95))).values()) == {32}
     assert set(study.smallest_validated(rows((0.95, 0.95, 0.95, 0.98))).values()) == {None}
-
-
-def test_the_product_claims_what_the_study_of_a_thousand_tables_found():
-    assert study.claims() == {name: VALIDATED_FROM[name] for name in study.ESTIMATORS}
 
 
 def test_a_study_covers_about_as_often_as_it_says():
