@@ -132,7 +132,9 @@ def section(
             of_pure = solve(structured_rows(g_theta, g_golden, p, shift, groups))
             # Omega of theory.md (d) is concave in g: of a mean g it may exceed what it is for any shift, which holds as well.
             structured[shift] = {"balls": curves({name: np.minimum(of_pure[name], of_any[name]) for name in of_any})}
-    return {"radii": list(RADII), "emi": told((p * (g_theta - g_golden)).sum(1)), "balls": balls, "structured": structured}
+    with np.errstate(invalid="ignore"):  # of two lineages, deleting one leaves no other context to mix
+        emi = told((p * (g_theta - g_golden)).sum(1))
+    return {"radii": list(RADII), "emi": emi, "balls": balls, "structured": structured}
 
 
 def _to_own(side: Side, weights: np.ndarray, devices: Devices) -> np.ndarray:
