@@ -2,9 +2,8 @@
 
     python -m experiments.validate
 
-22 minutes on two cores beside other work (half an hour of CPU); killed,
-the same command goes on with the next part. Writes validation.json to the workdir and,
-with --config.page=docs/validation.md, the page of the documentation.
+14 minutes on two cores; killed, the same command goes on with the next part. Writes validation.json to the workdir and, with
+--config.page=docs/validation.md, the page of the documentation.
 """
 
 from ml_collections import ConfigDict, config_dict
