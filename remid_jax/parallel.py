@@ -19,12 +19,15 @@ from remid_jax.errors import UserError
 
 Parallel = Literal["mesh", "pmap"]
 
-# First match wins; paths are those of the parameter tree, e.g. "layers/attention/query/kernel" of shape [L, in, out].
+# First match wins; paths are those of the parameter tree, e.g. "layers/attention/query/kernel" of shape [L, in, out], or of an
+# optimizer's state, whose moments bear their parameters' paths behind their own.
 RULES: tuple[tuple[str, PartitionSpec], ...] = (
-    (r"(^embedding|^head)$", PartitionSpec("model", None)),
+    (r"(^|/)(embedding|head)$", PartitionSpec("model", None)),
     (r"(query|key|value|gate|up)/kernel$", PartitionSpec(None, None, "model")),
     (r"(query|key|value|gate|up)/bias$", PartitionSpec(None, "model")),
     (r"(output|down)/kernel$", PartitionSpec(None, "model", None)),
+    (r"(query|key|value|gate|up)/lora/b$", PartitionSpec(None, None, "model")),
+    (r"(output|down)/lora/a$", PartitionSpec(None, "model", None)),
     (r".*", PartitionSpec()),
 )
 

@@ -28,11 +28,25 @@ class Rope:
     attention_factor: float = 1.0
 
 
+TARGETS = ("query", "key", "value", "output", "gate", "up", "down")
+"""The linear layers that may carry an adapter."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LoRAConfig:
+    """Low-rank adapters (arXiv 2106.09685): `targets` compute W x + alpha / rank * B A dropout(x), with W frozen."""
+
+    rank: int
+    alpha: float
+    targets: tuple[str, ...] = TARGETS
+    dropout: float = 0.0
+
+
 @dataclasses.dataclass(frozen=True)
 class DecoderConfig:
     """A decoder-only transformer of the Llama / Mistral / Qwen2 / Qwen3 / Gemma 3 kind.
 
-    `sliding_layers[l]` says whether layer l sees only the last `sliding_window` positions; such layers use `local_rope`
+    `adapter` says which LoRA parameters stand beside its own. `sliding_layers[l]` says whether layer l sees only the last `sliding_window` positions; such layers use `local_rope`
     where the model has one. `norm_offset` is 1.0 for models whose RMS norms multiply by (1 + scale), else 0.0.
     """
 
@@ -66,3 +80,4 @@ class DecoderConfig:
     @property
     def has_sliding_layers(self) -> bool:
         return self.sliding_window is not None and any(self.sliding_layers)
+    adapter: LoRAConfig | None = None

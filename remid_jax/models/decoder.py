@@ -18,7 +18,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from remid_jax.models.config import DecoderConfig
+from remid_jax.models.config import DecoderConfig, LoRAConfig
+from remid_jax.models.lora import Keys, LoRA, fold_in
+from remid_jax.models.matrices import contract
 from remid_jax.models.rope import angles, rotate
 
 QUERY_BLOCK = 128  # queries of one block need only the keys up to its end: skips nearly half of a long row's attention
@@ -39,22 +41,20 @@ class Cache(NamedTuple):
     values: Float[Array, "L B K S H"]
 
 
-def contract(subscripts: str, x: Array, w: Array) -> Array:
-    """einsum with operands in w's dtype and float32 accumulation; float32 operands are never rounded (TF32, bf16 passes)."""
-    precision = jax.lax.Precision.HIGHEST if w.dtype == jnp.float32 else None
-    return jnp.einsum(subscripts, x.astype(w.dtype), w, precision=precision, preferred_element_type=jnp.float32)
-
-
 class Linear(nnx.Module):
-    """x @ kernel (+ bias); float32 out."""
+    """x @ kernel (+ bias) (+ adapter); float32 out."""
 
-    def __init__(self, inputs: int, outputs: int, bias: bool, rngs: nnx.Rngs):
+    def __init__(self, inputs: int, outputs: int, bias: bool, target: str, adapter: LoRAConfig | None, rngs: nnx.Rngs):
         self.kernel = nnx.Param(jax.random.normal(rngs.params(), (inputs, outputs)) / inputs**0.5)
         self.bias = nnx.Param(jnp.zeros((outputs,))) if bias else None
+        adapted = adapter is not None and target in adapter.targets
+        self.lora = LoRA(inputs, outputs, target, adapter, rngs) if adapted else None
 
-    def __call__(self, x: Float[Array, "B T inputs"]) -> Float[Array, "B T outputs"]:
+    def __call__(self, x: Float[Array, "B T inputs"], dropout: Keys = None) -> Float[Array, "B T outputs"]:
         y = contract("bti,io->bto", x, self.kernel[...])
-        return y if self.bias is None else y + self.bias[...].astype(jnp.float32)
+        if self.bias is not None:
+            y = y + self.bias[...].astype(jnp.float32)
+        return y if self.lora is None else y + self.lora(x, dropout)
 
 
 class RMSNorm(nnx.Module):
@@ -75,21 +75,23 @@ class Attention(nnx.Module):
 
     def __init__(self, config: DecoderConfig, rngs: nnx.Rngs):
         c, queries, keys = config, config.heads * config.head_size, config.kv_heads * config.head_size
-        self.query = Linear(c.width, queries, c.qkv_bias, rngs)
-        self.key = Linear(c.width, keys, c.qkv_bias, rngs)
-        self.value = Linear(c.width, keys, c.qkv_bias, rngs)
-        self.output = Linear(queries, c.width, c.output_bias, rngs)
+        self.query = Linear(c.width, queries, c.qkv_bias, "query", c.adapter, rngs)
+        self.key = Linear(c.width, keys, c.qkv_bias, "key", c.adapter, rngs)
+        self.value = Linear(c.width, keys, c.qkv_bias, "value", c.adapter, rngs)
+        self.output = Linear(queries, c.width, c.output_bias, "output", c.adapter, rngs)
         self.query_norm = RMSNorm(c.head_size, c.norm_eps, c.norm_offset) if c.qk_norm else None
         self.key_norm = RMSNorm(c.head_size, c.norm_eps, c.norm_offset) if c.qk_norm else None
         self.heads, self.kv_heads, self.head_size = c.heads, c.kv_heads, c.head_size
         self.scale, self.softcap = c.attention_scale or c.head_size**-0.5, c.attention_softcap
 
-    def project(self, x: Float[Array, "B T D"], cos: Array, sin: Array) -> tuple[Array, Array, Array]:
+    def project(
+        self, x: Float[Array, "B T D"], cos: Array, sin: Array, dropout: Keys = None
+    ) -> tuple[Array, Array, Array]:
         """Rotated queries [B, N, T, H] and keys [B, K, T, H], and values like keys, in the weights' dtype."""
         b, t, _ = x.shape
-        q = self.query(x).reshape(b, t, self.heads, self.head_size)
-        k = self.key(x).reshape(b, t, self.kv_heads, self.head_size)
-        v = self.value(x).reshape(b, t, self.kv_heads, self.head_size)
+        q = self.query(x, dropout).reshape(b, t, self.heads, self.head_size)
+        k = self.key(x, dropout).reshape(b, t, self.kv_heads, self.head_size)
+        v = self.value(x, dropout).reshape(b, t, self.kv_heads, self.head_size)
         if self.query_norm is not None and self.key_norm is not None:
             q, k = self.query_norm(q), self.key_norm(k)
         dtype = self.query.kernel.dtype
@@ -98,7 +100,8 @@ class Attention(nnx.Module):
 
     def attend(
         self, q: Float[Array, "B N T H"], k: Float[Array, "B K S H"], v: Float[Array, "B K S H"], visible: Bool[Array, "B T S"]
-    ) -> Float[Array, "B T D"]:
+    ) -> Float[Array, "B T NH"]:
+        """What each token takes from those it sees, the heads side by side, before the output projection."""
         b, _, t, _ = q.shape
         # The queries of one key head form one matrix: batched products of plain matrices, which every backend does fast.
         q = q.reshape(b, self.kv_heads, -1, self.head_size)
@@ -109,7 +112,7 @@ class Attention(nnx.Module):
         logits = jnp.where(visible[:, None, None], logits, jnp.finfo(jnp.float32).min)
         weights = jax.nn.softmax(logits, axis=-1).reshape(b, self.kv_heads, -1, k.shape[2])
         mixed = contract("bkms,bksh->bkmh", weights, v).reshape(b, self.heads, t, self.head_size)
-        return self.output(mixed.swapaxes(1, 2).reshape(b, t, self.heads * self.head_size))
+        return mixed.swapaxes(1, 2).reshape(b, t, self.heads * self.head_size)
 
 
 class MLP(nnx.Module):
@@ -117,18 +120,18 @@ class MLP(nnx.Module):
 
     def __init__(self, config: DecoderConfig, rngs: nnx.Rngs):
         c = config
-        self.gate = Linear(c.width, c.mlp_width, c.mlp_bias, rngs)
-        self.up = Linear(c.width, c.mlp_width, c.mlp_bias, rngs)
-        self.down = Linear(c.mlp_width, c.width, c.mlp_bias, rngs)
+        self.gate = Linear(c.width, c.mlp_width, c.mlp_bias, "gate", c.adapter, rngs)
+        self.up = Linear(c.width, c.mlp_width, c.mlp_bias, "up", c.adapter, rngs)
+        self.down = Linear(c.mlp_width, c.width, c.mlp_bias, "down", c.adapter, rngs)
         self.activation = c.activation
 
-    def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
+    def __call__(self, x: Float[Array, "B T D"], dropout: Keys = None) -> Float[Array, "B T D"]:
         activate = (
             jax.nn.silu
             if self.activation == "silu"
             else functools.partial(jax.nn.gelu, approximate=self.activation == "gelu_tanh")
         )
-        return self.down(activate(self.gate(x)) * self.up(x))
+        return self.down(activate(self.gate(x, dropout)) * self.up(x, dropout), dropout)
 
 
 class Layer(nnx.Module):
@@ -143,11 +146,12 @@ class Layer(nnx.Module):
         self.attention_post_norm = norm() if config.post_norms else None
         self.mlp_post_norm = norm() if config.post_norms else None
 
-    def add_attention(self, x: Float[Array, "B T D"], mixed: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
-        return x + (mixed if self.attention_post_norm is None else self.attention_post_norm(mixed))
+    def add_attention(self, x: Float[Array, "B T D"], mixed: Float[Array, "B T NH"], dropout: Keys) -> Float[Array, "B T D"]:
+        y = self.attention.output(mixed, dropout)
+        return x + (y if self.attention_post_norm is None else self.attention_post_norm(y))
 
-    def add_mlp(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
-        y = self.mlp(self.mlp_norm(x))
+    def add_mlp(self, x: Float[Array, "B T D"], dropout: Keys) -> Float[Array, "B T D"]:
+        y = self.mlp(self.mlp_norm(x), dropout)
         return x + (y if self.mlp_post_norm is None else self.mlp_post_norm(y))
 
 
@@ -167,12 +171,19 @@ class Decoder(nnx.Module):
         )
 
     def __call__(
-        self, tokens: Int[Array, "B T"], tree: TokenTree, cache: Cache | None = None, start: int | Int[Array, ""] = 0
+        self,
+        tokens: Int[Array, "B T"],
+        tree: TokenTree,
+        cache: Cache | None = None,
+        start: int | Int[Array, ""] = 0,
+        dropout: Keys = None,
     ) -> tuple[Float[Array, "B T D"], Cache | None]:
         """Final hidden states of `tokens`, which stand in slots start .. start+T-1 of `tree`.
 
         Without a cache the tree has T slots. With one it has S >= start+T slots; the new keys and values are written to it
-        and the updated cache is returned. More than one token at a time only from start 0 (prefill).
+        and the updated cache is returned. More than one token at a time only from start 0 (prefill). `dropout`, one key a row,
+        drops inputs of the adapters; without it nothing is dropped. Gradients keep one residual stream a layer and compute the
+        rest again.
         """
         c, length = self.config, tokens.shape[1]
         x = self.embedding[...][tokens].astype(jnp.float32) * c.embedding_scale
@@ -187,8 +198,9 @@ class Decoder(nnx.Module):
             x, cache = carry
             state, is_sliding, index = scanned
             layer = nnx.merge(graphdef, state)
+            keys_here = None if dropout is None else fold_in(dropout, index)
             cos, sin = turns[0] if len(turns) == 1 else jax.tree.map(lambda a, b: jnp.where(is_sliding, b, a), *turns)
-            q, k, v = layer.attention.project(layer.attention_norm(x), cos, sin)
+            q, k, v = layer.attention.project(layer.attention_norm(x), cos, sin, keys_here)
             if cache is not None:
                 keys = jax.lax.dynamic_update_slice(cache.keys, k[None], (index, 0, 0, start, 0))
                 values = jax.lax.dynamic_update_slice(cache.values, v[None], (index, 0, 0, start, 0))
@@ -196,14 +208,15 @@ class Decoder(nnx.Module):
                 k = jax.lax.dynamic_index_in_dim(keys, index, keepdims=False)
                 v = jax.lax.dynamic_index_in_dim(values, index, keepdims=False)
             mixed = self._attend_in_blocks(layer.attention, q, k, v, tree, start, is_sliding)
-            return (layer.add_mlp(layer.add_attention(x, mixed)), cache), None
+            return (layer.add_mlp(layer.add_attention(x, mixed, keys_here), keys_here), cache), None
 
-        (x, cache), _ = jax.lax.scan(step, (x, cache), (weights, sliding, jnp.arange(c.layers)))
+        again = jax.checkpoint(step, prevent_cse=False)  # the scan keeps the two passes apart by itself
+        (x, cache), _ = jax.lax.scan(again, (x, cache), (weights, sliding, jnp.arange(c.layers)))
         return self.final_norm(x), cache
 
     def _attend_in_blocks(
         self, attention: Attention, q: Array, k: Array, v: Array, tree: TokenTree, start: int | Array, is_sliding: Array
-    ) -> Float[Array, "B T D"]:
+    ) -> Float[Array, "B T NH"]:
         length = q.shape[2]
         if length == 1:
             return attention.attend(q, k, v, self._visible(tree, start + jnp.arange(1), k.shape[2], is_sliding))

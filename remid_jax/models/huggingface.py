@@ -355,10 +355,10 @@ class Tensors(NamedTuple):
 
 
 def layout(config: DecoderConfig) -> dict[str, Tensors]:
-    """For every parameter of the decoder, by its path as "layers/mlp/up/kernel", the tensors that hold it."""
+    """For every parameter of the base decoder, by its path as "layers/mlp/up/kernel", the tensors that hold it."""
     modules = MODULES_WITH_POST_NORMS if config.post_norms else MODULES
     found = {}
-    for key_path, leaf in jax.tree_util.tree_leaves_with_path(structure(config)[1]):
+    for key_path, leaf in jax.tree_util.tree_leaves_with_path(structure(dataclasses.replace(config, adapter=None))[1]):
         path = path_name(key_path)
         module, _, kind = path.rpartition("/") if path not in modules else (path, "", "")
         name = f"{modules[module]}.{'bias' if kind == 'bias' else 'weight'}"

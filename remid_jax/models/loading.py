@@ -41,7 +41,10 @@ DIGESTS = Path("~/.cache/remid_jax/digests.json")
 
 @dataclasses.dataclass
 class LanguageModel:
-    """An opened model. `fingerprint` is a sha256 over its weights and config; `end_ids` are the ids that end a generation."""
+    """An opened model. `fingerprint` is a sha256 over its weights and config; `end_ids` are the ids that end a generation.
+
+    A model with an adapter is its `base` with parameters `added` beside the base's own, which both share.
+    """
 
     source: str
     config: DecoderConfig
@@ -51,16 +54,20 @@ class LanguageModel:
     end_ids: tuple[int, ...]
     arrays: Callable[[], Iterator[tuple[str, np.ndarray]]] = dataclasses.field(repr=False)
     mesh: Mesh | None = None
+    base: LanguageModel | None = dataclasses.field(default=None, repr=False)
+    added: nnx.State | None = dataclasses.field(default=None, repr=False)
     _params: nnx.State | None = dataclasses.field(default=None, init=False, repr=False)
 
     @property
     def loaded(self) -> bool:
         """Whether the weights have been read."""
-        return self._params is not None
+        return self._params is not None if self.base is None else self.base.loaded
 
     @property
     def params(self) -> nnx.State:
         """The decoder's parameters on the devices, sharded by `parallel.parameter_shardings`; read at first use."""
+        if self.base is not None and self.added is not None:
+            return nnx.merge_state(self.base.params, self.added)
         if self._params is None:
             self._params = place_params(self.config, self.arrays(), self.dtype, self.mesh)
         return self._params

@@ -136,7 +136,7 @@ class ScoringEngine:
         self.counts.store_misses += len(missing)
         total = sum(len(rows[n].tokens) for n in missing)
         done = 0
-        for numbers in self.batches(rows, missing):
+        for numbers in in_buckets([row.bucket for row in rows], missing, self.batch_rows):
             made = {n: array.tobytes() for n, array in zip(numbers, step(numbers), strict=True)}
             self._count(kind, rows, numbers)
             self.store.put({keys[n]: value for n, value in made.items()})
@@ -145,20 +145,9 @@ class ScoringEngine:
             report(done, total)
         return [found[n] for n in range(len(rows))]
 
-    def batches(self, rows: Sequence[Row], missing: Sequence[int]) -> Iterator[list[int]]:
-        """The numbers of the `missing` rows, step by step: rows of one bucket together, in plan order."""
-        by_bucket: dict[int, list[int]] = {}
-        for n in missing:
-            by_bucket.setdefault(rows[n].bucket, []).append(n)
-        for bucket in sorted(by_bucket):
-            numbers, size = by_bucket[bucket], self.batch_rows(bucket)
-            for first in range(0, len(numbers), size):
-                yield numbers[first : first + size]
-
     def batch_rows(self, bucket: int) -> int:
         """How many rows of a bucket make a device step: as many as `tokens_per_step` holds, and as the devices can share."""
-        each = self.devices.rows
-        return max(1, self.tokens_per_step // (bucket * each)) * each
+        return batch_rows(bucket, self.tokens_per_step, self.devices.rows)
 
     def _count(self, kind: str, rows: Sequence[Row], numbers: Sequence[int]) -> None:
         bucket = rows[numbers[0]].bucket
@@ -188,6 +177,22 @@ class ScoringEngine:
         batch = Texts(tokens, positions, ends, shares)  # type: ignore[arg-type]  # host arrays until they are placed
         vectors = self.devices.fetch(_embedding(self.devices, self.model.config)(self._params, self.devices.place_batch(batch)))
         return [vectors[n, : len(of_row)] for n, of_row in enumerate(slots)]
+
+
+def batch_rows(bucket: int, tokens_per_step: int, shares: int) -> int:
+    """How many rows of a bucket `tokens_per_step` holds, and `shares` devices can share evenly."""
+    return max(1, tokens_per_step // (bucket * shares)) * shares
+
+
+def in_buckets(buckets: Sequence[int], wanted: Sequence[int], size_of: Callable[[int], int]) -> Iterator[list[int]]:
+    """The `wanted` numbers, step by step: those of one bucket together, in order, `size_of(bucket)` at a time."""
+    by_bucket: dict[int, list[int]] = {}
+    for n in wanted:
+        by_bucket.setdefault(buckets[n], []).append(n)
+    for bucket in sorted(by_bucket):
+        numbers, size = by_bucket[bucket], size_of(bucket)
+        for first in range(0, len(numbers), size):
+            yield numbers[first : first + size]
 
 
 def check_texts(model: LanguageModel, ids: Iterable[Sequence[int] | np.ndarray], longest: int) -> None:

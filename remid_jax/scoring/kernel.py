@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -12,7 +13,7 @@ from jaxtyping import Array, Float, Int
 from remid_jax.models.config import DecoderConfig
 from remid_jax.models.decoder import Decoder, TokenTree, bind
 
-KERNEL_VERSION = 1  # part of every store key: raise it when a change here or in the decoder can change a number
+KERNEL_VERSION = 2  # part of every store key: raise it when a change here or in the decoder can change a number
 HEAD_ELEMENTS = 2**25  # logits alive at once (128 MiB in float32); [B, T, V] never exists
 
 
@@ -69,20 +70,57 @@ def token_logprobs(
     scored: Int[Array, "B"],
 ) -> Float[Array, "B M"]:
     """Blockwise log-softmax at `targets` given the hidden states at `parents`."""
+
+    def measure(logits: Array, targets: Array) -> tuple[Array]:
+        return (_chosen(logits, targets) - jax.nn.logsumexp(logits, axis=-1),)
+
+    return _blockwise(model, chunk, hidden, parents, targets, scored, measure, 1)[0]
+
+
+def token_statistics(
+    model: Decoder,
+    chunk: int,
+    hidden: Float[Array, "B T D"],
+    parents: Int[Array, "B M"],
+    targets: Int[Array, "B M"],
+    scored: Int[Array, "B"],
+) -> tuple[Float[Array, "B M"], Float[Array, "B M"]]:
+    """(log-probabilities of `targets`, entropies of the distributions they were drawn from), for gradients: logits are computed
+    again in the backward pass, not kept."""
+
+    def measure(logits: Array, targets: Array) -> tuple[Array, Array]:
+        log_z = jax.nn.logsumexp(logits, axis=-1)
+        entropy = log_z - (jnp.exp(logits - log_z[..., None]) * logits).sum(-1)
+        return _chosen(logits, targets) - log_z, entropy
+
+    logprobs, entropies = _blockwise(model, chunk, hidden, parents, targets, scored, measure, 2)
+    return logprobs, entropies
+
+
+def _chosen(logits: Float[Array, "B C V"], targets: Int[Array, "B C"]) -> Float[Array, "B C"]:
+    return jnp.take_along_axis(logits, targets[:, :, None], axis=2)[:, :, 0]
+
+
+def _blockwise(
+    model: Decoder, chunk: int, hidden: Array, parents: Array, targets: Array, scored: Array,
+    measure: Callable[[Array, Array], tuple[Array, ...]], outputs: int,
+) -> tuple[Array, ...]:  # fmt: skip
+    """`measure(logits [B, chunk, V], targets [B, chunk])`, block by block, put together to [B, M]; 0 where no row has any."""
     rows, length = targets.shape
     chunks, longest = -(-length // chunk), jnp.max(scored)
 
     def blocks(a: Array) -> Array:
         return jnp.pad(a, ((0, 0), (0, chunks * chunk - length))).reshape(rows, chunks, chunk).swapaxes(0, 1)
 
-    def compute(parents: Array, targets: Array) -> Array:
-        logits = model.logits(jnp.take_along_axis(hidden, parents[:, :, None], axis=1))
-        chosen = jnp.take_along_axis(logits, targets[:, :, None], axis=2)[:, :, 0]
-        return chosen - jax.nn.logsumexp(logits, axis=-1)
+    @jax.checkpoint
+    def compute(parents: Array, targets: Array) -> tuple[Array, ...]:
+        return measure(model.logits(jnp.take_along_axis(hidden, parents[:, :, None], axis=1)), targets)
 
-    def step(first: Array, block: tuple[Array, Array]) -> tuple[Array, Array]:
-        out = jax.lax.cond(first < longest, compute, lambda *_: jnp.zeros((rows, chunk), jnp.float32), *block)
-        return first + chunk, out
+    def nothing(parents: Array, targets: Array) -> tuple[Array, ...]:
+        return (jnp.zeros((rows, chunk), jnp.float32),) * outputs
 
-    _, logprobs = jax.lax.scan(step, jnp.int32(0), (blocks(parents), blocks(targets)))
-    return logprobs.swapaxes(0, 1).reshape(rows, chunks * chunk)[:, :length]
+    def step(first: Array, block: tuple[Array, Array]) -> tuple[Array, tuple[Array, ...]]:
+        return first + chunk, jax.lax.cond(first < longest, compute, nothing, *block)
+
+    _, found = jax.lax.scan(step, jnp.int32(0), (blocks(parents), blocks(targets)))
+    return tuple(a.swapaxes(0, 1).reshape(rows, chunks * chunk)[:, :length] for a in found)

@@ -109,15 +109,37 @@ def plan_rows(requests: Sequence[Request], max_row: int, attention_knee: float) 
     rows: list[Row] = []
     places = [[Place(-1, np.empty(0, np.int32))] * len(request.continuations) for request in requests]
     for group, members in groups.items():
-        sequences = [sequence for r in members for sequence in _sequences(r, requests[r])]
-        sequences.sort(key=lambda s: (s.ids.astype(">i4").tobytes(), s.owner))
-        shared = [0, *(_common_prefix(a.ids, b.ids) for a, b in itertools.pairwise(sequences))]
+        sequences, shared = _sorted([sequence for r in members for sequence in _sequences(r, requests[r])])
         for first, last in _cuts([len(s.ids) for s in sequences], shared, max_row, attention_knee):
             row, found = _write_row(sequences[first:last], shared[first:last], group)
             for sequence, indices in zip(sequences[first:last], found, strict=True):
                 places[sequence.owner[0]][sequence.owner[1]] = Place(len(rows), indices)
             rows.append(row)
     return Plan(tuple(rows), tuple(tuple(p) for p in places))
+
+
+def whole_tree(request: Request) -> tuple[Row, list[np.ndarray]]:
+    """All of a request in one row, and for each continuation the indices of its tokens in the row's `scored`.
+
+    Raises:
+      UserError: as `plan_rows`, or if the whole is longer than the longest bucket.
+    """
+    sequences, shared = _sorted(_sequences(0, request))
+    row, found = _write_row(sequences, shared, request.group)
+    bucket_of(len(row.tokens))
+    by_owner = {sequence.owner: indices for sequence, indices in zip(sequences, found, strict=True)}
+    return row, [by_owner[0, c] for c in range(len(request.continuations))]
+
+
+def row_cost(length: int | np.ndarray, attention_knee: float) -> float | np.ndarray:
+    """What a row of a bucket's length takes, in tokens of a short one."""
+    return length * (1 + length / attention_knee)
+
+
+def _sorted(sequences: list[_Sequence]) -> tuple[list[_Sequence], list[int]]:
+    """The sequences as sorted token strings, and what each shares with the one before it."""
+    sequences = sorted(sequences, key=lambda s: (s.ids.astype(">i4").tobytes(), s.owner))
+    return sequences, [0, *(_common_prefix(a.ids, b.ids) for a, b in itertools.pairwise(sequences))]
 
 
 def _sequences(r: int, request: Request) -> list[_Sequence]:
@@ -150,7 +172,7 @@ def _cuts(lengths: list[int], shared: list[int], max_row: int, knee: float) -> l
         starts = np.arange(min(reach, j - 1), j)
         sizes = added[j - 1] - added[starts] + np.array(lengths)[starts]
         bucket = table[np.searchsorted(table, sizes)]
-        cost = best[starts] + bucket * (1 + bucket / knee)
+        cost = best[starts] + row_cost(bucket, knee)
         cost[(sizes > max_row) & (starts < j - 1)] = np.inf
         choice = int(np.argmin(cost))
         best[j], cut[j] = cost[choice], starts[choice]

@@ -1,0 +1,69 @@
+"""Checkpoints: the whole state of a run, written in the background, read back onto whatever devices there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+from orbax.checkpoint import v1 as ocp
+
+from remid_jax.errors import UserError
+
+T = TypeVar("T")
+policies = ocp.training.preservation_policies
+
+
+class Checkpoints:
+    """Numbered checkpoints in a folder; the last is kept, and the one with the highest "score" among its metrics.
+
+    A checkpoint is a tree of arrays and a JSON object beside it, and exists whole or not at all: what a killed process left
+    half written is swept away when the folder is opened again.
+    """
+
+    def __init__(self, folder: str | Path):
+        keep = policies.AnyPreservationPolicy(
+            [policies.LatestN(1), policies.BestN(get_metric_fn=lambda metrics: metrics["score"], n=1)]
+        )
+        self._orbax = ocp.training.Checkpointer(
+            Path(folder).absolute(), preservation_policy=keep, cleanup_tmp_directories=True
+        )
+
+    @property
+    def latest(self) -> int | None:
+        """The number of the last whole checkpoint."""
+        return None if self._orbax.latest is None else self._orbax.latest.step
+
+    @property
+    def best(self) -> int | None:
+        """The number of the checkpoint with the highest score, of those equal the last."""
+        scores = [(of.metrics["score"], of.step) for of in self._orbax.checkpoints if of.metrics]
+        return max(scores)[1] if scores else None
+
+    def save(self, number: int, state: Any, beside: dict[str, Any], score: float) -> None:
+        """Begins to write; returns as soon as `state` may be changed. At most one save is under way."""
+        self._orbax.save_async(number, state, custom_metadata=beside, metrics={"score": score}, force=True)
+
+    def beside(self, number: int) -> dict[str, Any]:
+        """The JSON object of a checkpoint."""
+        return dict(self._orbax.metadata(number).custom_metadata or {})
+
+    def restore(self, number: int, shapes: T, shardings: T) -> T:
+        """The arrays of a checkpoint, laid out by `shardings`, whatever devices it was written from.
+
+        Raises:
+          UserError: if the checkpoint holds other arrays than `shapes`.
+        """
+        wanted = jax.tree.map(lambda a, where: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=where), shapes, shardings)
+        try:
+            return self._orbax.load(number, wanted)
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{self._orbax.directory}: checkpoint {number} holds other arrays than this config's model and adapter: use the "
+                "config it was written with, or another workdir"
+            ) from error
+
+    def close(self) -> None:
+        """Returns when the save under way, if any, is on disk; nothing can be saved afterwards."""
+        self._orbax.close()
+
