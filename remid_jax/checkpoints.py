@@ -25,9 +25,7 @@ class Checkpoints:
         keep = policies.AnyPreservationPolicy(
             [policies.LatestN(1), policies.BestN(get_metric_fn=lambda metrics: metrics["score"], n=1)]
         )
-        self._orbax = ocp.training.Checkpointer(
-            Path(folder).absolute(), preservation_policy=keep, cleanup_tmp_directories=True
-        )
+        self._orbax = ocp.training.Checkpointer(Path(folder).absolute(), preservation_policy=keep, cleanup_tmp_directories=True)
 
     @property
     def latest(self) -> int | None:
@@ -59,11 +57,10 @@ class Checkpoints:
             return self._orbax.load(number, wanted)
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
-                f"{self._orbax.directory}: checkpoint {number} holds other arrays than this config's model and adapter: use the "
-                "config it was written with, or another workdir"
+                f"{self._orbax.directory}: checkpoint {number} holds other arrays than this config's model and adapter: use "
+                "the config it was written with, or another workdir"
             ) from error
 
     def close(self) -> None:
         """Returns when the save under way, if any, is on disk; nothing can be saved afterwards."""
         self._orbax.close()
-

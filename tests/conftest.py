@@ -6,7 +6,16 @@ from pathlib import Path
 import hypothesis
 from jaxtyping import install_import_hook
 
-KERNELS = ("information", "models.decoder", "models.rope", "models.sampling", "scoring.kernel")
+KERNELS = (
+    "information",
+    "learning.losses",
+    "learning.trainer",
+    "models.lora",
+    "models.decoder",
+    "models.rope",
+    "models.sampling",
+    "scoring.kernel",
+)
 
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".cache" / "xla"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")

@@ -49,14 +49,14 @@ def sft(logprobs: Float[Array, "C N"], mask: Float[Array, "C N"]) -> Reduced:
 
 
 def dpo(
+    beta: float,
     chosen: Float[Array, "P"],
     rejected: Float[Array, "P"],
     reference_chosen: Float[Array, "P"],
     reference_rejected: Float[Array, "P"],
     mask: Float[Array, "P"],
-    beta: float,
 ) -> Reduced:
-    """-log sigmoid(beta (log p/p_ref (chosen) - log p/p_ref (rejected))) of whole replies (arXiv 2305.18290, eq. 7); count: pairs."""
+    """-log sigmoid(beta (log p/p_ref (chosen) - log p/p_ref (rejected))) (arXiv 2305.18290, eq. 7); count: pairs."""
     margin = (chosen - reference_chosen) - (rejected - reference_rejected)
     return -(jax.nn.log_sigmoid(beta * margin) * mask).sum(), mask.sum()
 
@@ -74,7 +74,7 @@ def grpo(
 
     w = exp(log p - log p_sampled) of a token, or exp of its mean over the sequence (GSPO, arXiv 2507.18071); `sampled` are the
     log-probabilities under which the completion was drawn. KL to `reference` is k2 = d^2/2 or k3_ratio = w (e^-d - 1 + d), with
-    d = log p - log p_ref: on samples of the policy itself both have the expected gradient of KL(p || p_ref) over the next token.
+    d = log p - log p_ref: on the policy's own samples both have the expected gradient of KL(p || p_ref) over the next token.
     """
     gap = (logprobs - sampled) * mask
     ratio = importance(settings.level, gap, mask)

@@ -1,4 +1,4 @@
-"""What a training step minimises: how the losses read a batch. Each is (log-probabilities, entropies, mask, columns) -> loss."""
+"""What a training step minimises: how the losses read a batch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ Columns = dict[str, Array]
 
 
 class Objective(Protocol):
-    """Hashable: a step is compiled once for each. Returns the loss and what is logged beside it, all as (sum, count)."""
+    """Returns the loss and what is logged beside it, all as (sum, count). Hashable: a step is compiled once for each."""
+
+    def __hash__(self) -> int: ...
 
     def __call__(
         self, logprobs: Float[Array, "B K N"], entropies: Float[Array, "B K N"], mask: Float[Array, "B K N"], columns: Columns
@@ -40,14 +42,11 @@ class Preference:
         logliks, reference = (logprobs * mask).sum(-1), columns["reference"]
         chosen, rejected = slice(0, None, 2), slice(1, None, 2)
         pairs = mask[:, rejected].max(-1)
-        loss = losses.dpo(
-            *(a[:, side].reshape(-1) for a in (logliks, reference) for side in (chosen, rejected)),
-            mask=pairs.reshape(-1),
-            beta=self.beta,
-        )
-        margin = (logliks - reference)[:, chosen] - (logliks - reference)[:, rejected]
-        preferred = ((margin > 0) * pairs).sum()
-        return loss, {"margin": ((margin * pairs).sum(), pairs.sum()), "preferred": (preferred, pairs.sum())}
+        gains = [(a[:, chosen].reshape(-1), a[:, rejected].reshape(-1)) for a in (logliks, reference)]
+        (better, worse), (reference_better, reference_worse) = gains
+        loss = losses.dpo(self.beta, better, worse, reference_better, reference_worse, pairs.reshape(-1))
+        margin = ((better - reference_better) - (worse - reference_worse)) * pairs.reshape(-1)
+        return loss, {"margin": (margin.sum(), pairs.sum()), "preferred": ((margin > 0).sum(), pairs.sum())}
 
 
 @dataclasses.dataclass(frozen=True)

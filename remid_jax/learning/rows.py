@@ -62,7 +62,7 @@ def _cheaper(a: Row, b: Row, max_row: int, knee: float) -> bool:
     together = len(a.tokens) + len(b.tokens)
     if together > max_row:
         return False
-    return row_cost(bucket_of(together), knee) <= row_cost(a.bucket, knee) + row_cost(b.bucket, knee)
+    return bool(row_cost(bucket_of(together), knee) <= row_cost(a.bucket, knee) + row_cost(b.bucket, knee))
 
 
 def _joined(a: TrainingRow, b: TrainingRow) -> TrainingRow:

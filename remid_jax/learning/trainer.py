@@ -80,8 +80,8 @@ class Trainer:
     def step(self, state: TrainState, requests: Sequence[Request], columns: Columns) -> tuple[TrainState, dict[str, float]]:
         """One update from the completions of `requests`; `columns[name][request][completion]` goes to the objective.
 
-        `state` must not be used afterwards. The metrics are means: "loss", what the objective logs, "gradient_norm". Where the norm
-        is not finite, the state returned is the one given.
+        `state` must not be used afterwards. The metrics are means: "loss", what the objective logs, "gradient_norm". Where
+        the norm is not finite, the state returned is the one given.
 
         Raises:
           UserError: for a request that cannot be trained on (see `rows.pack`).
@@ -128,9 +128,7 @@ def completion_statistics(
 def _gradients(config: DecoderConfig, chunk: int, objective: Objective, dtype: Dtype) -> Callable:
     """(frozen, trainable, batch) -> (gradient of the objective's sum, {"loss": (sum, count), what else is logged})."""
 
-    def gradients(
-        frozen: nnx.State | None, trainable: nnx.State, batch: TrainingBatch
-    ) -> tuple[nnx.State, dict[str, Reduced]]:
+    def gradients(frozen: nnx.State | None, trainable: nnx.State, batch: TrainingBatch) -> tuple[nnx.State, dict[str, Reduced]]:
         def loss(trainable: nnx.State) -> tuple[Array, dict[str, Reduced]]:
             params = whole(frozen, trainable, dtype)
             logprobs, entropies = completion_statistics(config, chunk, params, batch)

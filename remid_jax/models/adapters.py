@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from safetensors import SafetensorError, safe_open
@@ -93,9 +94,7 @@ def adapted(model: LanguageModel, adapter: Adapter) -> LanguageModel:
     if model.mesh is not None:
         params = jax.device_put(params, parameter_shardings(params, model.mesh))
     fingerprint = hashlib.sha256(f"{model.fingerprint} {adapter.fingerprint}".encode()).hexdigest()
-    return dataclasses.replace(
-        model, config=config, fingerprint=fingerprint, base=model, added=params
-    )
+    return dataclasses.replace(model, config=config, fingerprint=fingerprint, base=model, added=params)
 
 
 def read_adapter(directory: str | Path, model: LanguageModel) -> Adapter:
@@ -130,8 +129,11 @@ def read_adapter(directory: str | Path, model: LanguageModel) -> Adapter:
     stacked = {
         path: np.stack([np.asarray(tensors[name], np.float32).T for name in names]) for path, (names, _) in wanted.items()
     }
-    shapes = _shapes(model.config, config)
-    return Adapter(config, jax.tree_util.tree_map_with_path(lambda path, _: jax.numpy.asarray(stacked[path_name(path)]), shapes))
+
+    def of(path: tuple[Any, ...], _: Any) -> jax.Array:
+        return jnp.asarray(stacked[path_name(path)])
+
+    return Adapter(config, jax.tree_util.tree_map_with_path(of, _shapes(model.config, config)))
 
 
 def save_adapter(directory: str | Path, adapter: Adapter, model: LanguageModel, dtype: str = "float32") -> None:
@@ -142,7 +144,7 @@ def save_adapter(directory: str | Path, adapter: Adapter, model: LanguageModel, 
     leaves, tensors = named(adapter.params), {}
     for path, (names, _) in _tensor_names(model.config, config).items():
         for name, layer in zip(names, np.asarray(leaves[path]), strict=True):
-            tensors[PREFIX + name] = np.ascontiguousarray(layer.T.astype(jax.numpy.dtype(dtype)))
+            tensors[PREFIX + name] = np.ascontiguousarray(layer.T.astype(jnp.dtype(dtype)))
     whole = directory / f".{WEIGHTS}.part"
     save_file(tensors, whole, metadata={"format": "pt"})
     whole.replace(directory / WEIGHTS)

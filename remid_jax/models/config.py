@@ -46,8 +46,9 @@ class LoRAConfig:
 class DecoderConfig:
     """A decoder-only transformer of the Llama / Mistral / Qwen2 / Qwen3 / Gemma 3 kind.
 
-    `adapter` says which LoRA parameters stand beside its own. `sliding_layers[l]` says whether layer l sees only the last `sliding_window` positions; such layers use `local_rope`
-    where the model has one. `norm_offset` is 1.0 for models whose RMS norms multiply by (1 + scale), else 0.0.
+    `adapter` says which LoRA parameters stand beside its own. `sliding_layers[l]` says whether layer l sees only the last
+    `sliding_window` positions; such layers use `local_rope` where the model has one. `norm_offset` is 1.0 for models whose RMS
+    norms multiply by (1 + scale), else 0.0.
     """
 
     family: Literal["llama", "mistral", "qwen2", "qwen3", "gemma3_text"]
@@ -80,4 +81,5 @@ class DecoderConfig:
     @property
     def has_sliding_layers(self) -> bool:
         return self.sliding_window is not None and any(self.sliding_layers)
+
     adapter: LoRAConfig | None = None

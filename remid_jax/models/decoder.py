@@ -47,8 +47,7 @@ class Linear(nnx.Module):
     def __init__(self, inputs: int, outputs: int, bias: bool, target: str, adapter: LoRAConfig | None, rngs: nnx.Rngs):
         self.kernel = nnx.Param(jax.random.normal(rngs.params(), (inputs, outputs)) / inputs**0.5)
         self.bias = nnx.Param(jnp.zeros((outputs,))) if bias else None
-        adapted = adapter is not None and target in adapter.targets
-        self.lora = LoRA(inputs, outputs, target, adapter, rngs) if adapted else None
+        self.lora = LoRA(inputs, outputs, target, adapter, rngs) if adapter and target in adapter.targets else None
 
     def __call__(self, x: Float[Array, "B T inputs"], dropout: Keys = None) -> Float[Array, "B T outputs"]:
         y = contract("bti,io->bto", x, self.kernel[...])
@@ -84,9 +83,7 @@ class Attention(nnx.Module):
         self.heads, self.kv_heads, self.head_size = c.heads, c.kv_heads, c.head_size
         self.scale, self.softcap = c.attention_scale or c.head_size**-0.5, c.attention_softcap
 
-    def project(
-        self, x: Float[Array, "B T D"], cos: Array, sin: Array, dropout: Keys = None
-    ) -> tuple[Array, Array, Array]:
+    def project(self, x: Float[Array, "B T D"], cos: Array, sin: Array, dropout: Keys = None) -> tuple[Array, Array, Array]:
         """Rotated queries [B, N, T, H] and keys [B, K, T, H], and values like keys, in the weights' dtype."""
         b, t, _ = x.shape
         q = self.query(x, dropout).reshape(b, t, self.heads, self.head_size)

@@ -25,7 +25,9 @@ def test_padding_is_at_most_a_quarter(tmp_path):
     ]
     engine = ScoringEngine(model, Devices(), Store(tmp_path / "store"), 2048, 2048)
     rows = engine.plan(requests).rows
-    batches = [[rows[n] for n in numbers] for numbers in in_buckets([row.bucket for row in rows], range(len(rows)), engine.batch_rows)]
+    batches = [
+        [rows[n] for n in numbers] for numbers in in_buckets([row.bucket for row in rows], range(len(rows)), engine.batch_rows)
+    ]
     computed = sum(engine.batch_rows(batch[0].bucket) * batch[0].bucket for batch in batches)
     padding = 1 - sum(len(row.tokens) for row in rows) / computed
     print(f"{len(records)} dialogues, {len(rows)} rows, padding {padding:.1%}, buckets {sorted({r.bucket for r in rows})}")

@@ -32,7 +32,7 @@ def test_sft_by_hand():
 def test_dpo_against_torch():
     rng = np.random.default_rng(0)
     chosen, rejected, ref_chosen, ref_rejected = rng.normal(-50, 10, (4, 5))
-    total, count = dpo(*map(jnp.array, (chosen, rejected, ref_chosen, ref_rejected)), mask=jnp.ones(5), beta=0.3)
+    total, count = dpo(0.3, *map(jnp.array, (chosen, rejected, ref_chosen, ref_rejected)), jnp.ones(5))
     margin = torch.tensor(0.3 * ((chosen - ref_chosen) - (rejected - ref_rejected)))
     np.testing.assert_allclose(total, -torch.nn.functional.logsigmoid(margin).sum(), rtol=1e-5)
     assert count == 5
@@ -130,7 +130,13 @@ def test_watched_by_hand():
     logprobs = np.log([[0.4, 0.3], [0.5, 0.1], [0.7, 0.7]])
     sampled, reference = logprobs - np.log(ratio), np.log([[0.2, 0.3], [0.25, 0.2], [0.7, 0.7]])
     found = watched(
-        settings, logprobs, sampled, reference, np.full((3, 2), 0.5), np.array([-1.0, 1.0, 1.0]), np.array([[1, 1], [1, 1], [1, 0]])
+        settings,
+        logprobs,
+        sampled,
+        reference,
+        np.full((3, 2), 0.5),
+        np.array([-1.0, 1.0, 1.0]),
+        np.array([[1, 1], [1, 1], [1, 0]]),
     )
     means = {name: float(total) / float(count) for name, (total, count) in found.items()}
     kl = [q / p - 1 - np.log(q / p) for p, q in ((0.4, 0.2), (0.3, 0.3), (0.5, 0.25), (0.1, 0.2), (0.7, 0.7))]

@@ -141,5 +141,5 @@ def test_an_adapter_of_another_base_is_refused(base, tmp_path):
 
 
 def test_missing_files_are_named(tmp_path):
-    with pytest.raises(UserError, match="adapter_config.json: cannot be read"):
+    with pytest.raises(UserError, match=r"adapter_config\.json: cannot be read"):
         read_adapter(tmp_path, tiny_model())
