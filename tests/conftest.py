@@ -9,7 +9,6 @@ from jaxtyping import install_import_hook
 KERNELS = (
     "information",
     "learning.losses",
-    "learning.trainer",
     "models.lora",
     "models.decoder",
     "models.rope",

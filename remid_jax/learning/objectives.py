@@ -8,7 +8,8 @@ from typing import Protocol
 from jaxtyping import Array, Float
 
 from remid_jax.learning import losses
-from remid_jax.learning.losses import PolicyLoss, Reduced
+from remid_jax.learning.losses import Reduced
+from remid_jax.learning.settings import PolicyLoss
 
 Columns = dict[str, Array]
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from remid_jax.errors import UserError
-from remid_jax.learning.losses import PolicyLoss, aggregate, dpo, grpo, sft, watched
+from remid_jax.learning.losses import aggregate, dpo, grpo, sft, watched
+from remid_jax.learning.settings import PolicyLoss
 
 MASK = np.array([[1, 1, 1], [1, 0, 0], [0, 0, 0]], float)
 LOSSES = np.array([[1.0, 2.0, 6.0], [5.0, 100.0, 100.0], [100.0] * 3])
@@ -25,7 +26,7 @@ def test_aggregations_by_hand(aggregation, expected):
 
 
 def test_sft_by_hand():
-    total, count = sft(jnp.log(jnp.array([[0.5, 0.25], [0.1, 0.9]])), jnp.array([[1, 1], [1, 0]]))
+    total, count = sft(jnp.log(jnp.array([[0.5, 0.25], [0.1, 0.9]])), jnp.array([[1.0, 1], [1, 0]]))
     np.testing.assert_allclose((total, count), (np.log(2) + np.log(4) + np.log(10), 3), rtol=1e-6)
 
 
@@ -78,7 +79,7 @@ def test_grpo_by_hand_and_its_gradient_by_differences(aggregation, level, penalt
     settings = PolicyLoss(aggregation, level, 0.2, 0.3, penalty, weight, 0.01, max_tokens=5)
 
     def loss(logprobs):
-        total, count = grpo(settings, logprobs, sampled, reference, entropies, advantages, mask)
+        total, count = grpo(settings, logprobs, *map(jnp.array, (sampled, reference, entropies, advantages, mask)))
         return total / count
 
     with jax.enable_x64(True):
@@ -129,15 +130,8 @@ def test_watched_by_hand():
     ratio = np.array([[0.5, 0.9], [1.5, 1.2], [0.5, 1.5]])
     logprobs = np.log([[0.4, 0.3], [0.5, 0.1], [0.7, 0.7]])
     sampled, reference = logprobs - np.log(ratio), np.log([[0.2, 0.3], [0.25, 0.2], [0.7, 0.7]])
-    found = watched(
-        settings,
-        logprobs,
-        sampled,
-        reference,
-        np.full((3, 2), 0.5),
-        np.array([-1.0, 1.0, 1.0]),
-        np.array([[1, 1], [1, 1], [1, 0]]),
-    )
+    arrays = (logprobs, sampled, reference, np.full((3, 2), 0.5), [-1.0, 1.0, 1.0], [[1.0, 1], [1, 1], [1, 0]])
+    found = watched(settings, *map(jnp.array, arrays))
     means = {name: float(total) / float(count) for name, (total, count) in found.items()}
     kl = [q / p - 1 - np.log(q / p) for p, q in ((0.4, 0.2), (0.3, 0.3), (0.5, 0.25), (0.1, 0.2), (0.7, 0.7))]
     expected = {

@@ -14,8 +14,8 @@ from tiny import CONFIG, tiny_model
 from training import LORA, groups, learner, moved_adapter
 
 from remid_jax.errors import UserError
-from remid_jax.learning.losses import PolicyLoss
 from remid_jax.learning.objectives import GroupRelative, Likelihood, Preference
+from remid_jax.learning.settings import PolicyLoss
 from remid_jax.learning.trainer import Trainer
 from remid_jax.models.adapters import named, save_adapter
 from remid_jax.models.saving import save_model
