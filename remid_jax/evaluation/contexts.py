@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from remid_jax.dialogues.records import Record
-from remid_jax.evaluation.stages import tokenizer_of
 from remid_jax.information.score_table import FACTORS
 from remid_jax.scoring.engine import Pooling, Report, ScoringEngine
+from remid_jax.scoring.texts import tokenizer_of
 
 
 def factor_text(record: Record, factor: str) -> str:

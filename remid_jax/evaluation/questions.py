@@ -15,8 +15,7 @@ import numpy as np
 from remid_jax.dialogues.parsing import Parsed
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record
-from remid_jax.evaluation.answers import Reply, answer_ids, reply_sets
-from remid_jax.evaluation.stages import chat_ids, responder_ids
+from remid_jax.evaluation.answers import reply_sets
 from remid_jax.information.run_bounds import FEWEST_SAMPLES
 from remid_jax.information.score_table import ID, SCORERS
 from remid_jax.information.self_information import unavailable
@@ -25,6 +24,7 @@ from remid_jax.models.tokenizer import Tokenizer
 from remid_jax.scoring.engine import Report, ScoringEngine
 from remid_jax.scoring.generation import Sample
 from remid_jax.scoring.requests import Continuation, Request
+from remid_jax.scoring.texts import Reply, answer_ids, chat_ids, responder_ids
 
 Records = Mapping[str, Sequence[Record]]
 

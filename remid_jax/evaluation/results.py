@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from remid_jax.dialogues.languages import language_share
 from remid_jax.dialogues.parsing import Parsed
 from remid_jax.dialogues.records import CATEGORIES, LANGUAGES, Record
-from remid_jax.evaluation.answers import Reply
+from remid_jax.scoring.texts import Reply
 
 SCHEMA_VERSION = 1
 PROTOCOL = "1"  # raised when a choice of the measurement protocol changes a number

@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from remid_jax.dialogues.parsing import Fallback, Parsed, core_features, reply_text
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record
-from remid_jax.errors import UserError
-from remid_jax.evaluation.answers import Reply
-from remid_jax.models.loading import LanguageModel
 from remid_jax.models.sampling import Sampler
 from remid_jax.models.tokenizer import Tokenizer
 from remid_jax.scoring.engine import Report
 from remid_jax.scoring.generation import Draw, Generator, Prompt, Sample, record_key
-
-
-def tokenizer_of(model: LanguageModel) -> Tokenizer:
-    """The model's tokenizer.
-
-    Raises:
-      UserError: if it has none: dialogues are text.
-    """
-    if model.tokenizer is None:
-        raise UserError(f"{model.source}: has no tokenizer, so it cannot read dialogues: add its tokenizer.json")
-    return model.tokenizer
-
-
-def chat_ids(tokenizer: Tokenizer, messages: Sequence[Mapping[str, str]], opening: str = "") -> list[int]:
-    """The prompt's ids; `opening` are the first words of the assistant's turn, put into its mouth."""
-    return tokenizer.encode_chat(list(map(dict, messages))) + (tokenizer.encode(opening) if opening else [])
-
-
-def responder_ids(tokenizer: Tokenizer, prompts: Prompts, record: Record | None, features: str | None) -> list[int]:
-    """The responder's prefix: with the core features, without (None), or without any context (no record)."""
-    messages, header = prompts.contextless() if record is None else prompts.responder(record, features)
-    return chat_ids(tokenizer, messages, header)
+from remid_jax.scoring.texts import Reply, chat_ids, responder_ids, tokenizer_of
 
 
 def too_long(

@@ -6,8 +6,6 @@ import transformers
 
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark
-from remid_jax.evaluation.answers import Reply, answer_ids
-from remid_jax.evaluation.stages import chat_ids, responder_ids
 from remid_jax.models.loading import open_model
 from remid_jax.models.sampling import Sampler
 from remid_jax.parallel import Devices
@@ -15,6 +13,7 @@ from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.generation import Draw, Generator, Prompt
 from remid_jax.scoring.requests import Continuation, Request
 from remid_jax.scoring.store import Store
+from remid_jax.scoring.texts import Reply, answer_ids, chat_ids, responder_ids
 
 QUESTIONS = (
     "What is the capital of France?",
