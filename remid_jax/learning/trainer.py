@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from remid_jax.learning.objectives import Objective
 from remid_jax.learning.rows import TrainingBatch, pack, training_batch
 from remid_jax.models.config import DecoderConfig
 from remid_jax.models.decoder import TokenTree, bind
-from remid_jax.models.loading import Dtype, LanguageModel
+from remid_jax.models.loading import Dtype, LanguageModel, with_params
 from remid_jax.parallel import Devices, parameter_shardings
 from remid_jax.scoring.engine import attention_knee, batch_rows, check_texts, in_buckets
 from remid_jax.scoring.kernel import head_chunk, token_statistics
@@ -76,6 +77,21 @@ class Trainer:
     def shardings(self, state: TrainState) -> TrainState:
         """Where every leaf of a state (arrays or shapes) lives."""
         return parameter_shardings(state, self.devices.mesh)
+
+    def renewed(self, state: TrainState) -> TrainState:
+        """The same parameters and step number, the moments of an optimizer that has not begun."""
+
+        def renew(state: TrainState) -> TrainState:
+            return state._replace(moments=self.optimizer.init(state.trainable))
+
+        return jax.jit(renew, out_shardings=self.shardings(state))(state)
+
+    def model_of(self, state: TrainState) -> LanguageModel:
+        """The model with a state's parameters; its fingerprint names the run's seed and step, not every number."""
+        fingerprint = f"{self.model.fingerprint} seed {self.seed} step {int(state.step)}"
+        if self.model.added is not None:
+            return dataclasses.replace(self.model, added=state.trainable, fingerprint=fingerprint)
+        return with_params(self.model, whole(None, state.trainable, self.model.dtype), fingerprint)
 
     def step(self, state: TrainState, requests: Sequence[Request], columns: Columns) -> tuple[TrainState, dict[str, float]]:
         """One update from the completions of `requests`; `columns[name][request][completion]` goes to the objective.

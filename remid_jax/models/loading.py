@@ -93,6 +93,13 @@ def open_model(source: str, dtype: str, mesh: Mesh | None = None) -> LanguageMod
     return _open_directory(source, path if path.is_dir() else _download(source), precision, mesh)
 
 
+def with_params(model: LanguageModel, params: nnx.State, fingerprint: str) -> LanguageModel:
+    """The model with other weights, already on the devices."""
+    other = dataclasses.replace(model, fingerprint=fingerprint)
+    other._params = params
+    return other
+
+
 def place_params(config: DecoderConfig, arrays: Iterator[tuple[str, np.ndarray]], dtype: Dtype, mesh: Mesh | None) -> nnx.State:
     """Puts the arrays of every parameter on the devices, in `dtype`, as they come."""
     shapes = structure(config)[1]

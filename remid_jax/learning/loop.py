@@ -1,0 +1,177 @@
+"""The training loop: phases of steps, each from a recipe; everything that a resumed run needs is in its checkpoints.
+
+A step is: the feed names records -> the recipe turns them into completions -> the trainer changes one learner -> the journal is
+written -> a checkpoint is begun. Learners ("policy", or "reasoner" and "responder") keep their states side by side.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from remid_jax.checkpoints import Checkpoints
+from remid_jax.errors import UserError
+from remid_jax.learning.feed import Feed
+from remid_jax.learning.journal import Journal
+from remid_jax.learning.trainer import Columns, Trainer, TrainState
+from remid_jax.models.loading import LanguageModel
+from remid_jax.scoring.requests import Request
+
+States = dict[str, TrainState]
+
+
+@dataclasses.dataclass(frozen=True)
+class Lesson:
+    """What a step learns from: the records it is about, completions, and what the objective needs besides.
+
+    `metrics` are logged beside the trainer's; `score` of a checkpoint: higher is better, None for the loss with a minus;
+    `rollouts` are rows for a table.
+    """
+
+    records: Sequence[str]
+    requests: Sequence[Request]
+    columns: Columns
+    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    score: float | None = None
+    rollouts: Sequence[Mapping[str, Any]] = ()
+
+
+class Recipe(Protocol):
+    """Turns record numbers into a lesson for the learner as it stands."""
+
+    def __call__(self, learner: LanguageModel, numbers: Sequence[int], step: int) -> Lesson: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """`steps` steps of one learner. `begin` makes the recipe from all learners as they stand when the phase begins; whoever is
+    frozen stays so until it ends. The learner's moments start anew with each phase."""
+
+    name: str
+    learner: str
+    trainer: Trainer
+    feed: Feed
+    steps: int
+    begin: Callable[[Mapping[str, LanguageModel]], Recipe]
+    iteration: int = 0
+
+
+class Stopped(Exception):
+    """The run was asked to stop; its state is saved. Holds the number of steps done."""
+
+    def __init__(self, step: int):
+        super().__init__(step)
+        self.step = step
+
+
+def run(
+    phases: Sequence[Phase],
+    checkpoints: Checkpoints,
+    open_journal: Callable[[int], Journal],
+    identity: Mapping[str, Any],
+    save_every: int,
+    show_every: int,
+    stopping: Callable[[], bool] = lambda: False,
+    report: Callable[[int, int, Mapping[str, Any]], None] = lambda done, total, row: None,
+) -> dict[str, LanguageModel]:
+    """Runs all phases, from the last checkpoint if there is one, and returns the learners as models.
+
+    `identity` is saved beside the state; a run that differs from it in any key does not go on from there. `report` gets
+    (steps done, steps in all, the step's row).
+
+    Raises:
+      Stopped: if `stopping()` said so after a step.
+      UserError: if the checkpoints belong to another run, or a loss or gradient is not finite: the last good state is saved
+        and the batch named.
+    """
+    total, saved = sum(phase.steps for phase in phases), checkpoints.latest
+    done = saved or 0
+    trainers = _trainers(phases, done)
+    states: States = {name: trainer.start() for name, trainer in trainers.items()}
+    if saved is not None:
+        beside = checkpoints.beside(saved)
+        _check_identity(identity, beside["identity"])
+        states = checkpoints.restore(saved, states, {name: trainers[name].shardings(state) for name, state in states.items()})
+        for phase, place in zip(phases, beside["places"], strict=True):
+            phase.feed.place = place
+    journal = open_journal(done)
+
+    def save() -> None:
+        if done != saved:
+            journal.flush()
+            places = [phase.feed.place for phase in phases]
+            checkpoints.save(done, states, {"identity": dict(identity), "places": places}, score)
+
+    first, score = 0, -1e30
+    for phase in phases:
+        last = first + phase.steps
+        if done < last:
+            if done == first:  # checkpoints between two phases are of the one that ended
+                states[phase.learner] = phase.trainer.renewed(states[phase.learner])
+            recipe = phase.begin(_models(trainers, states))
+        while done < last:
+            began = time.monotonic()
+            learner = phase.trainer.model_of(states[phase.learner])
+            numbers = next(phase.feed)
+            lesson = recipe(learner, numbers, done)
+            states[phase.learner], metrics = phase.trainer.step(states[phase.learner], lesson.requests, lesson.columns)
+            if not np.isfinite([metrics["loss"], metrics["gradient_norm"]]).all():
+                save()
+                checkpoints.close()
+                raise UserError(
+                    f"step {done} ({phase.name}): the loss is {metrics['loss']}, its gradient's norm "
+                    f"{metrics['gradient_norm']}, on records {', '.join(lesson.records)}: the state before it is saved; lower "
+                    "the learning rate, or mend or leave out those records"
+                )
+            row = {**lesson.metrics, **metrics}
+            seconds = time.monotonic() - began
+            tokens = sum(len(r.prefix) + sum(len(c.ids) for c in r.continuations) for r in lesson.requests)
+            place = {"phase": phase.name, "iteration": phase.iteration}
+            journal.step(done, place, row, {"seconds": seconds, "tokens_per_second": tokens / seconds})
+            if lesson.rollouts and done % show_every == 0:
+                journal.rollouts(done, lesson.rollouts)
+            done += 1
+            report(done, total, {**place, **row})
+            score = -metrics["loss"] if lesson.score is None else lesson.score
+            asked = stopping()
+            if asked or done % save_every == 0 or done == last:
+                save()
+                saved = done
+            if asked and done < total:
+                checkpoints.close()
+                journal.close()
+                raise Stopped(done)
+        first = last
+    checkpoints.close()
+    journal.close()
+    return _models(trainers, states)
+
+
+def _trainers(phases: Sequence[Phase], done: int) -> dict[str, Trainer]:
+    """For each learner the trainer that made its state after `done` steps: of its last phase begun by then, or of its first."""
+    trainers: dict[str, Trainer] = {}
+    first = 0
+    for phase in phases:
+        if first < done or phase.learner not in trainers:
+            trainers[phase.learner] = phase.trainer
+        first += phase.steps
+    return trainers
+
+
+def _models(trainers: Mapping[str, Trainer], states: States) -> dict[str, LanguageModel]:
+    # Copies: a step gives its state's memory away, but whoever is frozen in a phase, or was handed a model, keeps it.
+    return {name: trainers[name].model_of(jax.tree.map(lambda a: a.copy(), state)) for name, state in states.items()}
+
+
+def _check_identity(identity: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
+    pairs = {key: (saved.get(key), identity.get(key)) for key in {**saved, **identity}}
+    changed = [f"{key} ({before} -> {now})" for key, (before, now) in sorted(pairs.items()) if before != now]
+    if changed:
+        raise UserError(
+            f"this workdir holds a run that differs in {', '.join(changed)}: use the config it was begun with, or another workdir"
+        )

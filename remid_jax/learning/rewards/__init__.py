@@ -1,0 +1,49 @@
+"""Rewards by name. Adding one is one file here: `NAME.py` with a function `make(resources, **settings) -> Reward`."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from remid_jax.errors import UserError
+from remid_jax.learning.rollouts import Group
+
+Reward = Callable[[Sequence[Group]], Float[np.ndarray, "P G"]]
+"""Completions of P prompts to rewards; NaN where one cannot be told: it is left out of its group."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rewards:
+    """Named rewards and their weights; calling gives each apart, and the weighted sum."""
+
+    parts: Mapping[str, tuple[float, Reward]]
+
+    def __call__(self, groups: Sequence[Group]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        apart = {name: np.asarray(reward(groups), np.float64) for name, (_, reward) in self.parts.items()}
+        return apart, sum(weight * apart[name] for name, (weight, _) in self.parts.items())  # type: ignore[return-value]
+
+
+def names() -> list[str]:
+    """The rewards there are."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def make_rewards(weights: Mapping[str, float], resources: Mapping[str, object], settings: Mapping[str, Mapping]) -> Rewards:
+    """`weights` by name; each reward gets the `resources` of the run and its own `settings`.
+
+    Raises:
+      UserError: for a name that is none, or if there are no weights.
+    """
+    unknown = [name for name in weights if name not in names()]
+    if unknown or not weights:
+        raise UserError(f"config.rewards: {', '.join(unknown) or 'none given'}: choose among {', '.join(names())}")
+    made = {}
+    for name, weight in weights.items():
+        module = importlib.import_module(f"{__name__}.{name}")
+        made[name] = (float(weight), module.make(resources, **settings.get(name, {})))
+    return Rewards(made)

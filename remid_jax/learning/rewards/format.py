@@ -1,0 +1,20 @@
+"""1/2 for core features inside a fenced block, 1/2 for all section headings (method.md, section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from remid_jax.dialogues.parsing import core_features
+from remid_jax.learning.rewards import Reward
+
+
+def make(resources: Mapping[str, object], headings: Sequence[str] = ()) -> Reward:
+    """`headings` are those that the reasoning must have; with none, the block is all there is to reward."""
+
+    def of(text: str) -> float:
+        block = not core_features(text).fallback
+        return (block + all(heading in text for heading in headings)) / 2 if headings else float(block)
+
+    return lambda groups: np.array([[of(text) for text in group.texts] for group in groups])
