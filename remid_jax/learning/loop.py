@@ -173,5 +173,6 @@ def _check_identity(identity: Mapping[str, Any], saved: Mapping[str, Any]) -> No
     changed = [f"{key} ({before} -> {now})" for key, (before, now) in sorted(pairs.items()) if before != now]
     if changed:
         raise UserError(
-            f"this workdir holds a run that differs in {', '.join(changed)}: use the config it was begun with, or another workdir"
+            f"this workdir holds a run that differs in {', '.join(changed)}: use the config it was begun with, or another "
+            "workdir"
         )
