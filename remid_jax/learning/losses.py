@@ -14,7 +14,7 @@ from remid_jax.learning.settings import Aggregation, Level, PolicyLoss
 Reduced = tuple[Float[Array, ""], Float[Array, ""]]
 
 
-def sft(logprobs: Float[Array, "C N"], mask: Float[Array, "C N"]) -> Reduced:
+def sft(logprobs: Float[Array, "*shape"], mask: Float[Array, "*shape"]) -> Reduced:
     """Negative log-likelihood of the answers' tokens; count: tokens."""
     return -(logprobs * mask).sum(), mask.sum()
 

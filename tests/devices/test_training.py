@@ -1,9 +1,14 @@
 """A training step on eight devices, parameters and moments split or whole: 1x8 = 4x2 = 8x1 = row by row."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import optax
 import pytest
+import tiny_run
 from training import groups, learner
 
 from remid_jax.learning.objectives import GroupRelative
@@ -51,3 +56,26 @@ def test_the_moments_are_split_as_their_parameters():
     mean = state.moments[0].mu["layers"]["mlp"]["up"]["lora"]["b"][...]
     assert mean.sharding.shard_shape(mean.shape) == (2, 3, 6)
     assert state.trainable["layers"]["mlp"]["down"]["lora"]["a"][...].sharding.shard_shape((2, 48, 3)) == (2, 6, 3)
+
+
+def test_a_run_begun_on_one_device_goes_on_on_eight(tmp_path):
+    """Stopped within the second phase, where moments, feeds and samples of both learners matter."""
+    alone = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"} | {
+        "PYTHONPATH": os.pathsep.join(sys.path)
+    }
+    for folder, stop in (("whole", None), ("begun", 4)):
+        asked = [sys.executable, tiny_run.__file__, str(tmp_path / folder), *([str(stop)] if stop else [])]
+        child = subprocess.Popen(asked, env=alone, stdout=subprocess.PIPE, text=True)
+        for line in child.stdout:
+            if line == f"step {stop}\n":
+                while not (tmp_path / folder / "checkpoints" / str(stop)).is_dir():
+                    pass
+                child.kill()
+        child.wait()
+    steps = []
+    found = tiny_run.train(tmp_path / "begun", Devices("mesh", 2), steps.append)
+    expected = tiny_run.train(tmp_path / "whole", Devices("mesh", 2))
+    assert steps == [4, 5]
+    for name, model in found.items():
+        for path, array in named(model.added).items():
+            np.testing.assert_allclose(array, named(expected[name].added)[path], rtol=1e-5, atol=1e-7, err_msg=path)
