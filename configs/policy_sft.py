@@ -1,6 +1,12 @@
 """SFT of a role-playing policy on golden replies: a LoRA adapter of SmolLM2-135M-Instruct, on a laptop's CPU.
 
-python -m experiments.train --config=configs/policy_sft.py
+    python -m experiments.train --config=configs/policy_sft.py
+
+Half a minute a step on two cores. The adapter is then evaluated with
+
+    python -m experiments.evaluate --config=configs/quickstart.py --config.policy.adapter=runs/policy_sft/adapter
+
+in a workdir of its own.
 """
 
 from ml_collections import ConfigDict, config_dict

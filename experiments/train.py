@@ -21,7 +21,7 @@ from experiments import cli
 from experiments.progress import Stages
 from remid_jax.checkpoints import Checkpoints
 from remid_jax.dialogues.prompts import Prompts
-from remid_jax.dialogues.reading import read_benchmark
+from remid_jax.dialogues.reading import read_training
 from remid_jax.errors import UserError
 from remid_jax.learning.feed import Feed
 from remid_jax.learning.journal import Journal
@@ -38,8 +38,12 @@ from remid_jax.models.saving import save_model
 from remid_jax.parallel import Devices, is_first_host
 from remid_jax.scoring.texts import tokenizer_of
 
+METHODS = ("sft",)
+
 
 def main(config: ConfigDict, workdir: Path) -> None:
+    if config.method not in METHODS:
+        raise UserError(f"config.method={config.method!r}: choose one of {', '.join(METHODS)}")
     cli.use_compilation_cache()
     devices = Devices("mesh", config.devices.mesh_model)
     model = open_model(config.model, config.dtype, devices.parameter_mesh)
@@ -83,7 +87,7 @@ def read_examples(config: ConfigDict, model: LanguageModel) -> list[Example]:
     tokenizer = tokenizer_of(model)
     if not tokenizer.has_chat_template:
         raise UserError(f"{model.source}: has no chat template, which role-playing prompts need: use a chat model")
-    train = read_benchmark(config.benchmark.source).train
+    train = read_training(config.benchmark.source)
     examples = golden_examples(train, Prompts.load(config.prompts), tokenizer)
     fitting = [of for of in examples if len(of.prefix) <= config.max_prompt and len(of.answer) <= config.max_answer]
     if len(fitting) < config.batch:

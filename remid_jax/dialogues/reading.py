@@ -37,6 +37,16 @@ def read_benchmark(source: str | Path) -> Benchmark:
 
     Raises UserError: one line with every fault, each with its file, record and field.
     """
+    return _read(source, sized=True)
+
+
+def read_training(source: str | Path) -> list[Record]:
+    """The IDTrain records of `source`, which may hold nothing else; faults as of `read_benchmark`."""
+    return _read(source, sized=False).train
+
+
+def _read(source: str | Path, sized: bool) -> Benchmark:
+    """`sized`: every test category that occurs, and IDTest in any case, must be large enough for an estimate."""
     faults: list[str] = []
     records = _Records(faults)
     name = str(source)
@@ -49,7 +59,7 @@ def read_benchmark(source: str | Path) -> Benchmark:
         _read_lists(Path(name), records, faults)
     else:
         faults.append(f"{name}: not a benchmark: name a .jsonl, a .json like PDGBench.json, or package:{PACKAGE}")
-    if records.categories or not faults:
+    if sized and (records.categories or not faults):
         records.check_sizes(name)
     raise_all(faults)
     return records.benchmark()

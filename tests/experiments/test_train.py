@@ -1,0 +1,91 @@
+"""`experiments.train` from end to end on a tiny chat model: what it writes, how it stops, what it refuses."""
+
+import json
+import signal
+import time
+
+import numpy as np
+import pytest
+from scripts import ROOT
+
+from remid_jax.dialogues.prompts import Prompts
+from remid_jax.dialogues.reading import read_benchmark, read_training
+from remid_jax.dialogues.records import write_jsonl
+from remid_jax.learning.feed import Feed
+from remid_jax.learning.policies import golden_examples
+from remid_jax.models.adapters import adapted, read_adapter
+from remid_jax.models.loading import open_model
+from remid_jax.parallel import Devices
+from remid_jax.scoring.engine import ScoringEngine
+from remid_jax.scoring.store import Store
+
+CONFIG = f"--config={ROOT}/configs/policy_sft.py"
+SMALL = ("--config.steps=6", "--config.batch=2", "--config.save_every=1", "--config.optimizer.learning_rate=0.02",
+         "--config.max_prompt=2000")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    path = tmp_path_factory.mktemp("records") / "train.jsonl"
+    write_jsonl(path, read_benchmark("package:rpgbench_compact").train[:4])
+    return path
+
+
+@pytest.fixture
+def flags(tiny_directory, records):
+    return (CONFIG, f"--config.model={tiny_directory}", f"--config.benchmark.source={records}", *SMALL)
+
+
+def rows(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def golden_nll(model, records):
+    """Negative log-likelihood of every golden reply, nats, and its tokens."""
+    examples = golden_examples(read_training(records), Prompts.load(), model.tokenizer)
+    scores = ScoringEngine(model, Devices(), Store(":memory:"), 2048, 2048).score([of.request() for of in examples])
+    return np.array([(-float(row.sum()), len(row)) for [row] in scores])
+
+
+def test_it_trains_and_stops_and_goes_on(run, tmp_path, flags, tiny_directory, records):
+    done = run("train", *flags, "--workdir=whole")
+    assert done.code == 0, done.err
+    found, model = rows(tmp_path / "whole"), open_model(str(tiny_directory), "float32")
+    assert [row["step"] for row in found] == list(range(6))
+    before = golden_nll(model, records)
+    first = before[next(Feed(4, 2, 0))]
+    assert found[0]["loss"] == pytest.approx(first[:, 0].sum() / first[:, 1].sum(), rel=1e-5)
+    after = golden_nll(adapted(model, read_adapter(tmp_path / "whole" / "adapter", model)), records)
+    assert np.all(after[:, 0] < 0.97 * before[:, 0])
+
+    process = run.start("train", *flags, "--workdir=stopped")
+    while not (tmp_path / "stopped" / "times.jsonl").is_file() or not (tmp_path / "stopped" / "checkpoints" / "1").is_dir():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "saved: run the same command again to go on" in err
+    assert not (tmp_path / "stopped" / "adapter").exists()
+    assert run("train", *flags, "--workdir=stopped").code == 0
+    assert rows(tmp_path / "stopped") == found
+    ours, theirs = (tmp_path / name / "adapter" / "adapter_model.safetensors" for name in ("whole", "stopped"))
+    assert ours.read_bytes() == theirs.read_bytes()
+
+    again = run("train", *flags, "--workdir=whole", "--config.optimizer.learning_rate=0.01")
+    assert "this workdir holds a run that differs in config" in again.error
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--config.batch=5", "4 of 4 IDTrain records fit config.max_prompt=2000 and config.max_answer=256, fewer than"),
+        ("--config.max_answer=3", "0 of 4 IDTrain records fit"),
+        ("--config.lora.targets=('query','o_proj')", "config.lora: targets o_proj do not exist: choose among query, key"),
+        ("--config.lora.dropout=1.5", "dropout within [0, 1)"),
+        ("--config.adapter=nowhere", "nowhere/adapter_config.json: cannot be read"),
+        ("--config.optimizer.schedule=linear", "config.optimizer.schedule='linear': choose one of constant, cosine"),
+        ("--config.method=ppo", "config.method='ppo': choose one of sft"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_trained_is_refused(run, flags, flag, said):
+    assert said in run("train", *flags, flag).error
