@@ -33,5 +33,6 @@ def test_values_and_gradients(subscripts, x, w, dtype, tolerance):
     pairs = [(value, np.einsum(subscripts, x, w)), *zip(found, exact, strict=True)]
     assert [a.dtype for a, _ in pairs] == [jnp.float32, jnp.float32, jnp.dtype(dtype)]
     for a, b in pairs:
-        error = np.linalg.norm(np.asarray(a, np.float64) - b) / np.linalg.norm(b)
+        a, b = np.asarray(a, np.float64), np.asarray(b)
+        error = np.linalg.norm(a - b) / np.linalg.norm(b)
         assert error <= tolerance
