@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import hypothesis
+import pytest
 from jaxtyping import install_import_hook
 
 KERNELS = (
@@ -21,3 +22,12 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("repeatable")
 install_import_hook([f"remid_jax.{module}" for module in KERNELS], "beartype.beartype").__enter__()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _let_compiled_programs_go():
+    """Every compiled program holds memory maps, of which Linux gives a process 65,530: all tests together need more."""
+    yield
+    import jax  # not above: tests/devices choose the devices first
+
+    jax.clear_caches()

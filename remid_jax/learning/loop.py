@@ -23,6 +23,7 @@ from remid_jax.models.loading import LanguageModel
 from remid_jax.scoring.requests import Request
 
 States = dict[str, TrainState]
+WORST = -1e30  # the score of a checkpoint saved for a step that failed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,56 +101,54 @@ def run(
         for phase, place in zip(phases, beside["places"], strict=True):
             phase.feed.place = place
     journal = open_journal(done)
+    try:
+        first = 0
+        for phase in phases:
+            last = first + phase.steps
+            if done < last:
+                if done == first:  # checkpoints between two phases are of the one that ended
+                    states[phase.learner] = phase.trainer.renewed(states[phase.learner])
+                recipe = phase.begin(_models(trainers, states))
+            while done < last:
+                beside = {"identity": dict(identity), "places": [of.feed.place for of in phases]}
+                began = time.monotonic()
+                learner = phase.trainer.model_of(states[phase.learner])
+                lesson = recipe(learner, next(phase.feed), done)
+                states[phase.learner], metrics = phase.trainer.step(states[phase.learner], lesson.requests, lesson.columns)
+                if not np.isfinite([metrics["loss"], metrics["gradient_norm"]]).all():
+                    if done != saved:
+                        journal.flush()
+                        checkpoints.save(done, states, beside, WORST)
+                    raise UserError(
+                        f"step {done} ({phase.name}): the loss is {metrics['loss']}, its gradient's norm "
+                        f"{metrics['gradient_norm']}, on records {', '.join(lesson.records)}: the state before it is saved; "
+                        "lower the learning rate, or mend or leave out those records"
+                    )
+                place = {"phase": phase.name, "iteration": phase.iteration}
+                row = {**lesson.metrics, **metrics}
+                journal.step(done, place, row, _times(lesson, time.monotonic() - began))
+                if lesson.rollouts and done % show_every == 0:
+                    journal.rollouts(done, lesson.rollouts)
+                done += 1
+                report(done, total, {**place, **row})
+                asked = stopping()
+                if asked or done % save_every == 0 or done == last:
+                    journal.flush()
+                    beside["places"] = [of.feed.place for of in phases]
+                    checkpoints.save(done, states, beside, -metrics["loss"] if lesson.score is None else lesson.score)
+                    saved = done
+                if asked and done < total:
+                    raise Stopped(done)
+            first = last
+        return _models(trainers, states)
+    finally:  # whatever happened, a save under way comes to its end
+        checkpoints.close()
+        journal.close()
 
-    def save() -> None:
-        if done != saved:
-            journal.flush()
-            places = [phase.feed.place for phase in phases]
-            checkpoints.save(done, states, {"identity": dict(identity), "places": places}, score)
 
-    first, score = 0, -1e30
-    for phase in phases:
-        last = first + phase.steps
-        if done < last:
-            if done == first:  # checkpoints between two phases are of the one that ended
-                states[phase.learner] = phase.trainer.renewed(states[phase.learner])
-            recipe = phase.begin(_models(trainers, states))
-        while done < last:
-            began = time.monotonic()
-            learner = phase.trainer.model_of(states[phase.learner])
-            numbers = next(phase.feed)
-            lesson = recipe(learner, numbers, done)
-            states[phase.learner], metrics = phase.trainer.step(states[phase.learner], lesson.requests, lesson.columns)
-            if not np.isfinite([metrics["loss"], metrics["gradient_norm"]]).all():
-                save()
-                checkpoints.close()
-                raise UserError(
-                    f"step {done} ({phase.name}): the loss is {metrics['loss']}, its gradient's norm "
-                    f"{metrics['gradient_norm']}, on records {', '.join(lesson.records)}: the state before it is saved; lower "
-                    "the learning rate, or mend or leave out those records"
-                )
-            row = {**lesson.metrics, **metrics}
-            seconds = time.monotonic() - began
-            tokens = sum(len(r.prefix) + sum(len(c.ids) for c in r.continuations) for r in lesson.requests)
-            place = {"phase": phase.name, "iteration": phase.iteration}
-            journal.step(done, place, row, {"seconds": seconds, "tokens_per_second": tokens / seconds})
-            if lesson.rollouts and done % show_every == 0:
-                journal.rollouts(done, lesson.rollouts)
-            done += 1
-            report(done, total, {**place, **row})
-            score = -metrics["loss"] if lesson.score is None else lesson.score
-            asked = stopping()
-            if asked or done % save_every == 0 or done == last:
-                save()
-                saved = done
-            if asked and done < total:
-                checkpoints.close()
-                journal.close()
-                raise Stopped(done)
-        first = last
-    checkpoints.close()
-    journal.close()
-    return _models(trainers, states)
+def _times(lesson: Lesson, seconds: float) -> dict[str, float]:
+    tokens = sum(len(r.prefix) + sum(len(c.ids) for c in r.continuations) for r in lesson.requests)
+    return {"seconds": seconds, "tokens_per_second": tokens / seconds}
 
 
 def _trainers(phases: Sequence[Phase], done: int) -> dict[str, Trainer]:

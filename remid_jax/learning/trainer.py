@@ -84,7 +84,7 @@ class Trainer:
         def renew(state: TrainState) -> TrainState:
             return state._replace(moments=self.optimizer.init(state.trainable))
 
-        return jax.jit(renew, out_shardings=self.shardings(state))(state)
+        return jax.jit(renew, out_shardings=self.shardings(jax.eval_shape(renew, state)))(state)
 
     def model_of(self, state: TrainState) -> LanguageModel:
         """The model with a state's parameters; its fingerprint names the run's seed and step, not every number."""

@@ -135,7 +135,7 @@ def test_another_config_does_not_go_on_from_here(tmp_path):
     assert state(tmp_path)[0] == 1
 
 
-def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_good_state(tmp_path, monkeypatch):
+def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_good_state(uninterrupted, tmp_path, monkeypatch):
     from remid_jax.learning.grpo import GroupRelativeRecipe
 
     whole = GroupRelativeRecipe.__call__
@@ -152,7 +152,20 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_good_state(tmp_pat
     assert state(tmp_path)[0] == 4
     assert len(rows(tmp_path).splitlines()) == 4
     monkeypatch.undo()
+    tiny_run.train(tmp_path, Devices(), save_every=100)  # the step that failed is made again, of the same records
+    assert_equal_runs(tmp_path, uninterrupted)
+
+
+def test_a_recipe_that_fails_loses_no_checkpoint(uninterrupted, tmp_path):
+    def fail(step):
+        if step == 3:
+            raise UserError("no such record")
+
+    with pytest.raises(UserError, match="no such record"):
+        tiny_run.train(tmp_path, Devices(), fail)
+    assert state(tmp_path)[0] == 3
     tiny_run.train(tmp_path, Devices())
+    assert_equal_runs(tmp_path, uninterrupted)
 
 
 def test_a_feed_goes_through_all_records_once_an_epoch_and_on_from_its_place():
