@@ -5,7 +5,7 @@ from shared_data import load_shared_records
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.models.loading import open_model
 from remid_jax.parallel import Devices
-from remid_jax.scoring.engine import ScoringEngine
+from remid_jax.scoring.engine import ScoringEngine, in_buckets
 from remid_jax.scoring.requests import Continuation, Request
 from remid_jax.scoring.store import Store
 from remid_jax.scoring.texts import Reply, answer_ids, responder_ids
