@@ -26,7 +26,6 @@ def get_config() -> ConfigDict:
     config.steps = 64
     config.batch = 8  # records a step
     config.save_every = 4  # steps between checkpoints
-    config.show_every = 10  # steps between tables of rollouts
 
     config.benchmark = ConfigDict()
     config.benchmark.source = "package:rpgbench_compact"  # or a PDGBench.json, or a JSONL file: their IDTrain records

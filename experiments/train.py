@@ -69,7 +69,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
 
             trained = run(
                 [phase], Checkpoints(workdir / "checkpoints"), lambda start: Journal(workdir, start), identity,
-                config.save_every, config.show_every, stopping, report,
+                config.save_every, stopping=stopping, report=report,
             )["policy"]  # fmt: skip
     except Stopped as stop:
         stages.console.print(f"stopped after step {stop.step} of {config.steps}, saved: run the same command again to go on")

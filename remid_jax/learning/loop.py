@@ -76,7 +76,7 @@ def run(
     open_journal: Callable[[int], Journal],
     identity: Mapping[str, Any],
     save_every: int,
-    show_every: int,
+    show_every: int = 10,
     stopping: Callable[[], bool] = lambda: False,
     report: Callable[[int, int, Mapping[str, Any]], None] = lambda done, total, row: None,
 ) -> dict[str, LanguageModel]:

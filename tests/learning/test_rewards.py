@@ -1,0 +1,32 @@
+"""Rewards that read texts alone, by hand; names that are none."""
+
+import numpy as np
+import pytest
+
+from remid_jax.dialogues.parsing import MARKER
+from remid_jax.errors import UserError
+from remid_jax.learning.rewards import make_rewards, names
+from remid_jax.learning.rollouts import Asked, Group
+
+BLOCK = f"## Link\nx\n```\n{MARKER}\none two three\n```"
+GROUPS = [Group(Asked("a", [1]), (), (BLOCK, "## Link", "none", f"{MARKER} one two"))]
+
+
+def test_format_and_length_by_hand():
+    weights, settings = {"format": 2.0, "length": 1.0}, {"format": {"headings": ["## Link"]}, "length": {"enough": 2}}
+    apart, total = make_rewards(weights, {}, settings)(GROUPS)
+    np.testing.assert_allclose(apart["format"], [[1.0, 0.5, 0.0, 0.0]])
+    np.testing.assert_allclose(apart["length"], [[1.0, 0.0, 0.0, 1.0]])
+    np.testing.assert_allclose(total, [[3.0, 1.0, 0.0, 1.0]])
+
+
+def test_without_headings_the_block_is_all():
+    apart, _ = make_rewards({"format": 1.0}, {}, {})(GROUPS)
+    np.testing.assert_allclose(apart["format"], [[1.0, 0.0, 0.0, 0.0]])
+
+
+def test_a_reward_that_does_not_exist_is_refused():
+    assert names() == ["format", "length", "likelihood"]
+    for weights, said in (({"lenght": 1.0}, "lenght"), ({}, "none given")):
+        with pytest.raises(UserError, match=f"config.rewards: {said}: choose among format, length, likelihood"):
+            make_rewards(weights, {}, {})
