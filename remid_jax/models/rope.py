@@ -25,12 +25,12 @@ def frequencies(rope: Rope, head_size: int) -> np.ndarray:
     if rope.scaling == "linear":
         return plain / np.float32(rope.factor)
     if rope.scaling == "llama3":
-        turns = rope.original_positions * plain / (2 * math.pi)
+        turns = rope.original_positions * plain.astype(np.float64) / (2 * math.pi)
         keep = (turns - rope.low_frequency_factor) / (rope.high_frequency_factor - rope.low_frequency_factor)
-        keep = np.clip(keep, 0.0, 1.0).astype(np.float32)
+        keep = np.clip(keep, 0.0, 1.0)
     else:
         keep = 1.0 - _yarn_ramp(rope, head_size)
-    return plain * keep + plain / np.float32(rope.factor) * (1 - keep)
+    return (plain * (keep + (1 - keep) / rope.factor)).astype(np.float32)
 
 
 def _yarn_ramp(rope: Rope, head_size: int) -> np.ndarray:
@@ -44,7 +44,7 @@ def _yarn_ramp(rope: Rope, head_size: int) -> np.ndarray:
         low, high = math.floor(low), math.ceil(high)
     low, high = max(low, 0), min(high, head_size - 1)
     span = (high - low) or 0.001
-    return np.clip((np.arange(head_size // 2, dtype=np.float32) - low) / span, 0, 1).astype(np.float32)
+    return np.clip((np.arange(head_size // 2) - low) / span, 0, 1)
 
 
 def angles(
