@@ -19,7 +19,7 @@ from typing import Any, Literal
 from remid_jax.dialogues.faults import raise_all
 from remid_jax.dialogues.records import CATEGORIES, TRAIN, Benchmark, Record, Turn, character_text
 
-PACKAGE = "rpgbench_compact"
+PACKAGE, TEACHER = "rpgbench_compact", "teacher.jsonl"
 LISTS: dict[str, tuple[str, ...]] = {TRAIN: (TRAIN,), "IDTest": ("IDTest",)} | {
     name: tuple(c for c, s in CATEGORIES.items() if s == shift)
     for name, shift in (("OOD1Test", "user"), ("OOD2Test", "character"), ("OOD3Test", "dialogue"))
@@ -74,7 +74,13 @@ def read_replies(path: str | Path, records: Sequence[Record]) -> dict[str, str]:
 
 
 def read_reasoning(path: str | Path, records: Sequence[Record]) -> dict[str, str]:
-    """Ready reasoning, one {"sample_ID", "reasoning"} a line, as id -> reasoning; otherwise like `read_replies`."""
+    """Ready reasoning, one {"sample_ID", "reasoning"} a line, as id -> reasoning; otherwise like `read_replies`.
+
+    `package:rpgbench_compact` names the reasoning to learn from that this package has for its own IDTrain records.
+    """
+    if str(path) == f"package:{PACKAGE}":
+        with importlib.resources.as_file(importlib.resources.files(__package__) / PACKAGE / TEACHER) as file:
+            return _read_answers(file, records, "reasoning")
     return _read_answers(Path(path), records, "reasoning")
 
 
