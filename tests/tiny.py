@@ -50,9 +50,9 @@ REQUESTS = [
 ]
 
 
-def reference(request, continuation, model=None):
+def reference(request, continuation):
     """One sequence alone, unpadded, the head at every position, log-softmax in float64."""
-    model = model or tiny_model()
+    model = tiny_model()
     ids = jnp.array([[*request.prefix, *continuation.ids]])
     decoder = bind(model.config, model.params)
     tree = TokenTree(jnp.arange(ids.shape[1])[None], jnp.full(ids.shape, NEVER))
@@ -60,6 +60,27 @@ def reference(request, continuation, model=None):
     logprobs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     first = len(request.prefix) + continuation.scored_from
     return np.array([logprobs[t - 1, ids[0, t]] for t in range(first, ids.shape[1])])
+
+
+def plain_logprobs(model, prefix, ids):
+    """Of `ids` after `prefix`, nats: one sequence alone, padded behind its end, where nothing can change what stands before."""
+    text = [*prefix, *ids]
+    padded = jnp.array([text + [0] * (-len(text) % 128)])
+    places = jnp.arange(len(prefix) - 1, len(prefix) - 1 + 128 * -(-len(ids) // 128)) % padded.shape[1]
+    logits = np.asarray(_logits(model.config)(model.params, padded, places), np.float64)[: len(ids)]
+    most = logits.max(-1, keepdims=True)
+    return (logits - most - np.log(np.exp(logits - most).sum(-1, keepdims=True)))[np.arange(len(ids)), ids]
+
+
+@functools.cache
+def _logits(config):
+    @jax.jit
+    def logits(params, ids, places):
+        decoder = bind(config, params)
+        hidden = decoder(ids, TokenTree(jnp.arange(ids.shape[1])[None], jnp.full(ids.shape, NEVER)))[0]
+        return decoder.logits(hidden[0, places])
+
+    return logits
 
 
 def assert_equal(found, expected, tolerance=1e-4):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scripts import ROOT
-from tiny import CONFIG, reference, tiny_model
+from tiny import CONFIG, plain_logprobs, tiny_model
 
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_training
@@ -27,7 +27,6 @@ from remid_jax.models.loading import open_model
 from remid_jax.models.sampling import Sampler
 from remid_jax.parallel import Devices
 from remid_jax.scoring.generation import Draw, Generator, Prompt, record_key
-from remid_jax.scoring.requests import Continuation, Request
 from remid_jax.scoring.store import Store
 
 PROMPTS, MAX_NEW = Prompts.load(), 8
@@ -91,7 +90,7 @@ def first_batch(count):
 
 def nll(model, pairs):
     """Mean negative log-likelihood, nats a token, of answers after prefixes, one sequence at a time."""
-    logprobs = [reference(Request(prefix, []), Continuation(answer), model) for prefix, answer in pairs]
+    logprobs = [plain_logprobs(model, prefix, answer) for prefix, answer in pairs]
     return -np.concatenate(logprobs).mean()
 
 
@@ -114,7 +113,7 @@ def drawn(model, draws, thinking=False, max_new=MAX_NEW):
 def judged(model, record, candidate):
     messages, opening = PROMPTS.judge(record, None, candidate)
     prefix = model.tokenizer.encode_chat(messages) + model.tokenizer.encode(opening)
-    return reference(Request(prefix, []), Continuation(model.tokenizer.encode("100%")), model).mean()
+    return plain_logprobs(model, prefix, model.tokenizer.encode("100%")).mean()
 
 
 def judge_ratio(model, record, text):
@@ -180,7 +179,7 @@ def test_mi_grpo_from_an_adapter(train, ending_directory, tmp_path):
             ids = [*encode(text.strip()), *([end] if sample.finish == "end" else [])]
             prompts = [PROMPTS.responder(of, None) for of in contexts]
             prefixes = [base.tokenizer.encode_chat(messages) + encode(header) for messages, header in prompts]
-            own, *others = (reference(Request(prefix, []), Continuation(ids), base).sum() for prefix in prefixes)
+            own, *others = (plain_logprobs(base, prefix, ids).sum() for prefix in prefixes)
             information = (own - np.log(np.mean(np.exp(others)))) / len(ids)
             assert (row["text"], row["reward/judge_ratio"]) == (text, pytest.approx(judge_ratio(base, record, text), abs=1e-4))
             assert row["reward/pointwise_information"] == pytest.approx(information, abs=1e-4)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tiny import reference, tiny_chat_model
+from tiny import plain_logprobs, tiny_chat_model
 
 from remid_jax.dialogues.parsing import MARKER
 from remid_jax.dialogues.prompts import Prompts
@@ -14,7 +14,6 @@ from remid_jax.learning.rollouts import Asked, Group
 from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.generation import Sample
-from remid_jax.scoring.requests import Continuation, Request
 from remid_jax.scoring.store import Store
 
 PROMPTS, MODEL = Prompts.load(), tiny_chat_model()
@@ -43,7 +42,7 @@ def groups(*texts, features=None, finish="end"):
 def logprobs(messages, opening, ids):
     """Of `ids`, after the conversation and the words put into the assistant's mouth."""
     prefix = MODEL.tokenizer.encode_chat(messages) + ENCODE(opening)
-    return reference(Request(prefix, []), Continuation(ids), MODEL)
+    return plain_logprobs(MODEL, prefix, ids)
 
 
 @pytest.mark.parametrize("features", [None, "- dry"])

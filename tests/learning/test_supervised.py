@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tiny import reference, tokens
+from tiny import plain_logprobs, tokens
 from training import learner
 
 from remid_jax.learning.objectives import Preference
@@ -18,8 +18,7 @@ PAIRS = [Example(str(n), tokens(20), tokens(6), tokens(9), [{"record": str(n), "
 
 def logliks(model):
     """[pair, (chosen, rejected)], nats, one sequence at a time."""
-    requests = [of.request() for of in PAIRS]
-    return np.array([[reference(r, c, model).sum() for c in r.continuations] for r in requests])
+    return np.array([[plain_logprobs(model, of.prefix, ids).sum() for ids in (of.answer, of.rejected)] for of in PAIRS])
 
 
 def test_chosen_answers_gain_over_rejected_ones():
