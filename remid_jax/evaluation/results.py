@@ -68,6 +68,7 @@ def warnings(categories: Mapping[str, Mapping[str, Any]]) -> list[str]:
         for due, kind, text in (
             (bool(category["excluded"]), "over-long records excluded", f"{name} {len(category['excluded'])}"),
             (replies["truncated"] > 0.1 * count, "replies cut at the token limit", f"{name} {replies['truncated']}/{count}"),
+            (replies["empty"] > 0.1 * count, "empty replies", f"{name} {replies['empty']}/{count}"),
             (spoken is not None and spoken < 0.5, "few replies in the user's language", f"{name} {spoken or 0:.0%}"),
             (
                 bool(golden and policy and _far(golden, policy)),

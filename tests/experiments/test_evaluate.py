@@ -138,6 +138,17 @@ def test_ready_replies_and_ready_reasoning(evaluate, tmp_path, few_records):
         assert category["reasoned"]["emi"]["club"]["token_rate"]["value"] == 0  # golden replies as the policy's
 
 
+def test_a_thinking_policy_has_no_self_information_and_says_nothing_without_its_tags(evaluate, tmp_path, few_records):
+    evaluate(tmp_path / "work", "--config.policy.thinking=True")
+    found, table = load(tmp_path / "work" / "results.json"), np.load(tmp_path / "work" / "scores.npz")
+    for name, category in found["estimates"]["categories"].items():
+        assert category["self"]["self_information"] is None
+        assert category["self"]["reason"] == "no samples scored under the policy's own kernel"
+        assert found["categories"][name]["replies"]["empty"] == 3  # a random model writes no tags
+        assert table[f"{name}/tokens/policy"].tolist() == [1, 1, 1]  # what is scored is an end at once
+    assert "empty replies: IDTest 3/3, german 3/3, WordLevelComposition 3/3" in found["warnings"]
+
+
 def test_pmap_and_mesh_agree(evaluate, tmp_path):
     for parallel in ("mesh", "pmap"):
         evaluate(tmp_path / parallel, f"--config.devices.parallel={parallel}")

@@ -57,12 +57,12 @@ def script(monkeypatch):
 
 @pytest.fixture
 def train(script, source, ending_directory, tmp_path):
-    """Runs a policy's config for two small steps; returns (metrics, rollouts), rows of dicts."""
+    """Runs a policy's config for one small step; returns (metrics, rollouts), rows of dicts."""
 
     def train(name, workdir="run", **changes):
         config = importlib.import_module(f"configs.{name}").get_config()
         small = {
-            "model": str(ending_directory), "benchmark.source": str(source), "steps": 2, "batch": 2, "rollouts.draws": 3,
+            "model": str(ending_directory), "benchmark.source": str(source), "steps": 1, "batch": 2, "rollouts.draws": 3,
             "rollouts.max_new": MAX_NEW, "rollouts.rows": 6, "devices.tokens_per_step": 1024,
         }  # fmt: skip
         for key, value in (small | changes).items():
@@ -164,7 +164,7 @@ def test_rft_learns_the_replies_that_the_judge_likes_best(train, ending_director
 
 def test_mi_grpo_from_an_adapter(train, ending_directory, tmp_path):
     base = beginning(ending_directory)
-    train("policy_sft", "sft", **{"steps": 1, "optimizer.learning_rate": 0.02})
+    train("policy_sft", "sft", **{"optimizer.learning_rate": 0.02})
     adapter = tmp_path / "sft" / "adapter"
     found, rollouts = train("policy_mi_grpo", adapter=str(adapter))
     assert all(np.isfinite(row["loss"]) for row in found)
@@ -199,7 +199,7 @@ def test_thinking_sft_and_grpo(train, ending_directory, tmp_path):
     assert found[0]["loss"] == pytest.approx(nll(model, pairs), abs=1e-4)
 
     found, rollouts = train(
-        "policy_thinking_grpo", "grpo", **{"adapter": str(tmp_path / "sft" / "adapter"), "steps": 1, "loss.penalty": "k2",
+        "policy_thinking_grpo", "grpo", **{"adapter": str(tmp_path / "sft" / "adapter"), "loss.penalty": "k2",
         "loss.penalty_weight": 0.1, "rewards": {"format": 1.0, "length": 1.0}}
     )  # fmt: skip
     assert {row["reward/format"] for row in rollouts} == {0.0}  # a random model writes no tags
@@ -215,7 +215,7 @@ def test_stopped_while_it_draws_it_goes_on_from_what_was_drawn(train, script, tm
     monkeypatch.setattr(script, "asked_to_stop", lambda: lambda: next(looks) > 3)
     with pytest.raises(FileNotFoundError):  # no step was made, so there is no metrics.jsonl
         train("policy_rft", "stopped", **{"rollouts.rows": 3})
-    assert "stopped after step 0 of 2" in capsys.readouterr().err
+    assert "stopped after step 0 of 1" in capsys.readouterr().err
     monkeypatch.undo()
     monkeypatch.syspath_prepend(ROOT)
     made, run = [], Generator._run
