@@ -3,7 +3,7 @@ stand in another order.
 
     python -m experiments.train --config=configs/policy_da_sft.py
 
-TIME
+A step costs what it costs in policy_sft.py, half a minute on two cores; there are four times as many records.
 """
 
 from ml_collections import ConfigDict

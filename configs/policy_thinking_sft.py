@@ -3,7 +3,7 @@
     python -m experiments.train --config=configs/policy_thinking_sft.py
 
 The reasoning it learns is config.reasoning. Evaluate the adapter with --config.policy.thinking=True and
---config.policy.max_reply=512. TIME
+--config.policy.max_reply=512. Not timed by us.
 """
 
 from ml_collections import ConfigDict
