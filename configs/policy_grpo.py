@@ -2,8 +2,8 @@
 
     python -m experiments.train --config=configs/policy_grpo.py --config.adapter=runs/policy_sft/adapter
 
-With config.reasoning, the judge is told the core features of a good reply. A step draws, judges and
-learns from 16 replies. Not timed by us.
+With config.reasoning, the judge is told the core features of a good reply. A step draws, judges and learns
+from 16 replies. Not timed by us.
 """
 
 from ml_collections import ConfigDict

@@ -2,8 +2,8 @@
 
     python -m experiments.train --config=configs/policy_mi_grpo.py --config.adapter=runs/policy_sft/adapter
 
-The estimator is config.estimator, by default the base. A step is policy_grpo.py's and five times the
-scores. Not timed by us.
+The estimator is config.estimator, by default the base. A step is policy_grpo.py's, and scores
+each reply in five contexts. Not timed by us.
 """
 
 from ml_collections import ConfigDict
