@@ -17,11 +17,13 @@ Read = Callable[[Sequence[int]], str]
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """A prompt to learn from; `record` is whom it is about, where it is about one."""
+    """A prompt to learn from; `record` is whom it is about, where it is about one, `features` are the core features of its
+    reply, where a reasoning gave some."""
 
     name: str
     ids: Sequence[int]
     record: Record | None = None
+    features: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

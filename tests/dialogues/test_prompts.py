@@ -32,7 +32,7 @@ Agent: Ho.
 User: Why?"""
 REPLY = "Write the agent's next reply, in the user's language."
 FOLDER = Path(remid_jax.dialogues.__file__).parent / "prompts"
-NAMES = ("policy.md", "reasoner.md", "responder.md", "contextless.md")
+NAMES = ("policy.md", "reasoner.md", "responder.md", "contextless.md", "judge.md")
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,16 @@ def test_the_prompts_of_this_package(prompts):
     question += f"End with a fenced block that begins with {MARKER}."
     assert prompts.reasoner(RECORD) == (chat(SYSTEM, question), f"```\n{MARKER}\n")
     assert prompts.contextless() == (chat("Play an agent in a conversation.", REPLY), "## Agent Response\n")
+
+
+def test_the_judge_compares_a_candidate_with_the_golden_reply(prompts):
+    system = SYSTEM.replace("Play the agent", "Judge a reply of the agent")
+    question = "Reference reply, which matches 100% of the features:\nBecause.\n\nCandidate reply:\nNo {golden}.\n\n"
+    question += "What share of the features does the candidate match?"
+    opening = "Share of the features that the candidate matches:\n"
+    assert prompts.judge(RECORD, None, "No {golden}.") == (chat(system, question), opening)
+    with_features = f"Core features of the reply:\n- dry\n\n{question}"
+    assert prompts.judge(RECORD, "- dry", "No {golden}.") == (chat(system, with_features), opening)
 
 
 def test_no_core_features_and_empty_ones_give_one_prompt(prompts):
@@ -145,6 +155,7 @@ def test_every_fault_of_a_folder_is_named_at_once(folder):
     edit(folder / "responder.md", "{core_features}", "them")
     edit(folder / "responder.md", "## Agent Response", "## {dialogue}")
     edit(folder / "contextless.md", "# system\n", "Hello\n# user\nTwice.\n")
+    edit(folder / "judge.md", "{candidate}", "it")
     with pytest.raises(UserError) as caught:
         Prompts.load(folder)
     known = "{character}, {dialogue}, {user_persona}"
@@ -157,6 +168,7 @@ def test_every_fault_of_a_folder_is_named_at_once(folder):
         f"{folder}/contextless.md: text before the first section: begin with `# system`",
         f"{folder}/contextless.md: section `# user` occurs twice",
         f"{folder}/contextless.md: section `# system` is missing or empty",
+        f"{folder}/judge.md: {{candidate}} is missing: the judge would see no reply",
     ]
 
 
@@ -167,7 +179,7 @@ def test_missing_files_and_sections_out_of_place(folder):
         file.write("\n# assistant opening\n> \n")
     with pytest.raises(UserError) as caught:
         Prompts.load(folder)
-    mend = "a prompts folder holds policy.md, reasoner.md, responder.md, contextless.md"
+    mend = f"a prompts folder holds {', '.join(NAMES)}"
     assert str(caught.value).split("; ") == [
         f"{folder}/policy.md: section `# assistant opening` has no place here",
         f"{folder}/reasoner.md: cannot be read (No such file or directory): {mend}",
