@@ -57,7 +57,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
     settings.check()
     if str(config.estimator.reasoning).startswith("package:"):
         raise UserError(
-            f"config.estimator.reasoning={config.estimator.reasoning}: was written with the golden replies in view, which would "
+            f"config.estimator.reasoning={config.estimator.reasoning}: was written with golden replies in view, so it would "
             "measure its author's knowledge of them: leave it empty or name a file"
         )
     cli.use_compilation_cache()
