@@ -55,6 +55,11 @@ def main(config: ConfigDict, workdir: Path) -> None:
         config.statistics.level, config.statistics.subsamples, bootstrap=config.statistics.bootstrap, seed=config.seed
     )
     settings.check()
+    if str(config.estimator.reasoning).startswith("package:"):
+        raise UserError(
+            f"config.estimator.reasoning={config.estimator.reasoning}: was written with golden replies in view, so it would "
+            "measure its author's knowledge of them: leave it empty or name a file"
+        )
     cli.use_compilation_cache()
     devices, store = Devices(config.devices.parallel, config.devices.mesh_model), Store(workdir / "store.sqlite")
     models = open_models(config, devices)
