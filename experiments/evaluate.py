@@ -41,6 +41,7 @@ from remid_jax.parallel import Devices, is_first_host
 from remid_jax.reporting import report, terminal
 from remid_jax.scoring.engine import Pooling, ScoringEngine
 from remid_jax.scoring.generation import Generator, Sample, record_key
+from remid_jax.scoring.reasoning import reason
 from remid_jax.scoring.store import Store
 from remid_jax.scoring.texts import Reply, tokenizer_of
 
@@ -204,7 +205,7 @@ def reasoning(
         ready = read_reasoning(config.estimator.reasoning, records)
         return {name: core_features(text, config.estimator.fallback) for name, text in ready.items()}
     with stages.stage("reason") as advance:
-        return work.reason(records, prompts, generator, config.estimator.max_reasoning, config.estimator.fallback, advance)
+        return reason(records, prompts, generator, config.estimator.max_reasoning, config.estimator.fallback, advance)
 
 
 def respond(
