@@ -2,7 +2,8 @@
 
     python -m experiments.corl --config=configs/corl_qwen3_8b.py
 
-PDGBench.json and TEACHER.jsonl, {"sample_ID", "reasoning"} a line, are yours to bring. Needs accelerators: 16 GB of weights in bfloat16, split over `mesh_model` devices. Not run by us.
+PDGBench.json and TEACHER.jsonl, {"sample_ID", "reasoning"} a line, are yours to bring. Needs accelerators: 16 GB of
+weights in bfloat16, split over `mesh_model` devices. Not run by us.
 """
 
 from ml_collections import ConfigDict

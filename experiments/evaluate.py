@@ -151,7 +151,7 @@ def choose_records(
         wanted = config.benchmark.records
         if 0 < wanted < len(members):
             members = sorted(members, key=lambda record: record_key(config.seed, "subset", record.id))[:wanted]
-        excluded[category] = work.too_long(members, prompts, estimator, policy, config.max_prompt)
+        excluded[category] = work.too_long(members, prompts, estimator, policy, config.max_prompt, config.policy.thinking)
         chosen[category] = [record for record in members if record.id not in excluded[category]]
         if len(chosen[category]) < 2:
             raise UserError(
@@ -220,6 +220,7 @@ def respond(
     c = config.policy
     if "policy" not in models:
         return {name: Reply(text) for name, text in read_replies(c.replies, records).items()}, None
+    wanted = 0 if c.thinking else c.self_samples  # a thinking policy's kernel over replies is not at hand (protocol rule 12)
     with stages.stage("respond") as advance:
         replies, samples = work.respond(
             records,
@@ -227,11 +228,12 @@ def respond(
             engines.generator(models["policy"]),
             c.max_reply,
             c.repetition_penalty,
-            c.self_samples,
+            wanted,
             config.seed,
             advance,
+            c.thinking,
         )
-    return replies, samples if c.self_samples else None
+    return replies, samples if wanted else None
 
 
 def score(

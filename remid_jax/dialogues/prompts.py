@@ -6,8 +6,9 @@ The package's own stand in `prompts/*.md`; a config may name another folder with
 in judge.md and teacher.md by the golden reply, `{candidate}` in judge.md by the one to compare with it; a paragraph with
 `{core_features}` is left out where there are none.
 
-What differs between the prompts comes last, because scoring computes a shared beginning once: the systems of policy, reasoner
-and responder are equal, the policy's prompt is the beginning of the responder's, and a judge's end with the candidate.
+What differs between the prompts comes last, because scoring computes a shared beginning once: the systems of all but the
+judge are equal, the policy's prompt is the beginning of the responder's and of a thinking policy's, and a judge's ends with the
+candidate.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ _FILES: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {
     "reasoner.md": (_SECTIONS, _CONTEXT),
     "responder.md": (_SECTIONS, _CONTEXT | {_FEATURES}),
     "contextless.md": (_SECTIONS, frozenset()),
+    "thinking.md": (_SECTIONS[:2], _CONTEXT),
     "judge.md": (_SECTIONS, _CONTEXT | {_FEATURES, "golden", "candidate"}),
     "teacher.md": (_SECTIONS, _CONTEXT | {"golden"}),
 }
@@ -71,9 +73,9 @@ class Prompts:
         raise_all(faults)
         return cls(templates, digest.hexdigest())
 
-    def policy(self, record: Record) -> Messages:
-        """The conversation to which the model under evaluation replies."""
-        return self._messages("policy.md", _context(record))
+    def policy(self, record: Record, thinking: bool = False) -> Messages:
+        """The conversation to which the model under evaluation replies; `thinking`, after a reasoning of its own."""
+        return self._messages("thinking.md" if thinking else "policy.md", _context(record))
 
     def reasoner(self, record: Record) -> tuple[Messages, str]:
         """The conversation, and how the reasoner's turn opens: inside the block of core features (protocol.md 18).

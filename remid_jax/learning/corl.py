@@ -49,8 +49,8 @@ LEARNERS = ("reasoner", "responder")
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How CoRL is run. `draws` is G; lengths are in new tokens; `rewards` are a learner's weights by name, and the settings of those
-    that have any; `optimizers` maps "sft" and "grpo" to what makes the optimizer of a phase from its number of steps."""
+    """How CoRL is run. `draws` is G; lengths are in new tokens; `rewards` are a learner's weights by name, and the settings of
+    those that have any; `optimizers` maps "sft" and "grpo" to what makes the optimizer of a phase from its number of steps."""
 
     schedule: Sequence[tuple[str, int]]
     lora: LoRAConfig

@@ -32,7 +32,7 @@ Agent: Ho.
 User: Why?"""
 REPLY = "Write the agent's next reply, in the user's language."
 FOLDER = Path(remid_jax.dialogues.__file__).parent / "prompts"
-NAMES = ("policy.md", "reasoner.md", "responder.md", "contextless.md", "judge.md")
+NAMES = ("policy.md", "reasoner.md", "responder.md", "contextless.md", "thinking.md", "judge.md")
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,9 @@ def test_prompts_share_their_beginning(prompts):
         prompts.policy(RECORD), prompts.responder(RECORD, None), prompts.responder(RECORD, "- dry"), prompts.reasoner(RECORD),
     )  # fmt: skip
     assert policy == plain
-    assert policy[0] == reasoned[0] == reasoner[0]
+    thinking = prompts.policy(RECORD, thinking=True)
+    assert policy[0] == reasoned[0] == reasoner[0] == thinking[0]
+    assert thinking[1]["content"].startswith(policy[1]["content"] + "\n\n")
     assert reasoned[1]["content"].startswith(policy[1]["content"])
     assert reasoned[1]["content"].endswith("- dry")
 
@@ -130,6 +132,12 @@ def test_no_prompt_depends_on_the_golden_reply(prompts):
     other = dataclasses.replace(RECORD, golden="Never.")
     for make in (prompts.policy, prompts.reasoner, lambda record: prompts.responder(record, "f")):
         assert make(RECORD) == make(other)
+
+
+def test_a_thinking_policy_is_asked_for_the_block_and_the_tags(prompts):
+    asked = prompts.policy(RECORD, thinking=True)[1]["content"]
+    assert MARKER in asked
+    assert asked.endswith("between <Agent Response> and </Agent Response>.")
 
 
 def test_a_folder_of_ones_own(folder, prompts):

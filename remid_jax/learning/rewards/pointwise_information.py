@@ -6,6 +6,7 @@ is the `leave_one_out` information of method.md, section 3, with m contexts for 
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -26,7 +27,7 @@ from remid_jax.scoring.texts import Reply, answer_ids, responder_ids, tokenizer_
 
 def make(resources: Mapping[str, object], others: int = 4, seed: int = 0) -> Reward:
     """Resources: "responder", its scoring engine, "prompts", and "records", among which each record's m = `others` other
-    contexts are drawn once, with `seed`.
+    contexts are drawn, the same ones whenever it is asked about.
 
     A reply that ended is scored with its end token, one that was cut off without; a cut reply without any text is NaN.
 
@@ -36,7 +37,12 @@ def make(resources: Mapping[str, object], others: int = 4, seed: int = 0) -> Rew
     responder, prompts = cast(ScoringEngine, resources["responder"]), cast(Prompts, resources["prompts"])
     records = cast(Sequence[Record], resources["records"])
     tokenizer = tokenizer_of(responder.model)
-    contexts = {record.id: [record, *other_contexts(record, records, others, seed)] for record in records}
+    most = len(records) - max(collections.Counter(of.lineage for of in records).values(), default=0)
+    if not 1 <= others <= most:
+        raise UserError(
+            f"config.reward_settings.pointwise_information.others={others}: some record has only {most} records of other "
+            "lineages beside it: choose at least 1 and at most as many"
+        )
 
     def requests(group: Group) -> list[Request]:
         """Its own context first; after each context all completions."""
@@ -46,7 +52,8 @@ def make(resources: Mapping[str, object], others: int = 4, seed: int = 0) -> Rew
             Reply(reply_text(text), sample.finish != "length") for text, sample in zip(group.texts, group.samples, strict=True)
         ]
         answers = [Continuation(answer_ids(tokenizer, reply) or (tokenizer.end_of_turn_id,)) for reply in replies]
-        prefixes = [responder_ids(tokenizer, prompts, context, None) for context in contexts[record.id]]
+        contexts = [record, *other_contexts(record, records, others, seed)]
+        prefixes = [responder_ids(tokenizer, prompts, context, None) for context in contexts]
         return [Request(prefix, answers, group.asked.name) for prefix in prefixes]
 
     def of(group: Group, scores: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
@@ -64,15 +71,7 @@ def make(resources: Mapping[str, object], others: int = 4, seed: int = 0) -> Rew
 
 
 def other_contexts(record: Record, records: Sequence[Record], count: int, seed: int) -> list[Record]:
-    """`count` records of other lineages, the same for the same record, records and seed.
-
-    Raises:
-      UserError: if there are fewer, or none are wanted.
-    """
+    """`count` records of other lineages, the same for the same record, records and seed."""
     strangers = [of for of in records if of.lineage != record.lineage]
-    if not 1 <= count <= len(strangers):
-        raise UserError(
-            f"pointwise_information: others={count}: record {record.id!r} has {len(strangers)} records of other lineages "
-            "beside it: choose at least 1 and at most as many (config.reward_settings.pointwise_information.others)"
-        )
-    return sorted(strangers, key=lambda of: record_key(seed, f"other than {record.id}", of.id))[:count]
+    drawn = np.random.default_rng(record_key(seed, "other contexts", record.id)).choice(len(strangers), count, replace=False)
+    return [strangers[n] for n in drawn]
