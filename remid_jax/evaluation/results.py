@@ -126,9 +126,11 @@ def first_line(estimates: Mapping[str, Any]) -> str:
 def contributions(arrays: Arrays, category: str, scorers: Sequence[str]) -> list[dict[str, Any]]:
     """What each record adds: its replies' log-likelihoods at home, and its share of `club`, whose mean is the estimate.
 
-    The share of record i, nats per token, is S[i,i] - (mean_{j != i} S[i,j] + mean_{j != i} S[j,i]) / 2, S = L / tokens.
+    The share of record i, nats per token, is S[i,i] - (mean_{j != i} S[i,j] + mean_{j != i} S[j,i]) / 2, S = L / tokens, j of
+    the same fold.
     """
     names, lineages = arrays[f"{category}/record"], arrays[f"{category}/lineage"]
+    fold = arrays.get(f"{category}/fold", np.zeros(len(names)))
     rows: list[dict[str, Any]] = [{"record": str(n), "lineage": str(g)} for n, g in zip(names, lineages, strict=True)]
     for side in ("golden", "policy"):
         tokens, chars = arrays[f"{category}/tokens/{side}"], arrays[f"{category}/chars/{side}"]
@@ -136,9 +138,11 @@ def contributions(arrays: Arrays, category: str, scorers: Sequence[str]) -> list
             row[f"{side}_tokens"], row[f"{side}_chars"] = int(tokens[i]), int(chars[i])
         for scorer in scorers:
             loglik = arrays[f"{category}/loglik/{scorer}/{side}"]
-            rates, others = loglik / tokens, len(rows) - 1
-            own = np.diagonal(rates)
-            share = own - (rates.sum(0) + rates.sum(1) - 2 * own) / (2 * others)
+            share = np.empty(len(rows))
+            for block in (np.flatnonzero(fold == f) for f in np.unique(fold)):
+                rates = (loglik / tokens)[np.ix_(block, block)]
+                own = np.diagonal(rates)
+                share[block] = own - (rates.sum(0) + rates.sum(1) - 2 * own) / (2 * (len(block) - 1))
             for i, row in enumerate(rows):
                 row[f"{side}_loglik_{scorer}"] = float(loglik[i, i])
                 row[f"{side}_club_{scorer}"] = float(share[i])

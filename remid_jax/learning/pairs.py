@@ -101,11 +101,9 @@ def save_pairs(
         raise UserError(f"{folder}: pairs named {listed}: give each a name of its own, of letters and digits")
     read = []
     for pair in pairs:
-        adapters = {}
         for role in ROLES:
             save_adapter(folder / pair.name / role, getattr(pair, role), model, dtype)
-            adapters[role] = read_adapter(folder / pair.name / role, model)  # rounded, as every reader will find it
-        read.append(dataclasses.replace(pair, **adapters))
+        read.append(_read_pair(folder, pair.name, pair.seen, model))  # rounded, as every reader will find it
     lineages = sorted(frozenset().union(*(pair.seen for pair in pairs)))
     manifest = {
         "schema_version": SCHEMA_VERSION,
@@ -135,12 +133,16 @@ def read_pairs(folder: str | Path, model: LanguageModel) -> Pairs:
         )
     pairs = []
     for described in manifest["pairs"]:
-        adapters = {role: read_adapter(path / described["name"] / role, model) for role in ROLES}
-        pair = Pair(described["name"], seen=frozenset(described["seen"]), **adapters)
+        pair = _read_pair(path, described["name"], frozenset(described["seen"]), model)
         if pair.described()["fingerprints"] != described.get("fingerprints"):
             raise UserError(f"{path / pair.name}: its adapters are not those of {MANIFEST}: save the pairs again")
         pairs.append(pair)
     return Pairs(tuple(pairs), manifest["about"]["protocol"], model.fingerprint)
+
+
+def _read_pair(folder: Path, name: str, seen: frozenset[str], model: LanguageModel) -> Pair:
+    reasoner, responder = (read_adapter(folder / name / role, model) for role in ROLES)
+    return Pair(name, reasoner, responder, seen)
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
