@@ -59,7 +59,7 @@ def _density(arrays: Arrays, category: str, replies: str) -> float | None:
     return int(arrays[f"{category}/tokens/{replies}"].sum()) / chars if chars else None
 
 
-def warnings(categories: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def warnings(categories: Mapping[str, Mapping[str, Any]], in_sample: bool = False) -> list[str]:
     """What else than the policy's generalisation may move the numbers, one sentence a kind."""
     shares: dict[str, list[str]] = {}
     for name, category in categories.items():
@@ -89,6 +89,10 @@ def warnings(categories: Mapping[str, Mapping[str, Any]]) -> list[str]:
         found.append(
             f"golden replies of {', '.join(dense)} take over {DENSE} times as many tokens a character as IDTest's: "
             "do not compare rates per token across them"
+        )
+    if in_sample:
+        found.append(
+            "the estimator was trained on records that it scores (in_sample): golden replies look better than they are"
         )
     return found
 
