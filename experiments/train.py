@@ -3,7 +3,8 @@
     python -m experiments.train --config=configs/policy_sft.py
 
 Killed or sent SIGTERM, it goes on from its last checkpoint when the same command is run again. Writes to the workdir:
-`adapter/` (PEFT's format; `model/` after full fine-tuning), `metrics.jsonl`, `times.jsonl`, `tensorboard/`, `checkpoints/`.
+`adapter/` (PEFT's format; `model/` after full fine-tuning), `metrics.jsonl`, `times.jsonl`, `training.html`, `tensorboard/`,
+`checkpoints/`.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from remid_jax.models.config import LoRAConfig
 from remid_jax.models.loading import LanguageModel, open_model
 from remid_jax.models.saving import save_model
 from remid_jax.parallel import Devices, is_first_host
+from remid_jax.reporting.training import write_training_report
 from remid_jax.scoring.texts import tokenizer_of
 
 METHODS = ("sft",)
@@ -76,6 +78,9 @@ def main(config: ConfigDict, workdir: Path) -> None:
         return
     write(config, workdir, trained, model)
     stages.console.print(f"trained: {workdir / ('adapter' if config.lora.rank else 'model')}", highlight=False)
+    if is_first_host():
+        about = {"model": config.model, "method": config.method, "config": config.to_dict()}
+        stages.console.print(f"report: {write_training_report(workdir, about)}", highlight=False)
 
 
 def read_examples(config: ConfigDict, model: LanguageModel) -> list[Example]:
