@@ -122,7 +122,7 @@ def phase(name: str, spans: Sequence[Span], colour: str) -> Figure:
     if widths := sorted({width for span in spans if (width := window(len(span.rows)))}):
         label = f"running mean of {' or '.join(map(str, widths))} steps"
         handles.append(Line2D([], [], color=colour, linewidth=1.8, label=label))
-    finish(figure, name, handles)
+    finish(figure, f"{name}, step by step", handles)
     return figure
 
 

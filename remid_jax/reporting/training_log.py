@@ -101,7 +101,9 @@ class Panel:
 
 
 LOSS = Panel(
-    "Loss", {"loss": "loss"}, meaning="What the steps minimise: nats per token for SFT; for GRPO, whose level means nothing."
+    "Loss",
+    {"loss": "loss"},
+    meaning="What steps minimise: nats per token for SFT; for GRPO a surrogate whose level says nothing.",
 )
 TOTAL = Panel(
     "Reward",
