@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from remid_jax.errors import UserError
 from remid_jax.files import write_bytes, write_text
-from remid_jax.reporting import drawing, figures, shift_tables, tables
+from remid_jax.reporting import drawing, figures, page, shift_tables, tables
 from remid_jax.reporting.tables import Results
 
 Sample = Mapping[str, Any]
@@ -50,15 +48,10 @@ def write(results: Results, workdir: str | Path, samples: Sequence[Sample] = ())
 
 def html(results: Results, vectors: Mapping[str, bytes], samples: Sequence[Sample] = ()) -> str:
     """The page, with the SVG `vectors` of the figures inside it. Every text from `results` and `samples` is escaped."""
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    environment.filters["breakable"] = lambda name: escape(name).replace("_", Markup("_<wbr>"))
-    template = environment.from_string(resources.files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
     scorer = tables.headline_key(results)[2]
     estimators = results["estimates"]["estimators"]
     has_id = any("emid" in category[scorer] for category in results["estimates"]["categories"].values())
-    return template.render(
+    return page.template("report.html").render(
         results=results,
         figures={name: Markup(drawing.inline_svg(svg, name)) for name, svg in vectors.items()},
         measured=list(_measured(results)),
@@ -78,7 +71,7 @@ def html(results: Results, vectors: Mapping[str, bytes], samples: Sequence[Sampl
         **_shifts(results),
         diagnostics=tables.diagnostics(results),
         samples=_first_of_each_category(samples),
-        config=list(_flat(results["config"])),
+        config=list(page.flat(results["config"])),
         r=tables.prefix(scorer),
         log_n=math.log(results["estimates"]["n"]),
         given=tables.given,
@@ -140,11 +133,3 @@ def _first_of_each_category(samples: Sequence[Sample]) -> list[Sample]:
     for sample in samples:
         first.setdefault(sample["category"], sample)
     return list(first.values())[:SAMPLES_SHOWN]
-
-
-def _flat(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value
