@@ -15,7 +15,7 @@ def get_config() -> ConfigDict:
     config.workdir = "runs/quickstart"
     config.seed = 0
     config.max_prompt = 640  # tokens after the template, before any reasoning; longer records are excluded and listed
-    config.prompts = config_dict.placeholder(str)  # a folder with your own policy.md, reasoner.md, responder.md
+    config.prompts = config_dict.placeholder(str)  # a folder with your own templates (see remid_jax/dialogues/prompts/)
 
     config.benchmark = ConfigDict()
     config.benchmark.source = "package:rpgbench_compact"  # or a PDGBench.json, or a JSONL file of records
@@ -34,6 +34,7 @@ def get_config() -> ConfigDict:
     config.policy.dtype = "float32"
     config.policy.adapter = config_dict.placeholder(str)  # a LoRA adapter of that model, in PEFT's files
     config.policy.replies = config_dict.placeholder(str)  # ready replies of any model, JSONL {"sample_ID", "reply"}
+    config.policy.thinking = False  # it reasons before its reply: give it 512 new tokens
     config.policy.max_reply = 64  # new tokens
     config.policy.repetition_penalty = 1.05
     config.policy.self_samples = 2  # replies a context for self information; bounds need 4; 0 leaves both out

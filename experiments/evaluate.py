@@ -43,6 +43,7 @@ from remid_jax.parallel import Devices, is_first_host
 from remid_jax.reporting import report, terminal
 from remid_jax.scoring.engine import Pooling, ScoringEngine
 from remid_jax.scoring.generation import Generator, Sample, record_key
+from remid_jax.scoring.reasoning import reason
 from remid_jax.scoring.store import Store
 from remid_jax.scoring.texts import Reply, tokenizer_of
 
@@ -57,6 +58,11 @@ def main(config: ConfigDict, workdir: Path) -> None:
         config.statistics.level, config.statistics.subsamples, bootstrap=config.statistics.bootstrap, seed=config.seed
     )
     settings.check()
+    if str(config.estimator.reasoning).startswith("package:"):
+        raise UserError(
+            f"config.estimator.reasoning={config.estimator.reasoning}: was written with golden replies in view, so it would "
+            "measure its author's knowledge of them: leave it empty or name a file"
+        )
     cli.use_compilation_cache()
     devices, store = Devices(config.devices.parallel, config.devices.mesh_model), Store(workdir / "store.sqlite")
     models = open_models(config, devices)
@@ -151,7 +157,7 @@ def choose_records(
         wanted = config.benchmark.records
         if 0 < wanted < len(members):
             members = sorted(members, key=lambda record: record_key(config.seed, "subset", record.id))[:wanted]
-        excluded[category] = work.too_long(members, prompts, estimator, policy, config.max_prompt)
+        excluded[category] = work.too_long(members, prompts, estimator, policy, config.max_prompt, config.policy.thinking)
         chosen[category] = [record for record in members if record.id not in excluded[category]]
         if len(chosen[category]) < 2:
             raise UserError(
@@ -209,7 +215,7 @@ def reasoning(
         return {name: {record.id: ready[record.id] for record in of_member} for name, of_member in mine.items()}
     with stages.stage("reason") as advance:
         return {
-            member.name: work.reason(
+            member.name: reason(
                 mine[member.name], prompts, engines.generator(member.reasoner), c.max_reasoning, c.fallback, advance
             )
             for member in members
@@ -228,6 +234,7 @@ def respond(
     c = config.policy
     if "policy" not in models:
         return {name: Reply(text) for name, text in read_replies(c.replies, records).items()}, None
+    wanted = 0 if c.thinking else c.self_samples  # a thinking policy's kernel over replies is not at hand (protocol rule 12)
     with stages.stage("respond") as advance:
         replies, samples = work.respond(
             records,
@@ -235,11 +242,12 @@ def respond(
             engines.generator(models["policy"]),
             c.max_reply,
             c.repetition_penalty,
-            c.self_samples,
+            wanted,
             config.seed,
             advance,
+            c.thinking,
         )
-    return replies, samples if c.self_samples else None
+    return replies, samples if wanted else None
 
 
 def score(

@@ -2,15 +2,16 @@
 
     python -m experiments.train --config=configs/policy_sft.py
 
-Killed or sent SIGTERM, it goes on from its last checkpoint when the same command is run again. Writes to the workdir:
-`adapter/` (PEFT's format; `model/` after full fine-tuning), `metrics.jsonl`, `times.jsonl`, `tensorboard/`, `checkpoints/`.
+One config for each way of learning: configs/policy_*.py. Killed or sent SIGTERM, it goes on from its last checkpoint when the
+same command is run again. Writes to the workdir: `adapter/` (PEFT's format; `model/` after full fine-tuning), `metrics.jsonl`,
+`rollouts.jsonl` (replies drawn, and their rewards), `times.jsonl`, `tensorboard/`, `checkpoints/`, `store.sqlite`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,47 +22,52 @@ from experiments import cli
 from experiments.progress import Stages
 from remid_jax.checkpoints import Checkpoints
 from remid_jax.dialogues.prompts import Prompts
-from remid_jax.dialogues.reading import read_training
+from remid_jax.dialogues.reading import read_reasoning, read_training
 from remid_jax.errors import UserError
+from remid_jax.learning.augmentation import augmented
 from remid_jax.learning.feed import Feed
 from remid_jax.learning.journal import Journal
-from remid_jax.learning.loop import Phase, Stopped, run
-from remid_jax.learning.objectives import Likelihood
+from remid_jax.learning.loop import Phase, Recipe, Stopped, run
+from remid_jax.learning.objectives import GroupRelative, Likelihood, Objective, Preference
 from remid_jax.learning.optimizers import adamw
-from remid_jax.learning.policies import golden_examples
-from remid_jax.learning.supervised import Example, LikelihoodRecipe
+from remid_jax.learning.policies import METHODS, Data, Start, asked_of, golden_examples, recipe_of
+from remid_jax.learning.rewards import Rewards, make_rewards
+from remid_jax.learning.settings import PolicyLoss
 from remid_jax.learning.trainer import Trainer
 from remid_jax.models.adapters import Adapter, adapted, check_config, fresh, read_adapter, save_adapter
 from remid_jax.models.config import LoRAConfig
 from remid_jax.models.loading import LanguageModel, open_model
 from remid_jax.models.saving import save_model
 from remid_jax.parallel import Devices, is_first_host
+from remid_jax.scoring.store import Store
 from remid_jax.scoring.texts import tokenizer_of
-
-METHODS = ("sft",)
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
-    if config.method not in METHODS:
-        raise UserError(f"config.method={config.method!r}: choose one of {', '.join(METHODS)}")
+    check(config)
     cli.use_compilation_cache()
     devices = Devices("mesh", config.devices.mesh_model)
-    model = open_model(config.model, config.dtype, devices.parameter_mesh)
-    examples = read_examples(config, model)
+    model, prompts = open_model(config.model, config.dtype, devices.parameter_mesh), Prompts.load(config.prompts)
+    estimator = open_estimator(config, model, devices)
+    data = read_data(config, model, prompts)
     learner = begin(config, model)
-    optimizer = adamw(steps=config.steps, **config.optimizer)
-    trainer = Trainer(
-        learner, Likelihood(), optimizer, devices, config.devices.tokens_per_step, config.devices.max_row, config.seed
+    optimizer, objective = adamw(steps=config.steps, **config.optimizer), objective_of(config)
+    start = Start(
+        learner, data, devices, Store(workdir / "store.sqlite"), seed=config.seed, **config.rollouts, **lengths(config)
     )
-    feed = Feed(len(examples), config.batch, config.seed)
-    phase = Phase(config.method, "policy", trainer, feed, config.steps, lambda models: LikelihoodRecipe(examples))
+    trainer = Trainer(learner, objective, optimizer, devices, seed=config.seed, **lengths(config))
     identity = {
         "base": model.fingerprint,
-        "data": hashlib.sha256(repr(examples).encode()).hexdigest(),
+        "beginning": learner.fingerprint,
+        "estimator": estimator.fingerprint,
+        "prompts": prompts.fingerprint,
+        "data": hashlib.sha256(repr(data).encode()).hexdigest(),
         "config": hashlib.sha256(config.to_json(sort_keys=True).encode()).hexdigest(),
     }
     stages, stopping = Stages(Console(stderr=True, quiet=not is_first_host())), asked_to_stop()
     try:
+        recipe, count = lessons(config, start, model, estimator, prompts, stages, stopping)
+        phase = Phase(config.method, "policy", trainer, Feed(count, config.batch, config.seed), config.steps, lambda _: recipe)
         with stages.stage("train", unit="steps") as advance:
 
             def report(done: int, total: int, row: Mapping[str, Any]) -> None:
@@ -78,25 +84,110 @@ def main(config: ConfigDict, workdir: Path) -> None:
     stages.console.print(f"trained: {workdir / ('adapter' if config.lora.rank else 'model')}", highlight=False)
 
 
-def read_examples(config: ConfigDict, model: LanguageModel) -> list[Example]:
-    """The training split's prompts and golden replies that fit.
+def check(config: ConfigDict) -> None:
+    """Raises UserError for settings that do not go together."""
+    if config.method not in METHODS:
+        raise UserError(f"config.method={config.method!r}: choose one of {', '.join(METHODS)}")
+    if config.thinking and not config.reasoning and METHODS[config.method].golden:
+        raise UserError('config.thinking learns from reasoning: name a JSONL of {"sample_ID", "reasoning"} as config.reasoning')
+    if config.augment and config.reasoning:
+        raise UserError("config.augment makes records that config.reasoning has no reasoning for: give one of the two")
+    fewest = 2 if config.method == "grpo" else 1  # a group of one has nobody to compare with
+    if config.rollouts.draws < fewest or config.rollouts.max_new < 1 or config.rollouts.rows < 1:
+        raise UserError(f"config.rollouts: {config.rollouts.to_dict()}: draws at least {fewest}, max_new and rows at least 1")
+
+
+def lengths(config: ConfigDict) -> dict[str, int]:
+    return {"tokens_per_step": config.devices.tokens_per_step, "max_row": config.devices.max_row}
+
+
+def objective_of(config: ConfigDict) -> Objective:
+    """What the method minimises.
 
     Raises:
-      UserError: if too few are left for a batch.
+      UserError: for a setting of its loss that means nothing.
+    """
+    if config.method == "dpo":
+        if not config.preference.beta > 0:
+            raise UserError(f"config.preference.beta={config.preference.beta}: must be positive")
+        return Preference(config.preference.beta)
+    if config.method == "grpo":
+        return GroupRelative(PolicyLoss(max_tokens=config.rollouts.max_new, **config.loss))
+    return Likelihood()
+
+
+def open_estimator(config: ConfigDict, model: LanguageModel, devices: Devices) -> LanguageModel:
+    """The frozen model of rewards that read likelihoods: by default the base, which is the judge, too."""
+    c = config.estimator
+    base = open_model(c.model, config.dtype, devices.parameter_mesh) if c.model else model
+    return adapted(base, read_adapter(c.adapter, base)) if c.adapter else base
+
+
+def read_data(config: ConfigDict, model: LanguageModel, prompts: Prompts) -> Data:
+    """What the training split has that fits.
+
+    Raises:
+      UserError: if there is nothing, or too little for a batch.
     """
     tokenizer = tokenizer_of(model)
     if not tokenizer.has_chat_template:
         raise UserError(f"{model.source}: has no chat template, which role-playing prompts need: use a chat model")
-    train = read_training(config.benchmark.source)
-    examples = golden_examples(train, Prompts.load(config.prompts), tokenizer)
-    fitting = [of for of in examples if len(of.prefix) <= config.max_prompt and len(of.answer) <= config.max_answer]
-    if len(fitting) < config.batch:
+    source = config.benchmark.source
+    train = read_training(source)
+    if not train:
+        raise UserError(f"{source}: holds no IDTrain record: training needs records of that subset_tag")
+    reasoning = read_reasoning(config.reasoning, train) if config.reasoning else None
+    if config.augment:
+        train = augmented(train, config.seed)
+    asked = asked_of(train, prompts, tokenizer, config.thinking, reasoning)
+    learns = METHODS[config.method].golden
+    examples = golden_examples(train, prompts, tokenizer, reasoning if config.thinking else None) if learns else []
+    fits = [len(of.ids) <= config.max_prompt for of in asked]
+    if learns:
+        fits = [fit and len(of.answer) <= config.max_answer for fit, of in zip(fits, examples, strict=True)]
+    if sum(fits) < config.batch:
         raise UserError(
-            f"{config.benchmark.source}: {len(fitting)} of {len(train)} IDTrain records fit config.max_prompt="
-            f"{config.max_prompt} and config.max_answer={config.max_answer}, fewer than config.batch={config.batch}: raise the "
-            "limits or lower the batch"
+            f"{source}: {sum(fits)} of {len(train)} IDTrain records fit config.max_prompt={config.max_prompt} and "
+            f"config.max_answer={config.max_answer}, fewer than config.batch={config.batch}: raise the limits or lower the "
+            "batch"
         )
-    return fitting
+    kept = [n for n, fit in enumerate(fits) if fit]
+    return Data([train[n] for n in kept], [asked[n] for n in kept], [examples[n] for n in kept] if learns else [])
+
+
+def lessons(
+    config: ConfigDict, start: Start, model: LanguageModel, estimator: LanguageModel, prompts: Prompts, stages: Stages,
+    stopping: Callable[[], bool],
+) -> tuple[Recipe, int]:  # fmt: skip
+    """The method's recipe, and of how many records it is.
+
+    Raises:
+      Stopped: if the run was asked to stop while replies were drawn; those drawn by then stay in the store.
+      UserError: if fewer than a batch could be rewarded.
+    """
+    method = METHODS[config.method]
+    rewards = rewards_of(config, start, model, estimator, prompts) if method.rewarded else None
+    penalised = config.loss.penalty_weight > 0
+    if not method.drawn:
+        return recipe_of(config.method, start, rewards, penalised)
+    with stages.stage("draw") as advance:
+
+        def report(done: int, total: int) -> None:
+            advance(done, total)
+            if stopping():
+                raise Stopped(0)
+
+        recipe, count = recipe_of(config.method, start, rewards, penalised, report)
+    if count < config.batch:
+        raise UserError(f"{count} records have a reward that is a number, fewer than config.batch={config.batch}: lower it")
+    return recipe, count
+
+
+def rewards_of(config: ConfigDict, start: Start, model: LanguageModel, estimator: LanguageModel, prompts: Prompts) -> Rewards:
+    """The rewards by name; the judge is the model without an adapter."""
+    resources: dict[str, object] = {"prompts": prompts, "records": start.data.records, "judge": start.scoring(model)}
+    resources["responder"] = resources["judge"] if estimator is model else start.scoring(estimator)
+    return make_rewards(config.rewards.to_dict(), resources, config.reward_settings.to_dict())
 
 
 def begin(config: ConfigDict, model: LanguageModel) -> LanguageModel:

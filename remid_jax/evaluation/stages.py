@@ -1,10 +1,10 @@
-"""What a model writes in an evaluation: reason -> respond. Each stage turns records into data for the next."""
+"""What a policy says in an evaluation, and which records are too long for it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from remid_jax.dialogues.parsing import Fallback, Parsed, core_features, reply_text
+from remid_jax.dialogues.parsing import reply_text, thought_reply
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record
 from remid_jax.models.sampling import Sampler
@@ -15,7 +15,7 @@ from remid_jax.scoring.texts import Reply, chat_ids, responder_ids, tokenizer_of
 
 
 def too_long(
-    records: Sequence[Record], prompts: Prompts, estimator: Tokenizer, policy: Tokenizer, limit: int
+    records: Sequence[Record], prompts: Prompts, estimator: Tokenizer, policy: Tokenizer, limit: int, thinking: bool = False
 ) -> dict[str, int]:
     """Records of which a prompt, before any reasoning, or the golden reply exceeds `limit` tokens: id -> tokens."""
     longest: dict[str, int] = {}
@@ -24,29 +24,12 @@ def too_long(
         lengths = (
             len(chat_ids(estimator, reasoner, opening)),
             len(responder_ids(estimator, prompts, record, None)),
-            len(chat_ids(policy, prompts.policy(record))),
+            len(chat_ids(policy, prompts.policy(record, thinking))),
             len(estimator.encode(record.golden)),
         )
         if max(lengths) > limit:
             longest[record.id] = max(lengths)
     return longest
-
-
-def reason(
-    records: Sequence[Record], prompts: Prompts, generator: Generator, max_new: int, fallback: Fallback, report: Report
-) -> dict[str, Parsed]:
-    """Greedy reasoning of the estimator's reasoner for every record, parsed by protocol rule 18."""
-    tokenizer = tokenizer_of(generator.model)
-    asked, openings = [], []
-    for record in records:
-        messages, opening = prompts.reasoner(record)
-        asked.append(Prompt(chat_ids(tokenizer, messages, opening)))
-        openings.append(opening)
-    samples = generator.generate(asked, Sampler(max_new, generator.model.end_ids), report)
-    return {
-        record.id: core_features(opening + tokenizer.decode(drawn[0].ids), fallback)
-        for record, opening, drawn in zip(records, openings, samples, strict=True)
-    }
 
 
 def respond(
@@ -58,23 +41,31 @@ def respond(
     self_samples: int,
     seed: int,
     report: Report,
+    thinking: bool = False,
 ) -> tuple[dict[str, Reply], dict[str, list[Sample]]]:
     """The policy's greedy replies (method.md section 7), and plain samples of its own kernel (protocol rule 12).
 
-    The samples are drawn at temperature 1, nothing filtered, nothing penalised.
+    The samples are drawn at temperature 1, nothing filtered, nothing penalised. A `thinking` policy reasons before its reply:
+    ask for no samples of it, they would be of its reasonings.
     """
     tokenizer = tokenizer_of(generator.model)
     greedy = Draw(repetition_penalty=repetition_penalty)
     asked = [
         Prompt(
-            chat_ids(tokenizer, prompts.policy(record)),
+            chat_ids(tokenizer, prompts.policy(record, thinking)),
             [greedy, *(Draw(1.0, key=record_key(seed, "self_information", record.id, n)) for n in range(self_samples))],
         )
         for record in records
     ]
     drawn = generator.generate(asked, Sampler(max_new, generator.model.end_ids), report)
     said = {record.id: drawn for record, drawn in zip(records, drawn, strict=True)}
-    replies = {
-        name: Reply(reply_text(tokenizer.decode(first.ids)), first.finish == "end") for name, (first, *_) in said.items()
-    }
+    replies = {name: _reply(tokenizer.decode(first.ids), first.finish == "end", thinking) for name, (first, *_) in said.items()}
     return replies, {name: samples[1:] for name, samples in said.items()}
+
+
+def _reply(generated: str, ended: bool, thinking: bool) -> Reply:
+    """Of a thinking policy what stands between the tags alone; without them it said nothing, and that is over."""
+    if not thinking:
+        return Reply(reply_text(generated), ended)
+    text, closed = thought_reply(generated)
+    return Reply(text, ended or closed or not text)

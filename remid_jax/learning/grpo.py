@@ -11,7 +11,7 @@ from remid_jax.errors import UserError
 from remid_jax.learning.advantages import group_advantages
 from remid_jax.learning.loop import Lesson
 from remid_jax.learning.rewards import Rewards
-from remid_jax.learning.rollouts import Asked, Group, Read, roll_out
+from remid_jax.learning.rollouts import Asked, Group, Read, roll_out, table
 from remid_jax.learning.trainer import Columns
 from remid_jax.models.loading import LanguageModel
 from remid_jax.models.sampling import Sampler
@@ -71,7 +71,7 @@ class GroupRelativeRecipe:
         metrics |= {f"reward/{name}": _mean(values) for name, values in apart.items()}
         metrics |= {"flat_groups": float(advantages.flat.mean()), "excluded": float(1 - advantages.counted.mean())}
         metrics |= _lengths(groups)
-        rows = _table(groups, apart, total, values)
+        rows = [row for rows in table(groups, apart, total, advantage=values) for row in rows]
         return Lesson([of.name for of in asked], requests, columns, metrics, metrics["reward"], rows)
 
 
@@ -84,17 +84,3 @@ def _lengths(groups: Sequence[Group]) -> dict[str, float]:
     lengths = [len(sample.ids) for sample in samples]
     cut = [sample.finish == "length" for sample in samples]
     return {"tokens": float(np.mean(lengths)), "longest": float(max(lengths)), "truncated": float(np.mean(cut))}
-
-
-def _table(groups: Sequence[Group], apart: dict[str, np.ndarray], total: np.ndarray, advantages: np.ndarray) -> list[dict]:
-    """One row a completion: the record, what was said, its rewards and its advantage."""
-    return [
-        {"record": group.asked.name, "text": text, "reward": _number(total[n, k]), "advantage": float(advantages[n, k])}
-        | {f"reward/{name}": _number(values[n, k]) for name, values in apart.items()}
-        for n, group in enumerate(groups)
-        for k, text in enumerate(group.texts)
-    ]
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import optax
+from jaxtyping import Array
 
 from remid_jax.errors import UserError
 
@@ -28,12 +29,15 @@ def adamw(
             f"config.optimizer: learning_rate={learning_rate}, warmup={warmup}, clip={clip}, weight_decay={weight_decay}: rate "
             "and clip must be positive, warmup a share within [0, 1], weight_decay at least 0; config.steps positive"
         )
-    rising = max(1, round(warmup * steps))
-    rise = optax.linear_schedule(learning_rate / rising, learning_rate, rising - 1) if rising > 1 else None
+    rising = round(warmup * steps)
+
+    def rise(step: Array) -> Array:
+        return learning_rate * (step + 1) / rising
+
     rest = (
         optax.cosine_decay_schedule(learning_rate, max(1, steps - rising))
         if schedule == "cosine"
         else optax.constant_schedule(learning_rate)
     )
-    rate = rest if rise is None else optax.join_schedules([rise, rest], [rising])
+    rate = optax.join_schedules([rise, rest], [rising]) if rising else rest
     return optax.chain(optax.clip_by_global_norm(clip), optax.adamw(rate, weight_decay=weight_decay))

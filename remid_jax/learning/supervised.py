@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from remid_jax.learning.loop import Lesson
 from remid_jax.models.loading import LanguageModel
@@ -13,12 +14,14 @@ from remid_jax.scoring.requests import Continuation, Request
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """A prompt and the answer to learn, as ids; of a pair also the answer to unlearn."""
+    """A prompt and the answer to learn, as ids; of a pair also the answer to unlearn. `rollouts` are rows for a table: what was
+    drawn for it."""
 
     name: str
     prefix: Sequence[int]
     answer: Sequence[int]
     rejected: Sequence[int] = ()
+    rollouts: Sequence[Mapping[str, Any]] = ()
 
     def request(self) -> Request:
         answers = [self.answer, self.rejected] if self.rejected else [self.answer]
@@ -33,7 +36,7 @@ class LikelihoodRecipe:
 
     def __call__(self, learner: LanguageModel, numbers: Sequence[int], step: int) -> Lesson:
         chosen = [self.examples[n] for n in numbers]
-        return Lesson([of.name for of in chosen], [of.request() for of in chosen], {})
+        return Lesson([of.name for of in chosen], [of.request() for of in chosen], {}, rollouts=_rollouts(chosen))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,4 +50,8 @@ class PreferenceRecipe:
         chosen = [self.examples[n] for n in numbers]
         requests = [of.request() for of in chosen]
         logliks = [[float(row.sum(dtype="float64")) for row in pair] for pair in self.reference.score(requests)]
-        return Lesson([of.name for of in chosen], requests, {"reference": logliks})
+        return Lesson([of.name for of in chosen], requests, {"reference": logliks}, rollouts=_rollouts(chosen))
+
+
+def _rollouts(examples: Sequence[Example]) -> list[Mapping[str, Any]]:
+    return [row for of in examples for row in of.rollouts]

@@ -45,3 +45,8 @@ def responder_ids(tokenizer: Tokenizer, prompts: Prompts, record: Record | None,
     """The responder's prefix: with the core features, without (None), or without any context (no record)."""
     messages, header = prompts.contextless() if record is None else prompts.responder(record, features)
     return chat_ids(tokenizer, messages, header)
+
+
+def judge_ids(tokenizer: Tokenizer, prompts: Prompts, record: Record, features: str | None, candidate: str) -> list[int]:
+    """The prefix after which a judge says what share of the features `candidate` matches."""
+    return chat_ids(tokenizer, *prompts.judge(record, features, candidate))

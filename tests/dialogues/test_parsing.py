@@ -1,8 +1,8 @@
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from remid_jax.dialogues.parsing import MARKER, core_features, reply_text
+from remid_jax.dialogues.parsing import MARKER, core_features, reply_text, thinking_text, thought_reply
 
 CASES = {
     "a fenced block": (f"Thus.\n```\n{MARKER}\n- a\n- b\n```\nDone.", "- a\n- b", False),
@@ -75,3 +75,24 @@ def test_any_text_can_be_parsed(text):
 )
 def test_reply_text(generated, reply):
     assert reply_text(generated) == reply
+
+
+@pytest.mark.parametrize(
+    ("generated", "expected"),
+    [
+        ("so\n<Agent Response>\nHi.\n</Agent Response> and so on", ("Hi.", True)),
+        ("<Agent Response>Hi", ("Hi", False)),
+        ("all of it is reasoning", ("", False)),
+        ("no opening\n</Agent Response>", ("", True)),
+        ("a <Agent Response> b\n<Agent Response>\n## Agent Response\nHi.\n</Agent Response>", ("Hi.", True)),
+    ],
+)
+def test_a_thinking_policys_reply_is_what_stands_between_the_tags(generated, expected):
+    assert thought_reply(generated) == expected
+
+
+@given(st.text(), st.text())
+def test_a_thinking_policys_text_is_read_as_it_was_put_together(reasoning, reply):
+    tags = ("<Agent Response>", "</Agent Response>")
+    assume(not any(tag in text for tag in tags for text in (reasoning, reply)))
+    assert thought_reply(thinking_text(reasoning, reply)) == (reply_text(reply), True)

@@ -32,7 +32,7 @@ Agent: Ho.
 User: Why?"""
 REPLY = "Write the agent's next reply, in the user's language."
 FOLDER = Path(remid_jax.dialogues.__file__).parent / "prompts"
-NAMES = ("policy.md", "reasoner.md", "responder.md", "contextless.md")
+NAMES = ("policy.md", "reasoner.md", "responder.md", "contextless.md", "thinking.md", "judge.md")
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +66,16 @@ def test_the_prompts_of_this_package(prompts):
     assert prompts.contextless() == (chat("Play an agent in a conversation.", REPLY), "## Agent Response\n")
 
 
+def test_the_judge_compares_a_candidate_with_the_golden_reply(prompts):
+    system = SYSTEM.replace("Play the agent", "Judge a reply of the agent")
+    question = "Reference reply, which matches 100% of the features:\nBecause.\n\nCandidate reply:\nNo {golden}.\n\n"
+    question += "What share of the features does the candidate match?"
+    opening = "Share of the features that the candidate matches:\n"
+    assert prompts.judge(RECORD, None, "No {golden}.") == (chat(system, question), opening)
+    with_features = f"Core features of the reply:\n- dry\n\n{question}"
+    assert prompts.judge(RECORD, "- dry", "No {golden}.") == (chat(system, with_features), opening)
+
+
 def test_no_core_features_and_empty_ones_give_one_prompt(prompts):
     assert prompts.responder(RECORD, "") == prompts.responder(RECORD, None)
 
@@ -76,7 +86,9 @@ def test_prompts_share_their_beginning(prompts):
         prompts.policy(RECORD), prompts.responder(RECORD, None), prompts.responder(RECORD, "- dry"), prompts.reasoner(RECORD),
     )  # fmt: skip
     assert policy == plain
-    assert policy[0] == reasoned[0] == reasoner[0]
+    thinking = prompts.policy(RECORD, thinking=True)
+    assert policy[0] == reasoned[0] == reasoner[0] == thinking[0]
+    assert thinking[1]["content"].startswith(policy[1]["content"] + "\n\n")
     assert reasoned[1]["content"].startswith(policy[1]["content"])
     assert reasoned[1]["content"].endswith("- dry")
 
@@ -122,6 +134,12 @@ def test_no_prompt_depends_on_the_golden_reply(prompts):
         assert make(RECORD) == make(other)
 
 
+def test_a_thinking_policy_is_asked_for_the_block_and_the_tags(prompts):
+    asked = prompts.policy(RECORD, thinking=True)[1]["content"]
+    assert MARKER in asked
+    assert asked.endswith("between <Agent Response> and </Agent Response>.")
+
+
 def test_a_folder_of_ones_own(folder, prompts):
     assert Prompts.load(str(folder)).fingerprint == prompts.fingerprint
     edit(folder / "policy.md", "Write the", 'Braces {"a": 1} and {} stay. Write the')
@@ -145,6 +163,7 @@ def test_every_fault_of_a_folder_is_named_at_once(folder):
     edit(folder / "responder.md", "{core_features}", "them")
     edit(folder / "responder.md", "## Agent Response", "## {dialogue}")
     edit(folder / "contextless.md", "# system\n", "Hello\n# user\nTwice.\n")
+    edit(folder / "judge.md", "{candidate}", "it")
     with pytest.raises(UserError) as caught:
         Prompts.load(folder)
     known = "{character}, {dialogue}, {user_persona}"
@@ -157,6 +176,7 @@ def test_every_fault_of_a_folder_is_named_at_once(folder):
         f"{folder}/contextless.md: text before the first section: begin with `# system`",
         f"{folder}/contextless.md: section `# user` occurs twice",
         f"{folder}/contextless.md: section `# system` is missing or empty",
+        f"{folder}/judge.md: {{candidate}} is missing: the judge would see no reply",
     ]
 
 
@@ -167,7 +187,7 @@ def test_missing_files_and_sections_out_of_place(folder):
         file.write("\n# assistant opening\n> \n")
     with pytest.raises(UserError) as caught:
         Prompts.load(folder)
-    mend = "a prompts folder holds policy.md, reasoner.md, responder.md, contextless.md"
+    mend = f"a prompts folder holds {', '.join(NAMES)}"
     assert str(caught.value).split("; ") == [
         f"{folder}/policy.md: section `# assistant opening` has no place here",
         f"{folder}/reasoner.md: cannot be read (No such file or directory): {mend}",

@@ -25,8 +25,13 @@ def test_without_headings_the_block_is_all():
     np.testing.assert_allclose(apart["format"], [[1.0, 0.0, 0.0, 0.0]])
 
 
+def test_a_header_is_there_or_not():
+    apart, _ = make_rewards({"format": 1.0}, {}, {"format": {"header": "## Link"}})(GROUPS)
+    np.testing.assert_allclose(apart["format"], [[1.0, 1.0, 0.0, 0.0]])
+
+
 def test_a_reward_that_does_not_exist_is_refused():
-    assert names() == ["format", "length", "likelihood"]
+    assert names() == ["format", "judge_ratio", "length", "likelihood", "pointwise_information"]
     for weights, said in (({"lenght": 1.0}, "lenght"), ({}, "none given")):
-        with pytest.raises(UserError, match=f"config.rewards: {said}: choose among format, length, likelihood"):
+        with pytest.raises(UserError, match=f"config.rewards: {said}: choose among format, judge_ratio, length"):
             make_rewards(weights, {}, {})

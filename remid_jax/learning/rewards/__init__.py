@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 
@@ -37,7 +38,7 @@ def make_rewards(weights: Mapping[str, float], resources: Mapping[str, object], 
     """`weights` by name; each reward gets the `resources` of the run and its own `settings`.
 
     Raises:
-      UserError: for a name that is none, or if there are no weights.
+      UserError: for a name or a setting that is none, or if there are no weights.
     """
     unknown = [name for name in weights if name not in names()]
     if unknown or not weights:
@@ -45,5 +46,10 @@ def make_rewards(weights: Mapping[str, float], resources: Mapping[str, object], 
     made = {}
     for name, weight in weights.items():
         module = importlib.import_module(f"{__name__}.{name}")
+        allowed = [of for of in inspect.signature(module.make).parameters if of != "resources"]
+        if odd := [of for of in settings.get(name, {}) if of not in allowed]:
+            raise UserError(
+                f"config.reward_settings.{name}: no setting {', '.join(odd)}: there are {', '.join(allowed) or 'none'}"
+            )
         made[name] = (float(weight), module.make(resources, **settings.get(name, {})))
     return Rewards(made)

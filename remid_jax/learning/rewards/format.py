@@ -1,4 +1,4 @@
-"""1/2 for core features inside a fenced block, 1/2 for all section headings (method.md, section 5)."""
+"""1/2 for core features inside a fenced block, 1/2 for all section headings; or 1 for a header (method.md, section 5)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from remid_jax.dialogues.parsing import core_features
 from remid_jax.learning.rewards import Reward
 
 
-def make(resources: Mapping[str, object], headings: Sequence[str] = ()) -> Reward:
-    """`headings` are those that the reasoning must have; with none, the block is all there is to reward."""
+def make(resources: Mapping[str, object], headings: Sequence[str] = (), header: str = "") -> Reward:
+    """`headings` are those that the reasoning must have; with none, the block is all there is to reward. With `header`, that
+    text somewhere in the completion is."""
 
     def of(text: str) -> float:
+        if header:
+            return float(header in text)
         block = not core_features(text).fallback
         return (block + all(heading in text for heading in headings)) / 2 if headings else float(block)
 
