@@ -13,7 +13,6 @@ from scripts import ROOT, load
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.dialogues.records import write_jsonl
-from remid_jax.evaluation import stages as work
 from remid_jax.information import score_table
 from remid_jax.learning.pairs import Pair, read_pairs, save_pairs
 from remid_jax.models.adapters import adapted, fresh
@@ -22,6 +21,7 @@ from remid_jax.models.loading import open_model
 from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.generation import Generator
+from remid_jax.scoring.reasoning import reason
 from remid_jax.scoring.requests import Continuation, Request
 from remid_jax.scoring.store import Store
 from remid_jax.scoring.texts import Reply, answer_ids, responder_ids
@@ -106,7 +106,7 @@ def test_each_pair_reasons_and_scores_what_it_has_not_seen(save, evaluate, base,
             rows = [[row for row in samples if row["category"] == category][i] for i in mine]
             generator = Generator(adapted(base, pair.reasoner), Devices(), Store(":memory:"), 4)
             of = [benchmark.test[category][i] for i in mine]
-            alone = work.reason(of, Prompts.load(), generator, 12, "whole_text", lambda done, total: None)
+            alone = reason(of, Prompts.load(), generator, 12, "whole_text", lambda done, total: None)
             assert [row["reasoning"] for row in rows] == [alone[row["record"]].text for row in rows]
             for side in ("golden", "policy"):
                 replies = table.categories[category].replies[side]
