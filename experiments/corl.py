@@ -88,9 +88,8 @@ def main(config: ConfigDict, workdir: Path) -> None:
                 f"stopped after step {stop.step} of {total} of {part.name}, saved: run the same command again to go on"
             )
             return
-        pairs.append(
-            Pair(part.name, *(adapter_of(trained[name]) for name in LEARNERS), frozenset(r.lineage for r in part.seen))
-        )
+        reasoner, responder = (adapter_of(trained[name]) for name in LEARNERS)
+        pairs.append(Pair(part.name, reasoner, responder, frozenset(record.lineage for record in part.seen)))
         if part.unseen:
             controls[part.name] = control(corl, part, trained, stages)
     if is_first_host():
