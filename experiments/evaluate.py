@@ -32,15 +32,18 @@ from remid_jax.evaluation import contexts
 from remid_jax.evaluation import questions as asking
 from remid_jax.evaluation import results as results_of
 from remid_jax.evaluation import stages as work
+from remid_jax.evaluation.estimators import Member, described, shown, trained, untrained
 from remid_jax.files import write_bytes, write_text
 from remid_jax.information.estimates import Settings, estimates
 from remid_jax.information.score_table import parse
+from remid_jax.learning.pairs import read_pairs
 from remid_jax.models.adapters import adapted, read_adapter
 from remid_jax.models.loading import LanguageModel, open_model
 from remid_jax.parallel import Devices, is_first_host
 from remid_jax.reporting import report, terminal
 from remid_jax.scoring.engine import Pooling, ScoringEngine
 from remid_jax.scoring.generation import Generator, Sample, record_key
+from remid_jax.scoring.reasoning import reason
 from remid_jax.scoring.store import Store
 from remid_jax.scoring.texts import Reply, tokenizer_of
 
@@ -55,16 +58,23 @@ def main(config: ConfigDict, workdir: Path) -> None:
         config.statistics.level, config.statistics.subsamples, bootstrap=config.statistics.bootstrap, seed=config.seed
     )
     settings.check()
+    if str(config.estimator.reasoning).startswith("package:"):
+        raise UserError(
+            f"config.estimator.reasoning={config.estimator.reasoning}: was written with golden replies in view, so it would "
+            "measure its author's knowledge of them: leave it empty or name a file"
+        )
     cli.use_compilation_cache()
     devices, store = Devices(config.devices.parallel, config.devices.mesh_model), Store(workdir / "store.sqlite")
     models = open_models(config, devices)
     records, excluded = choose_records(config, benchmark, prompts, models)
     everyone = [record for members in records.values() for record in members]
     engines = Engines(config, devices, store)
+    pairs = read_pairs(config.estimator.adapters, models["estimator"]) if config.estimator.adapters else None
+    members = trained(models["estimator"], pairs, records) if pairs else untrained(models["estimator"], records)
 
-    features = reasoning(config, everyone, prompts, engines.generator(models["estimator"]), stages)
+    written = reasoning(config, everyone, prompts, members, engines, stages)
     replies, drawn = respond(config, everyone, prompts, models, engines, stages)
-    arrays = score(config, records, prompts, models, features, replies, drawn, engines, stages)
+    arrays = score(config, records, prompts, models, members, written, replies, drawn, engines, stages)
     if not is_first_host():
         return
 
@@ -72,6 +82,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
         write_bytes(workdir / "scores.npz", npz_bytes(arrays))
         estimated = estimates(parse(arrays), settings, Devices(config.devices.parallel, local=True))
         contributed = {name: results_of.contributions(arrays, name, estimated["estimators"]) for name in records}
+        features = shown(written)
         categories = results_of.diagnostics(records, replies, features, excluded, arrays)
         found = {
             "schema_version": results_of.SCHEMA_VERSION,
@@ -90,6 +101,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
                 "model": config.estimator.model,
                 "dtype": config.estimator.dtype,
                 "reasoning": config.estimator.reasoning or "generated",
+                "adapters": described(config.estimator.adapters, pairs, members) if pairs else None,
             },
             "policy": {
                 "model": config.policy.model if "policy" in models else None,
@@ -98,7 +110,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
                 "replies": config.policy.replies or "generated",
             },
             "first_line": results_of.first_line(estimated),
-            "warnings": results_of.warnings(categories),
+            "warnings": results_of.warnings(categories, in_sample=pairs is not None and pairs.protocol == "in_sample"),
             "categories": categories,
             "estimates": estimated,
             "records": contributed,
@@ -193,13 +205,21 @@ class Engines:
 
 
 def reasoning(
-    config: ConfigDict, records: Sequence[Record], prompts: Prompts, generator: Generator, stages: Stages
-) -> dict[str, Parsed]:
-    if config.estimator.reasoning:
-        ready = read_reasoning(config.estimator.reasoning, records)
-        return {name: core_features(text, config.estimator.fallback) for name, text in ready.items()}
+    config: ConfigDict, records: Sequence[Record], prompts: Prompts, members: Sequence[Member], engines: Engines, stages: Stages
+) -> dict[str, dict[str, Parsed]]:
+    """{member of the estimator: {record that it may score: its reasoning}}."""
+    c = config.estimator
+    mine = {member.name: [records[number] for number in member.mine(records)] for member in members}
+    if c.reasoning:
+        ready = {name: core_features(text, c.fallback) for name, text in read_reasoning(c.reasoning, records).items()}
+        return {name: {record.id: ready[record.id] for record in of_member} for name, of_member in mine.items()}
     with stages.stage("reason") as advance:
-        return work.reason(records, prompts, generator, config.estimator.max_reasoning, config.estimator.fallback, advance)
+        return {
+            member.name: reason(
+                mine[member.name], prompts, engines.generator(member.reasoner), c.max_reasoning, c.fallback, advance
+            )
+            for member in members
+        }
 
 
 def respond(
@@ -231,17 +251,20 @@ def respond(
 
 
 def score(
-    config: ConfigDict, records: Records, prompts: Prompts, models: Mapping[str, LanguageModel], features: dict[str, Parsed],
-    replies: dict[str, Reply], drawn: dict[str, list[Sample]] | None, engines: Engines, stages: Stages,
+    config: ConfigDict, records: Records, prompts: Prompts, models: Mapping[str, LanguageModel], members: Sequence[Member],
+    written: Mapping[str, Mapping[str, Parsed]], replies: dict[str, Reply], drawn: dict[str, list[Sample]] | None,
+    engines: Engines, stages: Stages,
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """The arrays of the score table (layout: remid_jax.information.score_table)."""
-    estimator = asking.Estimator(prompts, tokenizer_of(models["estimator"]), features)
+    tokenizer = tokenizer_of(models["estimator"])
+    estimators = [asking.Estimator(prompts, tokenizer, member, written[member.name]) for member in members]
     policy = None if drawn is None else asking.Policy(prompts, tokenizer_of(models["policy"]), drawn)
-    arrays, of_estimator, of_policy = asking.questions(records, replies, estimator, policy)
-    if models.get("policy") is models["estimator"]:  # one plan, so that common beginnings of prompts are encoded once
-        of_estimator, of_policy = of_estimator + of_policy, []
+    arrays, of_members, of_policy = asking.questions(records, replies, estimators, policy)
+    if models.get("policy") is members[0].responder:  # one plan, so that common beginnings of prompts are encoded once
+        of_members, of_policy = [of_members[0] + of_policy], []
     with stages.stage("score") as advance:
-        arrays |= asking.ask(engines.scoring(models["estimator"]), of_estimator, advance)
+        asked = zip(members, of_members, strict=True)
+        arrays |= asking.pooled([asking.ask(engines.scoring(of.responder), questions, advance) for of, questions in asked])
         if of_policy:
             arrays |= asking.ask(engines.scoring(models["policy"]), of_policy, advance)
     with stages.stage("embed") as advance:

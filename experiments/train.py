@@ -4,7 +4,8 @@
 
 One config for each way of learning: configs/policy_*.py. Killed or sent SIGTERM, it goes on from its last checkpoint when the
 same command is run again. Writes to the workdir: `adapter/` (PEFT's format; `model/` after full fine-tuning), `metrics.jsonl`,
-`rollouts.jsonl` (replies drawn, and their rewards), `times.jsonl`, `tensorboard/`, `checkpoints/`, `store.sqlite`.
+`rollouts.jsonl` (replies drawn, and their rewards), `times.jsonl`, `training.html`, `tensorboard/`, `checkpoints/`,
+`store.sqlite`.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from remid_jax.models.config import LoRAConfig
 from remid_jax.models.loading import LanguageModel, open_model
 from remid_jax.models.saving import save_model
 from remid_jax.parallel import Devices, is_first_host
+from remid_jax.reporting.training import write_training_report
 from remid_jax.scoring.store import Store
 from remid_jax.scoring.texts import tokenizer_of
 
@@ -82,6 +84,9 @@ def main(config: ConfigDict, workdir: Path) -> None:
         return
     write(config, workdir, trained, model)
     stages.console.print(f"trained: {workdir / ('adapter' if config.lora.rank else 'model')}", highlight=False)
+    if is_first_host():
+        about = {"model": config.model, "method": config.method, "config": config.to_dict()}
+        stages.console.print(f"report: {write_training_report(workdir, about)}", highlight=False)
 
 
 def check(config: ConfigDict) -> None:

@@ -1,9 +1,10 @@
-"""The prompts of the policy, the reasoner, the responder and the judge, made from editable templates.
+"""The prompts of the policy, the reasoner, the responder, the judge and the teacher, made from editable templates.
 
 The package's own stand in `prompts/*.md`; a config may name another folder with the same files. A file has the sections
 `# system`, `# user` and, where the model's turn is begun for it, `# assistant opening`. `{user_persona}`, `{character}` and
 `{dialogue}` are replaced by the record's texts, `{core_features}` in responder.md and judge.md by the reasoner's, `{golden}`
-and `{candidate}` in judge.md by the replies to compare; a paragraph with `{core_features}` is left out where there are none.
+in judge.md and teacher.md by the golden reply, `{candidate}` in judge.md by the one to compare with it; a paragraph with
+`{core_features}` is left out where there are none.
 
 What differs between the prompts comes last, because scoring computes a shared beginning once: the systems of all but the
 judge are equal, the policy's prompt is the beginning of the responder's and of a thinking policy's, and a judge's ends with the
@@ -35,11 +36,13 @@ _FILES: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {
     "contextless.md": (_SECTIONS, frozenset()),
     "thinking.md": (_SECTIONS[:2], _CONTEXT),
     "judge.md": (_SECTIONS, _CONTEXT | {_FEATURES, "golden", "candidate"}),
+    "teacher.md": (_SECTIONS, _CONTEXT | {"golden"}),
 }
 """The sections each file must have and the placeholders it may have."""
 _NEEDED: dict[str, dict[str, str]] = {
     "responder.md": {_FEATURES: "the responder would never see any reasoning"},
     "judge.md": {"golden": "the judge would have nothing to compare with", "candidate": "the judge would see no reply"},
+    "teacher.md": {"golden": "the teacher would know no more than the reasoner"},
 }
 """The placeholders a file must have, and what lacks without them."""
 
@@ -96,6 +99,11 @@ class Prompts:
         """The conversation in which a judge compares `candidate` with the golden reply, and how its answer opens."""
         values = _context(record) | {"golden": record.golden, "candidate": candidate}
         return self._messages("judge.md", values, core_features or None), self._opening("judge.md")
+
+    def teacher(self, record: Record) -> tuple[Messages, str]:
+        """The conversation in which a model that sees the golden reply writes the reasoning that leads to it."""
+        values = _context(record) | {"golden": record.golden}
+        return self._messages("teacher.md", values), self._opening("teacher.md")
 
     def _messages(self, name: str, values: dict[str, str], core_features: str | None = None) -> Messages:
         template = self.templates[name]

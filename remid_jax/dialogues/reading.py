@@ -18,8 +18,9 @@ from typing import Any, Literal
 
 from remid_jax.dialogues.faults import raise_all
 from remid_jax.dialogues.records import CATEGORIES, TRAIN, Benchmark, Record, Turn, character_text
+from remid_jax.errors import UserError
 
-PACKAGE, TEACHER = "rpgbench_compact", "teacher.jsonl"
+PACKAGE = "rpgbench_compact"
 LISTS: dict[str, tuple[str, ...]] = {TRAIN: (TRAIN,), "IDTest": ("IDTest",)} | {
     name: tuple(c for c, s in CATEGORIES.items() if s == shift)
     for name, shift in (("OOD1Test", "user"), ("OOD2Test", "character"), ("OOD3Test", "dialogue"))
@@ -73,15 +74,18 @@ def read_replies(path: str | Path, records: Sequence[Record]) -> dict[str, str]:
     return _read_answers(Path(path), records, "reply")
 
 
-def read_reasoning(path: str | Path, records: Sequence[Record]) -> dict[str, str]:
+def read_reasoning(source: str | Path, records: Sequence[Record]) -> dict[str, str]:
     """Ready reasoning, one {"sample_ID", "reasoning"} a line, as id -> reasoning; otherwise like `read_replies`.
 
-    `package:rpgbench_compact` names the reasoning to learn from that this package has for its own IDTrain records.
+    `package:rpgbench_compact` is the teacher's reasoning for the embedded benchmark, of which `records` may be a part. It was
+    written with the golden replies in view: it is for training, never for an evaluation.
     """
-    if str(path) == f"package:{PACKAGE}":
-        with importlib.resources.as_file(importlib.resources.files(__package__) / PACKAGE / TEACHER) as file:
-            return _read_answers(file, records, "reasoning")
-    return _read_answers(Path(path), records, "reasoning")
+    if not str(source).startswith("package:"):
+        return _read_answers(Path(source), records, "reasoning")
+    if str(source) != f"package:{PACKAGE}":
+        raise UserError(f"{source}: no such reasoning in this package: use package:{PACKAGE} or a file")
+    with importlib.resources.as_file(importlib.resources.files(__package__) / PACKAGE / "teacher.jsonl") as path:
+        return _read_answers(path, records, "reasoning", whole=False)
 
 
 class _Records:
@@ -240,7 +244,8 @@ def _read_lists(path: Path, records: _Records, faults: list[str]) -> None:
             records.add(f"{path}: {name}[{i}]", row, allowed, exact=False)
 
 
-def _read_answers(path: Path, records: Sequence[Record], field: str) -> dict[str, str]:
+def _read_answers(path: Path, records: Sequence[Record], field: str, whole: bool = True) -> dict[str, str]:
+    """`whole`: the file may answer no other records than these."""
     faults: list[str] = []
     wanted = {record.id for record in records}
     found: dict[str, str] = {}
@@ -252,7 +257,7 @@ def _read_answers(path: Path, records: Sequence[Record], field: str) -> dict[str
                 found.setdefault(identity, "")
             continue
         where = f"{place} ({identity!r})"
-        if identity not in wanted:
+        if identity not in wanted and whole:
             faults.append(f"{where}: sample_ID: not a record of the benchmark")
         if identity in found:
             faults.append(f"{where}: sample_ID: a second {field} for this record")

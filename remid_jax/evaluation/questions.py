@@ -2,7 +2,8 @@
 
 The estimator scores every set of replies in every context of its category, with reasoning, without, and without context. The
 policy scores its own samples in every context. For bounds (protocol.md, rule 13) both also score the replies of IDTest in the
-contexts of each shifted category, and the reverse.
+contexts of each shifted category, and the reverse. Of several members of an estimator each is asked about the records that it
+may score.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from remid_jax.dialogues.parsing import Parsed
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record
 from remid_jax.evaluation.answers import reply_sets
+from remid_jax.evaluation.estimators import Member, Records, folds
 from remid_jax.information.run_bounds import FEWEST_SAMPLES
 from remid_jax.information.score_table import ID, SCORERS
 from remid_jax.information.self_information import unavailable
@@ -26,22 +28,32 @@ from remid_jax.scoring.generation import Sample
 from remid_jax.scoring.requests import Continuation, Request
 from remid_jax.scoring.texts import Reply, answer_ids, chat_ids, responder_ids
 
-Records = Mapping[str, Sequence[Record]]
-
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """A block of the score table: `answers` [columns] after each of `prefixes` [rows], summed to nats and reshaped."""
+    """A block of the score table: `answers` [columns] after each of `prefixes` [rows], summed to nats and reshaped.
+
+    With `at`, indices along each of its axes, it is only the part of a block of that `shape` that stands there.
+    """
 
     name: str
     prefixes: Sequence[Sequence[int]]
     answers: Sequence[Sequence[int]]
     group: str
     shape: tuple[int, ...]
+    at: tuple[Sequence[int], ...] | None = None
 
     def requests(self) -> list[Request]:
         continuations = [Continuation(answer) for answer in self.answers]
         return [Request(prefix, continuations, self.group) for prefix in self.prefixes]
+
+    def block(self, sums: np.ndarray) -> np.ndarray:
+        """The sums [rows, columns] as the block; NaN where it was not asked for."""
+        if self.at is None:
+            return sums.reshape(self.shape)
+        whole = np.full(self.shape, np.nan)
+        whole[np.ix_(*self.at)] = sums.reshape([len(axis) for axis in self.at])
+        return whole
 
 
 def ask(engine: ScoringEngine, questions: Sequence[Question], report: Report) -> dict[str, np.ndarray]:
@@ -51,16 +63,28 @@ def ask(engine: ScoringEngine, questions: Sequence[Question], report: Report) ->
     answers = {}
     for question, asked in zip(questions, requests, strict=True):
         sums = np.array([[row.astype(np.float64).sum() for row in next(scores)] for _ in asked])
-        answers[question.name] = sums.reshape(question.shape)
+        answers[question.name] = question.block(sums)
     return answers
+
+
+def pooled(answers: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The mean of what several members answered, entry by entry; NaN where none was asked."""
+    result = {}
+    for name in dict.fromkeys(name for of_member in answers for name in of_member):
+        blocks = np.stack([of_member[name] for of_member in answers if name in of_member])
+        asked = ~np.isnan(blocks)
+        with np.errstate(invalid="ignore"):
+            result[name] = np.where(asked, blocks, 0.0).sum(axis=0) / asked.sum(axis=0)
+    return result
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimator:
-    """Asks about golden and policy replies, under prompts with the core features of a reasoning or without."""
+    """Asks a member about golden and policy replies, under prompts with the core features of its reasoning or without."""
 
     prompts: Prompts
     tokenizer: Tokenizer
+    member: Member
     features: Mapping[str, Parsed]
 
     def contexts(self, records: Sequence[Record], scorer: str) -> list[list[int]]:
@@ -77,18 +101,26 @@ class Estimator:
 
     def own(self, category: str, records: Sequence[Record], replies: Mapping[str, Sequence[Reply]]) -> Iterator[Question]:
         n, nowhere = len(records), responder_ids(self.tokenizer, self.prompts, None, None)
-        contexts = {scorer: self.contexts(records, scorer) for scorer in SCORERS}
+        mine = self.member.mine(records)
+        if not mine:
+            return
+        contexts = {scorer: self.contexts([records[i] for i in mine], scorer) for scorer in SCORERS}
         for name, said in replies.items():
-            answers = [answer_ids(self.tokenizer, reply) for reply in said]
+            answers = [answer_ids(self.tokenizer, said[i]) for i in mine]
             for scorer in SCORERS:
-                yield Question(f"{category}/loglik/{scorer}/{name}", contexts[scorer], answers, category, (n, n))
-                yield Question(f"{category}/marginal/{scorer}/{name}", [nowhere], answers, category, (n,))
+                loglik, marginal = f"{category}/loglik/{scorer}/{name}", f"{category}/marginal/{scorer}/{name}"
+                yield Question(loglik, contexts[scorer], answers, category, (n, n), (mine, mine))
+                yield Question(marginal, [nowhere], answers, category, (n,), (mine,))
 
     def cross(self, name: str, contexts: Sequence[Record], repliers: Sequence[Record], group: str) -> Iterator[Question]:
-        answers = [answer_ids(self.tokenizer, Reply(record.golden)) for record in repliers]
+        rows, columns = self.member.mine(contexts), self.member.mine(repliers)
+        if not rows or not columns:
+            return
+        answers = [answer_ids(self.tokenizer, Reply(repliers[j].golden)) for j in columns]
         shape = (len(contexts), len(repliers))
         for scorer in SCORERS:
-            yield Question(f"{name}/golden/{scorer}", self.contexts(contexts, scorer), answers, group, shape)
+            prefixes = self.contexts([contexts[i] for i in rows], scorer)
+            yield Question(f"{name}/golden/{scorer}", prefixes, answers, group, shape, (rows, columns))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,26 +146,27 @@ class Policy:
 
 
 def questions(
-    records: Records, replies: Mapping[str, Reply], estimator: Estimator, policy: Policy | None
-) -> tuple[dict[str, np.ndarray], list[Question], list[Question]]:
-    """(arrays that need no model, questions for the estimator, questions for the policy) of a whole evaluation.
+    records: Records, replies: Mapping[str, Reply], estimators: Sequence[Estimator], policy: Policy | None
+) -> tuple[dict[str, np.ndarray], list[list[Question]], list[Question]]:
+    """(arrays that need no model, questions for each estimator, questions for the policy) of a whole evaluation.
 
     Samples of which too many are cut off would give no estimate, so they are not worth their scores; blocks between categories
-    grow with the square of their contexts, so above `MOST_CONTEXTS` they are not asked for.
+    grow with the square of their contexts, so above `MOST_CONTEXTS` they are not asked for, nor where folds part them.
     """
-    arrays: dict[str, np.ndarray] = {}
-    of_estimator: list[Question] = []
+    arrays = folds(records, [estimator.member for estimator in estimators])
+    of_estimators: list[list[Question]] = [[] for _ in estimators]
     of_policy: list[Question] = []
     for category, members in records.items():
         sets = reply_sets(members, dict(replies))
         arrays[f"{category}/record"] = np.array([record.id for record in members])
         arrays[f"{category}/lineage"] = np.array([record.lineage for record in members])
-        arrays |= estimator.lengths(category, sets)
-        of_estimator += estimator.own(category, members, sets)
+        arrays |= estimators[0].lengths(category, sets)
+        for estimator, asked in zip(estimators, of_estimators, strict=True):
+            asked += estimator.own(category, members, sets)
         if policy is not None:
             arrays |= policy.about(members, category)
     if policy is None:
-        return arrays, of_estimator, of_policy
+        return arrays, of_estimators, of_policy
     for category, members in records.items():
         if unavailable(arrays[f"{category}/self/truncated"]) is not None:
             continue
@@ -143,14 +176,17 @@ def questions(
         # In IDTest's contexts the rows form a group of their own, so that an edit here moves none of IDTest's.
         visits = (("of_id", members, records[ID], category), ("in_id", records[ID], members, f"{category} in {ID}"))
         for block, contexts, repliers, group in visits:
-            of_estimator += estimator.cross(f"{category}/{block}", contexts, repliers, group)
+            for estimator, asked in zip(estimators, of_estimators, strict=True):
+                asked += estimator.cross(f"{category}/{block}", contexts, repliers, group)
             of_policy.append(policy.question(f"{category}/{block}/self", contexts, repliers, group))
-    return arrays, of_estimator, of_policy
+    return arrays, of_estimators, of_policy
 
 
 def _bounded(arrays: Mapping[str, np.ndarray], category: str) -> bool:
     """Whether a bound can come of the category's blocks with IDTest."""
     if f"{ID}/self/truncated" not in arrays or unavailable(arrays[f"{ID}/self/truncated"]) is not None:
+        return False
+    if len({fold for name in (ID, category) for fold in arrays.get(f"{name}/fold", np.zeros(1, int)).tolist()}) > 1:
         return False
     shapes = [arrays[f"{name}/self/tokens"].shape for name in (ID, category)]
     return all(contexts <= MOST_CONTEXTS and samples >= FEWEST_SAMPLES for contexts, samples in shapes)

@@ -59,7 +59,7 @@ def _density(arrays: Arrays, category: str, replies: str) -> float | None:
     return int(arrays[f"{category}/tokens/{replies}"].sum()) / chars if chars else None
 
 
-def warnings(categories: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def warnings(categories: Mapping[str, Mapping[str, Any]], in_sample: bool = False) -> list[str]:
     """What else than the policy's generalisation may move the numbers, one sentence a kind."""
     shares: dict[str, list[str]] = {}
     for name, category in categories.items():
@@ -91,6 +91,10 @@ def warnings(categories: Mapping[str, Mapping[str, Any]]) -> list[str]:
             f"golden replies of {', '.join(dense)} take over {DENSE} times as many tokens a character as IDTest's: "
             "do not compare rates per token across them"
         )
+    if in_sample:
+        found.append(
+            "the estimator was trained on records that it scores (in_sample): golden replies look better than they are"
+        )
     return found
 
 
@@ -121,15 +125,17 @@ def first_line(estimates: Mapping[str, Any]) -> str:
     if not ranked:
         return "No headline: no shift could be estimated."
     name = "R-EMID" if headline["scorer"] == "reasoned" else "EMID"
-    return f"Largest loss under {ranked[0][1]} shift: {name} {ranked[0][0]:+.4f} ({headline['method']}, {headline['unit']})."
+    return f"Largest loss under {ranked[0][1]} shift: {name} {ranked[0][0]:+.4f} ({headline['estimator']}, {headline['unit']})."
 
 
 def contributions(arrays: Arrays, category: str, scorers: Sequence[str]) -> list[dict[str, Any]]:
     """What each record adds: its replies' log-likelihoods at home, and its share of `club`, whose mean is the estimate.
 
-    The share of record i, nats per token, is S[i,i] - (mean_{j != i} S[i,j] + mean_{j != i} S[j,i]) / 2, S = L / tokens.
+    The share of record i, nats per token, is S[i,i] - (mean_{j != i} S[i,j] + mean_{j != i} S[j,i]) / 2, S = L / tokens, j of
+    the same fold.
     """
     names, lineages = arrays[f"{category}/record"], arrays[f"{category}/lineage"]
+    fold = arrays.get(f"{category}/fold", np.zeros(len(names)))
     rows: list[dict[str, Any]] = [{"record": str(n), "lineage": str(g)} for n, g in zip(names, lineages, strict=True)]
     for side in ("golden", "policy"):
         tokens, chars = arrays[f"{category}/tokens/{side}"], arrays[f"{category}/chars/{side}"]
@@ -137,9 +143,11 @@ def contributions(arrays: Arrays, category: str, scorers: Sequence[str]) -> list
             row[f"{side}_tokens"], row[f"{side}_chars"] = int(tokens[i]), int(chars[i])
         for scorer in scorers:
             loglik = arrays[f"{category}/loglik/{scorer}/{side}"]
-            rates, others = loglik / tokens, len(rows) - 1
-            own = np.diagonal(rates)
-            share = own - (rates.sum(0) + rates.sum(1) - 2 * own) / (2 * others)
+            share = np.empty(len(rows))
+            for block in (np.flatnonzero(fold == f) for f in np.unique(fold)):
+                rates = (loglik / tokens)[np.ix_(block, block)]
+                own = np.diagonal(rates)
+                share[block] = own - (rates.sum(0) + rates.sum(1) - 2 * own) / (2 * (len(block) - 1))
             for i, row in enumerate(rows):
                 row[f"{side}_loglik_{scorer}"] = float(loglik[i, i])
                 row[f"{side}_club_{scorer}"] = float(share[i])

@@ -1,10 +1,10 @@
-"""What a model writes in an evaluation: reason -> respond. Each stage turns records into data for the next."""
+"""What a policy says in an evaluation, and which records are too long for it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from remid_jax.dialogues.parsing import Fallback, Parsed, core_features, reply_text, thought_reply
+from remid_jax.dialogues.parsing import reply_text, thought_reply
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record
 from remid_jax.models.sampling import Sampler
@@ -30,23 +30,6 @@ def too_long(
         if max(lengths) > limit:
             longest[record.id] = max(lengths)
     return longest
-
-
-def reason(
-    records: Sequence[Record], prompts: Prompts, generator: Generator, max_new: int, fallback: Fallback, report: Report
-) -> dict[str, Parsed]:
-    """Greedy reasoning of the estimator's reasoner for every record, parsed by protocol rule 18."""
-    tokenizer = tokenizer_of(generator.model)
-    asked, openings = [], []
-    for record in records:
-        messages, opening = prompts.reasoner(record)
-        asked.append(Prompt(chat_ids(tokenizer, messages, opening)))
-        openings.append(opening)
-    samples = generator.generate(asked, Sampler(max_new, generator.model.end_ids), report)
-    return {
-        record.id: core_features(opening + tokenizer.decode(drawn[0].ids), fallback)
-        for record, opening, drawn in zip(records, openings, samples, strict=True)
-    }
 
 
 def respond(

@@ -27,10 +27,11 @@ SCALES = (1e-4, 1e1)
 FLAT = 1e-3  # the scale stops where the slope has fallen to this share of the slope at 0, see `scale`
 
 
-def folds(lineages: Mapping[str, Iterable[str]]) -> dict[str, int]:
+def folds(lineages: Mapping[str, Iterable[str]], purpose: str = "") -> dict[str, int]:
     """The fold, 0 or 1, of every lineage in {category: lineage of each record}; a lineage has one fold in all categories.
 
-    Lineages are taken in the order of their SHA-256, each to the fold that evens out the records of its categories.
+    Lineages are taken in the order of the SHA-256 of `purpose` and their name, each to the fold that evens out the records of
+    its categories. Another purpose gives other folds.
     """
     records: dict[str, Counter[str]] = {}
     for category, names in lineages.items():
@@ -38,7 +39,7 @@ def folds(lineages: Mapping[str, Iterable[str]]) -> dict[str, int]:
             records.setdefault(name, Counter())[category] += 1
     surplus: Counter[str] = Counter()  # records of fold 0 minus records of fold 1, by category
     result = {}
-    for name in sorted(records, key=lambda lineage: hashlib.sha256(lineage.encode()).digest()):
+    for name in sorted(records, key=lambda lineage: hashlib.sha256((purpose + lineage).encode()).digest()):
         result[name] = int(sum(count * surplus[category] for category, count in records[name].items()) > 0)
         for category, count in records[name].items():
             surplus[category] += -count if result[name] else count

@@ -51,10 +51,11 @@ def relative(policy: Replicates, golden: Replicates, estimator: str, level: floa
     return quotient._replace(values=np.full_like(quotient.values, np.nan)), reason
 
 
-def golden_of_another(golden: Replies) -> Replies:
-    """The control policy that answers each context with the golden reply of another: half a turn of the record order."""
-    n = len(golden.tokens)
-    order = np.roll(np.arange(n), n // 2)
+def golden_of_another(golden: Replies, blocks: Sequence[np.ndarray]) -> Replies:
+    """The control policy that answers each context with the golden reply of another: half a turn of each block's order."""
+    order = np.arange(len(golden.tokens))
+    for block in blocks:
+        order[block] = np.roll(block, len(block) // 2)
     return Replies(
         golden.tokens[order],
         golden.chars[order],

@@ -3,7 +3,7 @@
     {"version", "settings", "n", "estimators": ["reasoned", "plain"],
      "calibration": {scorer: {"scale": [for replies of fold 0, of fold 1]}},
      "categories": {category: {
-         "shift", "records", "lineages", "subsamples",
+         "shift", "records", "lineages", "subsamples", "blocks" (where the table holds folds),
          "lengths": {"golden" | "policy": {"tokens", "chars", "tokens_per_char"}},
          scorer: {
              "golden" | "policy": {estimator: {unit: number}, "retrieval": number, "saturated": number},
@@ -149,11 +149,13 @@ class _Report:
             "shift": next((shift for shift, names in self.shifts.items() if name in names), None),
             "records": len(category.record),
             "lineages": len(np.unique(category.lineage)),
-            "subsamples": len(self.plan.subsamples[name]),
+            "subsamples": sum(len(block.draws) for block in self.plan.blocks[name]),
             "lengths": {
                 replies: self.lengths(self.measured[self.table.scorers[0], name, replies]) for replies in ("golden", "policy")
             },
         }
+        if category.fold is not None:
+            result["blocks"] = len(category.blocks)
         for scorer in self.table.scorers:
             result[scorer] = self.scored(scorer, name)
         if set(self.table.scorers) == set(SCORERS):
@@ -231,7 +233,7 @@ class _Report:
         for name, category in self.table.categories.items():
             golden = category.replies["golden"]
             of_golden = measure(name, category, golden, scorer, plan, CONTROLLED).estimates
-            policies = category.replies | {"golden_other": emi.golden_of_another(golden)}
+            policies = category.replies | {"golden_other": emi.golden_of_another(golden, category.blocks)}
             for control in emi.CONTROLS:
                 if control not in policies:
                     continue

@@ -1,7 +1,9 @@
 """Every estimator on one set of replies of one category, with its replicates.
 
 All categories are measured at the same n (protocol.md, rule 8): where a category has more records, over seeded subsamples of
-the smallest n, whose mean counts. So all matrices have one shape and each function is compiled once. The replies of a matrix
+the smallest n, whose mean counts. Cross-fitted estimators (rule 19) make blocks of a category: n is then that of the smallest
+block, and a category counts the mean over its blocks, each by its share of the records; a deleted lineage changes the blocks it
+is in, not the shares. So all matrices have one shape and each function is compiled once. The replies of a matrix
 are shared by the devices; what is summed over replies is summed on the host, so the numbers do not depend on the devices.
 """
 
@@ -10,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -34,11 +36,19 @@ ESTIMATORS = ("club", "mixture", "mixture_raw", "leave_one_out", "prompt_margina
 
 
 @dataclasses.dataclass(frozen=True)
+class Block:
+    """Records of a category that are compared with one another."""
+
+    share: float  # of the category's records
+    draws: list[np.ndarray]  # record indices [n] of each subsample
+
+
+@dataclasses.dataclass(frozen=True)
 class Plan:
     """What all measurements of a table share."""
 
-    n: int  # contexts per category
-    subsamples: dict[str, list[np.ndarray]]  # category -> record indices [n] of each
+    n: int  # contexts per block
+    blocks: dict[str, list[Block]]  # by category
     pairs: np.ndarray  # [n, n], see `mismatched_pairs`
     resampling: Resampling
     folds: dict[str, int]  # lineage -> 0 or 1
@@ -54,14 +64,30 @@ class Plan:
         }
         return dataclasses.replace(self, resampling=resampling, scales=scales)
 
+    def mean(
+        self, category: str, lineage: np.ndarray, of: Callable[[np.ndarray, np.ndarray], Mapping[str, np.ndarray]]
+    ) -> dict[str, Replicates]:
+        """The mean over a category's subsamples of each quantity of `of(record indices [n], weights [R, n])`, which is [R]."""
+        of_blocks: dict[str, list[Replicates]] = {}
+        for block in self.blocks[category]:
+            parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+            for chosen in block.draws:
+                with np.errstate(invalid="ignore", divide="ignore"):
+                    found = of(chosen, self.resampling.weights(lineage[chosen]))
+                for quantity, values in found.items():
+                    parts.setdefault(quantity, []).append((values, lineage[chosen]))
+            for quantity, of_subsamples in parts.items():
+                of_blocks.setdefault(quantity, []).append(self.resampling.replicates(of_subsamples))
+        shares = [block.share for block in self.blocks[category]]
+
+        def pooled(*values: np.ndarray) -> np.ndarray:
+            return sum((share * of_block for share, of_block in zip(shares, values, strict=True)), np.zeros(1))
+
+        return {quantity: combine(pooled, *of_block) for quantity, of_block in of_blocks.items()}
+
     def of_items(self, category: str, lineage: np.ndarray, values: np.ndarray) -> Replicates:
         """The mean of `values` [n records] with its replicates."""
-        parts = []
-        for chosen in self.subsamples[category]:
-            weights = self.resampling.weights(lineage[chosen])
-            with np.errstate(invalid="ignore"):
-                parts.append((weights @ values[chosen] / weights.sum(axis=1), lineage[chosen]))
-        return self.resampling.replicates(parts)
+        return self.mean(category, lineage, lambda chosen, weights: {"": weights @ values[chosen] / weights.sum(axis=1)})[""]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,16 +103,24 @@ class Measured:
 
 def make_plan(table: ScoreTable, devices: Devices, *, subsamples: int, pairs: int, bootstrap: int, seed: int) -> Plan:
     lineages = {name: category.lineage for name, category in table.categories.items()}
-    n = min(len(lineage) for lineage in lineages.values())
-    chosen = {}
-    for name, lineage in lineages.items():
-        rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
-        draws = [np.sort(rng.choice(len(lineage), n, replace=False)) for _ in range(subsamples)]
-        chosen[name] = draws if len(lineage) > n else [np.arange(n)]
-    folds = calibration.folds(lineages)
+    members = {name: category.blocks for name, category in table.categories.items()}
+    n = min(len(block) for of_category in members.values() for block in of_category)
+    blocks = {name: drawn(name, of_category, n, subsamples, seed) for name, of_category in members.items()}
+    by_block = {f"{name}/{i}": lineages[name][block] for name, of in members.items() for i, block in enumerate(of)}
+    folds = calibration.folds(by_block)
     resampling = Resampling.of(lineages, bootstrap, seed)
-    scales = {scorer: _fit_scales(table, scorer, chosen, folds, resampling) for scorer in table.scorers}
-    return Plan(n, chosen, mismatched_pairs(n, pairs, seed), resampling, folds, scales, devices)
+    scales = {scorer: _fit_scales(table, scorer, blocks, folds, resampling) for scorer in table.scorers}
+    return Plan(n, blocks, mismatched_pairs(n, pairs, seed), resampling, folds, scales, devices)
+
+
+def drawn(category: str, members: Sequence[np.ndarray], n: int, subsamples: int, seed: int) -> list[Block]:
+    """Seeded subsamples of n of each block of record indices; the block itself where it has no more."""
+    rng, records = np.random.default_rng([seed, zlib.crc32(category.encode())]), sum(map(len, members))
+    blocks = []
+    for block in members:
+        draws = [block[np.sort(rng.choice(len(block), n, replace=False))] for _ in range(subsamples)]
+        blocks.append(Block(len(block) / records, draws if len(block) > n else [block]))
+    return blocks
 
 
 def _fold_of(lineage: np.ndarray, folds: Mapping[str, int]) -> np.ndarray:
@@ -100,14 +134,13 @@ def _can_calibrate(fold: np.ndarray) -> bool:
 def _fit_scales(
     table: ScoreTable,
     scorer: str,
-    subsamples: Mapping[str, list[np.ndarray]],
+    blocks: Mapping[str, list[Block]],
     folds: Mapping[str, int],
     resampling: Resampling,
 ) -> tuple[Replicates, Replicates]:
     """The scale for replies of fold 0, fitted on the golden replies of fold 1, and the reverse; from first subsamples."""
     matrices, members, lineages = [], [], []
-    for name, category in table.categories.items():
-        chosen = subsamples[name][0]
+    for category, chosen in ((table.categories[name], block.draws[0]) for name, of in blocks.items() for block in of):
         fold = _fold_of(category.lineage[chosen], folds)
         if _can_calibrate(fold):
             matrices.append(category.replies["golden"].loglik[scorer][np.ix_(chosen, chosen)])
@@ -214,22 +247,18 @@ def measure(
     name: str, category: Category, replies: Replies, scorer: str, plan: Plan, estimators: tuple[str, ...] = ESTIMATORS
 ) -> Measured:
     """The estimators on the log-likelihoods of `replies` under `scorer`, in all units (protocol.md, rule 6)."""
-    parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     marginal = replies.marginal.get(scorer, np.full(len(replies.tokens), np.nan))
     scales = plan.scales[scorer]
-    for chosen in plan.subsamples[name]:
-        lineage = category.lineage[chosen]
-        fold = _fold_of(lineage, plan.folds)
+
+    def of(chosen: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+        fold = _fold_of(category.lineage[chosen], plan.folds)
         fitted = np.array([scale.values[0] for scale in scales]) if _can_calibrate(fold) else np.full(2, np.nan)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            values = _replicates(
-                replies.loglik[scorer][np.ix_(chosen, chosen)], replies.tokens[chosen].astype(float),
-                replies.chars[chosen].astype(float), marginal[chosen], fold, fitted,
-                plan.resampling.weights(lineage), plan, estimators,
-            )  # fmt: skip
-        for quantity, replicates in values.items():
-            parts.setdefault(quantity, []).append((replicates, lineage))
-    mean = {quantity: plan.resampling.replicates(of_subsamples) for quantity, of_subsamples in parts.items()}
+        return _replicates(
+            replies.loglik[scorer][np.ix_(chosen, chosen)], replies.tokens[chosen].astype(float),
+            replies.chars[chosen].astype(float), marginal[chosen], fold, fitted, weights, plan, estimators,
+        )  # fmt: skip
+
+    mean = plan.mean(name, category.lineage, of)
     if "mixture" in mean:  # its critic's scale is fitted on all categories, so every lineage of the table moves it
         moved = [
             combine(lambda slope, scale: slope[0] * (scale - scale[0]), mean[f"slope {f}"], scale)
@@ -272,18 +301,14 @@ def _measuring_self(devices: Devices) -> Callable:
 def measure_self(name: str, category: Category, scores: SelfScores, plan: Plan) -> dict[str, Replicates]:
     """`mixture` and `leave_one_out` of the self information I(P_X (x) P_theta), nats per response, over finished samples, and
     their mean `tokens`: in expectation below and above I. The kernel is exact, so no critic is fitted."""
-    assert scores.loglik is not None
-    parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
-    for chosen in plan.subsamples[name]:
-        lineage = category.lineage[chosen]
-        weights = plan.resampling.weights(lineage)
-        rows = {"columns": scores.loglik[np.ix_(chosen, chosen)].transpose(1, 2, 0), "own": np.arange(len(chosen))}
+    loglik = scores.loglik
+    assert loglik is not None
+
+    def of(chosen: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+        rows = {"columns": loglik[np.ix_(chosen, chosen)].transpose(1, 2, 0), "own": np.arange(len(chosen))}
         terms = plan.devices.map_rows(_measuring_self(plan.devices), weights, rows)
-        finished = ~scores.truncated[chosen]
-        counted = weights.T[:, None] * finished[:, :, None]
+        counted = weights.T[:, None] * ~scores.truncated[chosen][:, :, None]
         terms["tokens"] = np.broadcast_to(scores.tokens[chosen, :, None], counted.shape)
-        for quantity, of_samples in terms.items():
-            with np.errstate(invalid="ignore", divide="ignore"):
-                values = (counted * of_samples).sum(axis=(0, 1)) / counted.sum(axis=(0, 1))
-            parts.setdefault(quantity, []).append((values, lineage))
-    return {quantity: plan.resampling.replicates(of_subsamples) for quantity, of_subsamples in parts.items()}
+        return {name: (counted * values).sum(axis=(0, 1)) / counted.sum(axis=(0, 1)) for name, values in terms.items()}
+
+    return plan.mean(name, category.lineage, of)

@@ -108,8 +108,17 @@ def saturated(own_gap: np.ndarray, contexts: int) -> str | None:
     return None
 
 
+def blocked(*categories: Category) -> str | None:
+    """Why no matrix holds all contexts of these categories; None when one does."""
+    if len(np.unique(np.concatenate([category.folds for category in categories]))) > 1:
+        return "the estimator is cross-fitted, so no part of it scored all contexts"
+    return None
+
+
 def missing(of_id: Category, category: Category) -> str | None:
     """Why a category has no bound; None when it has one."""
+    if (reason := blocked(of_id, category)) is not None:
+        return reason
     for name, side in ((ID, of_id), ("the category", category)):
         scores = side.self_scores
         if (reason := unavailable(None if scores is None else scores.truncated)) is not None:

@@ -4,6 +4,7 @@ Layout, for each category (`IDTest`, `german`, ..., `Film & Television`, ...) wi
 
     {category}/record                            [n] str       unique in the category
     {category}/lineage                           [n] str       cluster: records that share a base dialogue, character or user
+    {category}/fold                              [n] int       only contexts and replies of one fold are compared (optional)
     {category}/loglik/{scorer}/{replies}         [n, n] float  L[i,j] = log q(y_j | x_i), nats per response
     {category}/marginal/{scorer}/{replies}       [n] float     log q_0(y_j): the same model without context, nats
     {category}/tokens/{replies}                  [n] int       >= 1; the end-of-turn token counts
@@ -24,6 +25,9 @@ policies, `golden_half`, `constant` (optional, their marginals too). Optional, e
 `loglik`, which is not worth scoring once too many samples are truncated; the blocks of a shifted category with IDTest, `of_id/`
 and `in_id/`, which bounds need (protocol.md, rule 13); `embedding/`; `identity/`. Nothing else may be in the file, and no
 pickled objects.
+
+`fold` tells cross-fitted estimators apart (protocol.md, rule 19): records of one fold are scored by the same ones, in all
+categories. Absent it is 0 everywhere. Between folds a log-likelihood may be NaN, and none is read.
 """
 
 from __future__ import annotations
@@ -84,6 +88,16 @@ class Category:
     cross: CrossBlocks | None = None
     embeddings: dict[str, np.ndarray] = field(default_factory=dict)  # factor -> [n, D]
     identities: dict[str, np.ndarray] = field(default_factory=dict)  # "user", "character" -> [n] str
+    fold: np.ndarray | None = None  # [n] int; None: all in fold 0
+
+    @property
+    def folds(self) -> np.ndarray:
+        return np.zeros(len(self.record), np.int64) if self.fold is None else self.fold
+
+    @property
+    def blocks(self) -> list[np.ndarray]:
+        """The record indices of each fold, ascending: within them contexts and replies are compared."""
+        return [np.flatnonzero(self.folds == fold) for fold in np.unique(self.folds)]
 
 
 @dataclass(frozen=True)
@@ -159,8 +173,9 @@ class _Reader:
     def has(self, quantity: str) -> bool:
         return f"{self.prefix}/{quantity}" in self.arrays
 
-    def take(self, quantity: str, kinds: str, shape: tuple[int | None, ...]) -> np.ndarray:
-        """The array of that name, in float64 or int64 where numeric, if its type kind and shape (None: any) fit."""
+    def take(self, quantity: str, kinds: str, shape: tuple[int | None, ...], read: np.ndarray | None = None) -> np.ndarray:
+        """The array of that name, in float64 or int64 where numeric, if its type kind and shape (None: any) fit; floats must be
+        finite, or those of them that will be `read`, where that is a mask of the same shape."""
         self.asked.add(quantity)
         if not self.has(quantity):
             return self.fault(quantity, "is missing")
@@ -172,7 +187,8 @@ class _Reader:
             return self.fault(quantity, f"has shape {list(array.shape)}, expected [{expected}]")
         if kinds == "fiu":
             array = array.astype(np.float64, copy=False)
-            if bad := int(np.sum(~np.isfinite(array))):
+            unread = np.zeros(array.shape, bool) if read is None or read.shape != array.shape else ~read
+            if bad := int(np.sum(~np.isfinite(array) & ~unread)):
                 return self.fault(quantity, f"has {bad} value{'s' * (bad > 1)} that {'are' if bad > 1 else 'is'} not finite")
         return array.astype(np.int64) if kinds == "iu" else array
 
@@ -191,30 +207,47 @@ class _Reader:
         lineage = self.take("lineage", "U", (n,))
         if len(set(record.tolist())) < len(record):
             self.fault("record", "names a record twice")
+        fold = self.fold(n)
+        within = None if fold is None else fold[:, None] == fold
         stems = ("tokens", "chars", *(f"loglik/{scorer}" for scorer in scorers))
         given = [name for name in REPLIES if name in REQUIRED_REPLIES or any(self.has(f"{stem}/{name}") for stem in stems)]
-        replies = {name: self.replies(name, scorers, n) for name in given}
+        replies = {name: self.replies(name, scorers, n, within) for name in given}
         self_scores = self.self_scores(n) if any(self.has(f"self/{q}") for q in ("loglik", "tokens", "truncated")) else None
-        cross = self.cross(scorers, n, of_id) if any(self.has(f"{block}/self") for block in ("of_id", "in_id")) else None
+        cross = self.cross(scorers, n, of_id, fold) if any(self.has(f"{block}/self") for block in ("of_id", "in_id")) else None
         embeddings = {}
         if any(self.has(f"embedding/{factor}") for factor in FACTORS):
             embeddings = {factor: self.take(f"embedding/{factor}", "fiu", (n, None)) for factor in FACTORS}
         identities = {
             factor: self.take(f"identity/{factor}", "U", (n,)) for factor in FACTORS[:2] if self.has(f"identity/{factor}")
         }
-        return Category(record, lineage, replies, self_scores, cross, embeddings, identities)
+        return Category(record, lineage, replies, self_scores, cross, embeddings, identities, fold)
 
-    def cross(self, scorers: tuple[str, ...], n: int | None, of_id: int | None) -> CrossBlocks:
-        def block(name: str, contexts: int | None, replies: int | None, category: str) -> dict[str, np.ndarray]:
-            golden = {scorer: self.take(f"{name}/golden/{scorer}", "fiu", (contexts, replies)) for scorer in scorers}
+    def fold(self, n: int | None) -> np.ndarray | None:
+        if not self.has("fold"):
+            return None
+        fold = self.take("fold", "iu", (n,))
+        for number, count in zip(*np.unique(fold, return_counts=True), strict=True):
+            if count < 2:
+                self.fault("fold", f"has 1 record of fold {number}: mutual information needs at least 2")
+        return fold
+
+    def cross(self, scorers: tuple[str, ...], n: int | None, of_id: int | None, fold: np.ndarray | None) -> CrossBlocks:
+        """`fold` [n]: of the category's own records."""
+        mine, others = np.zeros(n or 0) if fold is None else fold, self.arrays.get(f"{ID}/fold", np.zeros(of_id or 0))
+        within = mine[:, None] == np.ravel(others)
+
+        def block(
+            name: str, contexts: int | None, replies: int | None, category: str, read: np.ndarray
+        ) -> dict[str, np.ndarray]:
+            golden = {scorer: self.take(f"{name}/golden/{scorer}", "fiu", (contexts, replies), read) for scorer in scorers}
             tokens = np.shape(self.arrays.get(f"{category}/self/tokens", np.empty(0)))
             samples = tokens[1] if len(tokens) == 2 else None
             return golden | {"self": self.take(f"{name}/self", "fiu", (contexts, replies, samples))}
 
-        return CrossBlocks(block("of_id", n, of_id, ID), block("in_id", of_id, n, self.prefix))
+        return CrossBlocks(block("of_id", n, of_id, ID, within), block("in_id", of_id, n, self.prefix, within.T))
 
-    def replies(self, name: str, scorers: tuple[str, ...], n: int | None) -> Replies:
-        loglik = {scorer: self.take(f"loglik/{scorer}/{name}", "fiu", (n, n)) for scorer in scorers}
+    def replies(self, name: str, scorers: tuple[str, ...], n: int | None, within: np.ndarray | None) -> Replies:
+        loglik = {scorer: self.take(f"loglik/{scorer}/{name}", "fiu", (n, n), within) for scorer in scorers}
         marginal = {
             scorer: self.take(f"marginal/{scorer}/{name}", "fiu", (n,))
             for scorer in scorers
@@ -236,6 +269,8 @@ def flatten(table: ScoreTable) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     for name, category in table.categories.items():
         arrays |= {f"{name}/record": category.record, f"{name}/lineage": category.lineage}
+        if category.fold is not None:
+            arrays[f"{name}/fold"] = category.fold
         for replies, scores in category.replies.items():
             arrays |= {f"{name}/tokens/{replies}": scores.tokens, f"{name}/chars/{replies}": scores.chars}
             arrays |= {f"{name}/loglik/{scorer}/{replies}": array for scorer, array in scores.loglik.items()}

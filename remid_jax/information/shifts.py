@@ -20,7 +20,7 @@ from scipy import stats
 
 from remid_jax.information import attribution, run_bounds, run_risk
 from remid_jax.information.intervals import Replicates, combine, number
-from remid_jax.information.measurement import Plan
+from remid_jax.information.measurement import Plan, drawn
 from remid_jax.information.score_table import ID, Category, ScoreTable
 
 MOST_CONTEXTS = 64  # a category; blocks and nulls grow with its square and its cube
@@ -37,9 +37,10 @@ def shift_sections(table: ScoreTable, plan: Plan, seed: int, level: float) -> di
 class _Shifts:
     def __init__(self, table: ScoreTable, plan: Plan, seed: int, level: float):
         self.table, self.plan, self.seed, self.level = table, plan, seed, level
-        rng = np.random.default_rng([seed, MOST_CONTEXTS])
-        kept = np.sort(rng.permutation(plan.n)[:MOST_CONTEXTS])
-        self.chosen = {name: chosen[0][kept] for name, chosen in plan.subsamples.items()}
+        everyone = {name: np.arange(len(category.record)) for name, category in table.categories.items()}
+        n = min(map(len, everyone.values()))  # contexts are compared across folds: the estimator has no part in that
+        kept = np.sort(np.random.default_rng([seed, MOST_CONTEXTS]).permutation(n)[:MOST_CONTEXTS])
+        self.chosen = {name: drawn(name, [whole], n, 1, seed)[0].draws[0][kept] for name, whole in everyone.items()}
         self.lineages = {name: category.lineage[self.chosen[name]] for name, category in table.categories.items()}
         self.resampling = plan.resampling.for_pairs(self.lineages, ID)
         self.of_id = table.categories[ID]
@@ -134,6 +135,8 @@ class _Shifts:
         return number(quantity, unit="correlation", estimator="correlation", n=len(self.chosen[ID]), level=self.level)
 
     def risk(self) -> dict[str, Any]:
+        if (reason := run_bounds.blocked(self.of_id)) is not None:
+            return {"reason": f"{ID}: {reason}"}
         scores = self.of_id.self_scores
         if scores is None or scores.loglik is None:
             reason = run_bounds.unavailable(None if scores is None else scores.truncated)

@@ -66,5 +66,5 @@ class Journal:
 
 
 def _lines(path: Path) -> list[str]:
-    """Whole lines; the last may have been cut off by a kill."""
-    return [line for line in path.read_text(encoding="utf-8").splitlines(True) if line.endswith("\n")] if path.is_file() else []
+    """Whole lines; the last may have been cut off by a kill. Only a line feed ends one: a text may hold U+2028."""
+    return [f"{line}\n" for line in path.read_bytes().decode("utf-8", "replace").split("\n")[:-1]] if path.is_file() else []

@@ -125,6 +125,7 @@ def run(
                         "lower the learning rate, or mend or leave out those records"
                     )
                 place = {"phase": phase.name, "iteration": phase.iteration}
+                place |= {f"{name}_updates": int(state.step) for name, state in states.items()}
                 row = {**lesson.metrics, **metrics}
                 journal.step(done, place, row, _times(lesson, time.monotonic() - began))
                 if lesson.rollouts and done % show_every == 0:

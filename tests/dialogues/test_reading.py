@@ -228,6 +228,19 @@ def test_faults_of_ready_answers(tmp_path, read, field):
     assert message(read, path, RECORDS) == f"{path}: empty file"
 
 
+def test_the_packages_reasoning_is_read_for_some_of_its_records():
+    train = read_benchmark("package:rpgbench_compact").train
+    found = read_reasoning("package:rpgbench_compact", train[:3])
+    assert list(found) == ["id-train-1", "id-train-2", "id-train-3"]
+    assert all(text.startswith("```\n[Core Features") for text in found.values())
+
+
+def test_faults_of_the_packages_reasoning():
+    other = "package:other: no such reasoning in this package: use package:rpgbench_compact or a file"
+    assert message(read_reasoning, "package:other", RECORDS) == other
+    assert message(read_reasoning, "package:rpgbench_compact", RECORDS).count("no reasoning for record") == 3
+
+
 def test_reading_changes_nothing_it_was_given(tmp_path):
     rows = [row("a", lineage="l"), row("b")]
     before = copy.deepcopy(rows)

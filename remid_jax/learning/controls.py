@@ -1,0 +1,63 @@
+"""Whether it is the reasoning that helps: golden replies under it, under another's, under none, and under one that leaks.
+
+All are the mean log-likelihood of the golden reply and its end, nats a token, under the responder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from remid_jax.dialogues.prompts import Prompts
+from remid_jax.dialogues.records import Record
+from remid_jax.scoring.engine import Report, ScoringEngine
+from remid_jax.scoring.requests import Continuation, Request
+from remid_jax.scoring.texts import Reply, answer_ids, responder_ids, tokenizer_of
+
+RUN = 4  # words in a row that count as copied
+
+
+def control_features(records: Sequence[Record], features: Mapping[str, str], seed: int) -> dict[str, list[str]]:
+    """For every control the core features of each record.
+
+    own: its reasoning; empty: none; shuffled: another record's, each used once; leaking: the golden reply itself.
+    """
+    order = np.random.default_rng(seed).permutation(len(records))
+    other = dict(zip(order.tolist(), np.roll(order, 1).tolist(), strict=True))  # one cycle: nobody keeps its own
+    return {
+        "own": [features[record.id] for record in records],
+        "empty": ["" for _ in records],
+        "shuffled": [features[records[other[n]].id] for n in range(len(records))],
+        "leaking": [record.golden for record in records],
+    }
+
+
+def golden_likelihoods(
+    responder: ScoringEngine,
+    prompts: Prompts,
+    records: Sequence[Record],
+    controls: Mapping[str, Sequence[str]],
+    report: Report = lambda done, total: None,
+) -> dict[str, np.ndarray]:
+    """Mean log-likelihood of each record's golden reply, nats a token, [records], under every control."""
+    tokenizer = tokenizer_of(responder.model)
+    requests = [
+        Request(
+            responder_ids(tokenizer, prompts, record, features),
+            [Continuation(answer_ids(tokenizer, Reply(record.golden)))],
+            record.id,
+        )
+        for name in controls
+        for record, features in zip(records, controls[name], strict=True)
+    ]
+    means = [row.mean(dtype=np.float64) for [row] in responder.score(requests, report)]
+    return dict(zip(controls, np.array(means).reshape(len(controls), -1), strict=True))
+
+
+def copied(text: str, source: str) -> float:
+    """The share of the four-word runs of `text` that stand in `source`; 0 if it has fewer than four words."""
+    runs, theirs = (
+        {tuple(words[n : n + RUN]) for n in range(len(words) - RUN + 1)} for words in (text.split(), source.split())
+    )
+    return len(runs & theirs) / len(runs) if runs else 0.0

@@ -1,0 +1,33 @@
+"""What all pages share: templates that escape every text, a common style, mappings as flat lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+
+
+def template(name: str) -> jinja2.Template:
+    """The template `name` of this folder; it may use `style.html` and `macros.html`. A variable it is not given is an error."""
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda of: resources.files(__package__).joinpath(of).read_text(encoding="utf-8")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["breakable"] = lambda name: escape(name).replace("_", Markup("_<wbr>"))
+    return environment.get_template(name)
+
+
+def flat(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """(a.b.c, value) of nested mappings."""
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value

@@ -1,0 +1,35 @@
+"""What results.json says in words: its first line, and warnings."""
+
+import numpy as np
+import pytest
+from score_arrays import score_arrays
+
+from remid_jax.evaluation.results import first_line, warnings
+from remid_jax.information.estimates import Settings, estimates
+from remid_jax.information.score_table import parse
+from remid_jax.parallel import Devices
+
+
+@pytest.mark.parametrize("gain", [-2.0, 2.0])
+def test_the_first_line_says_that_reasoning_hurt_or_else_which_shift_costs_most(gain):
+    arrays = score_arrays({"IDTest": 4, "german": 4, "Gaming": 4})
+    for category in ("IDTest", "german", "Gaming"):
+        golden = arrays[f"{category}/loglik/plain/golden"]
+        arrays[f"{category}/loglik/reasoned/golden"] = golden + gain
+    found = estimates(parse(arrays), Settings(), Devices())
+    if gain < 0:
+        rates = [gain / arrays[f"{name}/tokens/golden"].mean() for name in ("IDTest", "german", "Gaming")]
+        expected = f"in 3 of 3 categories (mean change {np.mean(rates):+.3f} nats per token)"
+        assert expected in first_line(found)
+        return
+    losses = {
+        name: found["categories"][name]["reasoned"]["emid"]["club"]["token_rate"]["value"] for name in ("german", "Gaming")
+    }
+    shift = "user" if losses["german"] > losses["Gaming"] else "character"
+    assert first_line(found) == f"Largest loss under {shift} shift: R-EMID {max(losses.values()):+.4f} (club, token_rate)."
+
+
+def test_an_estimator_that_knows_the_records_is_a_warning():
+    assert warnings({}) == []
+    [warning] = warnings({}, in_sample=True)
+    assert warning.startswith("the estimator was trained on records that it scores")
