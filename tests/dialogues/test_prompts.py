@@ -32,7 +32,7 @@ Agent: Ho.
 User: Why?"""
 REPLY = "Write the agent's next reply, in the user's language."
 FOLDER = Path(remid_jax.dialogues.__file__).parent / "prompts"
-NAMES = ("policy.md", "reasoner.md", "responder.md", "contextless.md", "thinking.md", "judge.md")
+NAMES = ("policy.md", "reasoner.md", "responder.md", "contextless.md", "thinking.md", "judge.md", "teacher.md")
 
 
 @pytest.fixture(scope="module")
