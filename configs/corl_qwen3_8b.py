@@ -15,6 +15,7 @@ def get_config() -> ConfigDict:
     config = corl_quickstart.get_config()
     config.workdir = "runs/corl_qwen3_8b"
     config.model = "Qwen/Qwen3-8B"
+    config.dtype = "bfloat16"
     config.max_prompt = 3072
     config.save_every = 10
     config.show_every = 10
