@@ -34,11 +34,12 @@ def get_config() -> ConfigDict:
     config.max_reasoning = 64  # new tokens
     config.max_reply = 64
     config.draws = 4  # completions a prompt
-    config.prompts_per_step = 2  # of a GRPO step
+    config.prompts_per_step = 1  # of a GRPO step
     config.batch = 4  # records of an SFT step
 
     config.rewards = ConfigDict()  # of each learner the weights, and the settings of those rewards that have any
-    config.rewards.reasoner = ConfigDict({"format": 1.0, "length": 1.0, "likelihood": 1.0})
+    # Equal weights in the paper; a small model's likelihoods differ by thousandths, which the length would drown.
+    config.rewards.reasoner = ConfigDict({"format": 1.0, "length": 0.25, "likelihood": 50.0})
     config.rewards.responder = ConfigDict({"format": 1.0, "judge_ratio": 1.0})
     config.reward_settings = ConfigDict()
     config.reward_settings.reasoner = ConfigDict({"length": {"enough": 40}})  # words of core features
@@ -67,7 +68,7 @@ def get_config() -> ConfigDict:
 
     config.devices = ConfigDict()
     config.devices.mesh_model = 1  # devices over which each parameter is split
-    config.devices.tokens_per_step = 4096  # that go through the devices at once
+    config.devices.tokens_per_step = 2048  # that go through the devices at once
     config.devices.max_row = 2048
     config.devices.sampling_rows = 32
     return config

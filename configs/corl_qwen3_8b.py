@@ -33,6 +33,7 @@ def get_config() -> ConfigDict:
     config.prompts_per_step = 8
     config.batch = 64
 
+    config.rewards.reasoner.length = config.rewards.reasoner.likelihood = 1.0
     config.reward_settings.reasoner.length.enough = 600
     config.lora.rank = 16
     config.lora.alpha = 32.0

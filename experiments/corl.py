@@ -43,6 +43,7 @@ from remid_jax.models.adapters import Adapter, check_config
 from remid_jax.models.config import LoRAConfig
 from remid_jax.models.loading import LanguageModel, open_model
 from remid_jax.parallel import Devices, is_first_host
+from remid_jax.reporting.training import write_training_report
 from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.generation import Generator
 from remid_jax.scoring.reasoning import teach
@@ -88,6 +89,8 @@ def main(config: ConfigDict, workdir: Path) -> None:
                 f"stopped after step {stop.step} of {total} of {part.name}, saved: run the same command again to go on"
             )
             return
+        if is_first_host():
+            write_training_report(folder, {"model": config.model, "method": f"CoRL, {part.name}", "config": config.to_dict()})
         reasoner, responder = (adapter_of(trained[name]) for name in LEARNERS)
         pairs.append(Pair(part.name, reasoner, responder, frozenset(record.lineage for record in part.seen)))
         if part.unseen:
@@ -96,7 +99,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
         about = {"protocol": config.protocol, "identity": identity, "config": json.loads(config.to_json())}
         save_pairs(workdir / "estimator", pairs, base, about)
         write_text(workdir / "controls.json", json.dumps(controls, indent=1) + "\n")
-        stages.console.print(f"trained: {workdir / 'estimator'}", highlight=False)
+        stages.console.print(f"trained: {workdir / 'estimator'}", highlight=False, soft_wrap=True)
 
 
 def settings_of(config: ConfigDict) -> Settings:
@@ -201,6 +204,7 @@ def train(
                 stages.console.print(
                     f"  {part.name} {row['phase']} {row['iteration']}: {name} {moved[0][name]:.3f} -> {row[name]:.3f}",
                     highlight=False,
+                    soft_wrap=True,
                 )
 
         ends = set(np.cumsum([phase.steps for phase in phases]).tolist())
@@ -228,7 +232,7 @@ def control(corl: CoRL, part: Fold, trained: Mapping[str, LanguageModel], stages
     means = {name: float(values.mean()) for name, values in found.items()}
     leaked = [copied(features[record.id], record.golden) for record in part.unseen]
     line = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
-    stages.console.print(f"  {part.name}, golden replies not seen, nats a token: {line}", highlight=False)
+    stages.console.print(f"  {part.name}, golden replies not seen, nats a token: {line}", highlight=False, soft_wrap=True)
     return {
         "means": means,
         "copied": float(np.mean(leaked)),

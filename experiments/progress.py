@@ -24,7 +24,11 @@ Advance = Callable[[int, int], None]
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed or 0:,.0f} {task.fields['unit']}/s")
+        return Text(f"{_rate(task.speed or 0)} {task.fields['unit']}/s")
+
+
+def _rate(speed: float) -> str:
+    return f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"
 
 
 class Stages:
@@ -52,5 +56,5 @@ class Stages:
             yield advance
         seconds = time.monotonic() - start
         self.seconds[name] = self.seconds.get(name, 0.0) + seconds
-        work = f"{last[1]:,} {unit}, {last[1] / seconds:,.0f} {unit}/s" if last[1] else "nothing to compute"
+        work = f"{last[1]:,} {unit}, {_rate(last[1] / seconds)} {unit}/s" if last[1] else "nothing to compute"
         self.console.print(f"{name:<14} {seconds:7.1f} s   {work if unit else ''}", highlight=False)
