@@ -52,6 +52,7 @@ def roll_out(
     prompts = [
         Prompt(of.ids, [Draw(1.0, key=record_key(seed, f"rollout {step}", of.name, n)) for n in range(draws)]) for of in asked
     ]
+    rows = min(rows, len(asked) * draws)  # a batch is filled up to its rows: no more of them than there is to say
     generator = Generator(learner, devices, store or Store(":memory:"), rows)
     found = generator.generate(prompts, sampler, report)
     return [Group(of, drawn, [read(sample.ids) for sample in drawn]) for of, drawn in zip(asked, found, strict=True)]
