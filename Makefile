@@ -3,10 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: evaluate test lint clean
+.PHONY: evaluate test lint estimator ablation clean
 
 evaluate: $(VENV)/.run
 	$(BIN)/python -m experiments.evaluate --config=configs/quickstart.py
+
+# The pairs of adapters that come with this package, made again.
+estimator: $(VENV)/.run
+	$(BIN)/python -m experiments.corl --config=configs/corl_quickstart.py
+	rm -rf remid_jax/evaluation/smollm2_estimator && cp -r runs/corl_quickstart/estimator remid_jax/evaluation/smollm2_estimator
+
+ablation: $(VENV)/.run
+	$(BIN)/python -m experiments.ablation --config=configs/ablation.py
 
 test: $(VENV)/.test lint
 	$(BIN)/pytest tests --ignore=tests/devices

@@ -1,0 +1,166 @@
+"""Trains and measures the arms of CoRL, and compares them.
+
+    python -m experiments.ablation --config=configs/ablation.py
+
+Every arm and seed is a folder of the workdir; what is finished there is not done again. The table, with arms that have not been
+run marked so, is written anew after each: `config.output`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from experiments import cli, corl, evaluate
+from remid_jax.dialogues.reading import read_benchmark
+from remid_jax.dialogues.records import CATEGORIES, Record
+from remid_jax.errors import UserError
+from remid_jax.files import write_text
+from remid_jax.information.paired import mean_difference
+
+SCHEMA_VERSION = 1
+NOT_RUN = "not run"
+POLICIES = ("golden_other", "golden_half")  # fixed policies that every evaluation measures beside the model's replies
+
+
+def main(config: ConfigDict, workdir: Path) -> None:
+    if config.reference not in config.arms:
+        raise UserError(f"config.reference={config.reference!r}: choose one of config.arms: {', '.join(config.arms)}")
+    console, benchmark = Console(stderr=True), read_benchmark(config.corl.benchmark.source)
+    records = {record.id: record for members in benchmark.test.values() for record in members}
+    replies = fixed_replies(config, workdir)
+    for seed in config.seeds:
+        for arm in config.arms:
+            folder = workdir / arm / f"seed{seed}"
+            if not (folder / "arm.json").is_file():
+                console.print(f"{arm}, seed {seed}", highlight=False)
+                run_arm(config, arm, seed, folder, replies)
+            write_text(Path(config.output), json.dumps(gathered(config, workdir, records), indent=1) + "\n")
+    console.print(f"ablation: {config.output}", highlight=False, soft_wrap=True)
+
+
+def fixed_replies(config: ConfigDict, workdir: Path) -> Path:
+    """Replies of the policy of `config.evaluate`, said once, by which every arm's estimator is measured."""
+    path = workdir / "replies.jsonl"
+    if not path.is_file():
+        folder = workdir / "policy"
+        folder.mkdir(parents=True, exist_ok=True)
+        evaluate.main(changed(config.evaluate, {"estimator.adapters": None}), folder)
+        said = pq.read_table(folder / "samples.parquet", columns=["sample_ID", "reply"]).to_pylist()
+        write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in said))
+    return path
+
+
+def run_arm(config: ConfigDict, arm: str, seed: int, folder: Path, replies: Path) -> None:
+    """Trains the arm's pairs and measures the fixed policies with them. `arm.json` is written last."""
+    began = time.monotonic()
+    (folder / "estimate").mkdir(parents=True, exist_ok=True)
+    corl.main(changed(config.corl, {"schedule": config.arms[arm], "seed": seed}), folder)
+    if not (folder / "estimator").is_dir():
+        raise SystemExit(0)  # stopped by SIGTERM, which it has said
+    measured = {"estimator.adapters": str(folder / "estimator"), "policy.replies": str(replies)}
+    evaluate.main(changed(config.evaluate, measured), folder / "estimate")
+    steps = [json.loads(line) for path in folder.glob("*/times.jsonl") for line in path.read_text().splitlines()]
+    drawn = [json.loads(line) for path in folder.glob("*/metrics.jsonl") for line in path.read_text().splitlines()]
+    found = {
+        "tokens": round(sum(row["seconds"] * row["tokens_per_second"] for row in steps)),
+        "rollouts": config.corl.draws * config.corl.prompts_per_step * sum("reward" in row for row in drawn),
+        "training_hours": sum(row["seconds"] for row in steps) / 3600,
+        "hours": (time.monotonic() - began) / 3600,
+    }
+    write_text(folder / "arm.json", json.dumps(found) + "\n")
+
+
+def changed(config: ConfigDict, values: Mapping[str, Any]) -> ConfigDict:
+    """A copy with other values, by dotted names."""
+    copy = ConfigDict(config.to_dict())
+    with copy.unlocked():
+        copy.update_from_flattened_dict(dict(values))
+    return copy
+
+
+def gathered(config: ConfigDict, workdir: Path, records: Mapping[str, Record]) -> dict[str, Any]:
+    """What has been measured so far."""
+    folders = {arm: {str(seed): workdir / arm / f"seed{seed}" for seed in config.seeds} for arm in config.arms}
+    done = {
+        arm: {seed: folder for seed, folder in of_arm.items() if (folder / "arm.json").is_file()}
+        for arm, of_arm in folders.items()
+    }
+    golden = {arm: {seed: controls(folder) for seed, folder in of_arm.items()} for arm, of_arm in done.items()}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "command": "python -m experiments.ablation",
+        "git_revision": evaluate.git_revision(),
+        "config": json.loads(config.to_json()),
+        "arms": {
+            arm: {seed: described(folder) if seed in done[arm] else NOT_RUN for seed, folder in of_arm.items()}
+            for arm, of_arm in folders.items()
+        },
+        "golden_log_likelihood_minus_reference": {
+            arm: compared(golden[arm], golden[config.reference], records) for arm in config.arms if arm != config.reference
+        },
+    }
+
+
+def controls(folder: Path) -> dict[str, dict[str, float]]:
+    """{record that a pair has not seen: its golden reply's mean log-likelihood under every control}."""
+    found = json.loads((folder / "controls.json").read_text())
+    return {row["sample_ID"]: row for of_fold in found.values() for row in of_fold["records"]}
+
+
+def described(folder: Path) -> dict[str, Any]:
+    """One arm and seed: its cost, its controls, and R-EMI of the fixed policies by category."""
+    results = json.loads((folder / "estimate" / "results.json").read_text())["estimates"]
+    rows = list(controls(folder).values())
+
+    def headline(of: Mapping[str, Any]) -> float | None:
+        return of["club"]["token_rate"]["value"]
+
+    scored = {name: of["reasoned"] for name, of in results["categories"].items()}
+    return json.loads((folder / "arm.json").read_text()) | {
+        "controls": {name: float(np.mean([row[name] for row in rows])) for name in ("own", "empty", "shuffled", "leaking")},
+        "copied": float(np.mean([row["copied"] for row in rows])),
+        "golden_information": {name: headline(of["golden"]) for name, of in scored.items()},
+        "r_emi": {"policy": {name: headline(of["emi"]) for name, of in scored.items()}}
+        | {policy: {name: headline(of) for name, of in results["controls"]["reasoned"][policy].items()} for policy in POLICIES},
+    }
+
+
+def compared(
+    arm: Mapping[str, Mapping[str, Mapping[str, float]]],
+    reference: Mapping[str, Mapping[str, Mapping[str, float]]],
+    records: Mapping[str, Record],
+) -> dict[str, Any] | str:
+    """By shift, the golden replies' log-likelihood of one arm minus another's, over the seeds that both have."""
+    seeds = sorted(set(arm) & set(reference))
+    if not seeds:
+        return NOT_RUN
+    names = [name for name in arm[seeds[0]] if name in records]
+    shifts: dict[str, list[str]] = {}
+    for category in sorted({records[name].category for name in names}):
+        shifts.setdefault(CATEGORIES[category] or category, []).append(category)
+
+    def means(of: Mapping[str, Mapping[str, Mapping[str, float]]], members: Sequence[str]) -> np.ndarray:
+        return np.mean([[of[seed][name]["own"] for name in members] for seed in seeds], axis=0)
+
+    found: dict[str, Any] = {"seeds": len(seeds)}
+    for shift, categories in shifts.items():
+        members = {category: [name for name in names if records[name].category == category] for category in categories}
+        found[shift] = mean_difference(
+            {category: means(arm, of) for category, of in members.items()},
+            {category: means(reference, of) for category, of in members.items()},
+            {category: np.array([records[name].lineage for name in of]) for category, of in members.items()},
+        )
+    return found
+
+
+if __name__ == "__main__":
+    cli.run(main)

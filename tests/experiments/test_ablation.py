@@ -1,0 +1,96 @@
+"""`experiments.ablation` on a tiny model: arms are trained and measured once, the table says what has not been run."""
+
+import importlib
+import json
+import signal
+
+import numpy as np
+import pytest
+from scripts import ROOT
+
+from remid_jax.dialogues.records import Record, Turn, write_jsonl
+from remid_jax.errors import UserError
+from remid_jax.learning.corl import CoRL
+
+NAMES = ["Ana", "Bo", "Cy", "Di"]
+RECORDS = [
+    Record(f"{category} {name}", f"{name}, a baker.", {"name": name * 2}, (Turn("user", f"Why, {name}?"),),
+           f"Because {name} says so {len(category)}.", category, lineage=name)
+    for category in ("IDTest", "german")
+    for name in NAMES
+]  # fmt: skip
+
+
+@pytest.fixture
+def script(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    before = signal.getsignal(signal.SIGTERM)
+    yield importlib.import_module("experiments.ablation")
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def config(ending_directory, tmp_path):
+    write_jsonl(tmp_path / "records.jsonl", RECORDS)
+    rows = [
+        {"sample_ID": of.id, "reasoning": f"```\n[Core Features of the Golden Response]\n- {of.lineage}\n```"} for of in RECORDS
+    ]
+    (tmp_path / "teacher.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = importlib.import_module("configs.ablation").get_config()
+    with config.unlocked():
+        config.seeds, config.output, config.reference = (0,), str(tmp_path / "ablation.json"), "plain"
+        config.arms = {"plain": (("plain_responder", 2),), "taught": (("cold_reasoner", 1), ("reasoner_grpo", 1))}
+    for part in (config.corl, config.evaluate):
+        part.benchmark.source = str(tmp_path / "records.jsonl")
+    config.corl.model = config.evaluate.estimator.model = config.evaluate.policy.model = str(ending_directory)
+    config.corl.teacher.reasoning = str(tmp_path / "teacher.jsonl")
+    config.corl.batch, config.corl.draws, config.corl.max_reasoning, config.corl.lora.rank = 2, 3, 4, 2
+    config.evaluate.estimator.max_reasoning = config.evaluate.policy.max_reply = 4
+    return config
+
+
+def test_arms_are_run_once_and_compared_record_by_record(script, config, tmp_path, monkeypatch):
+    workdir = tmp_path / "runs"
+    whole = script.run_arm
+
+    def killed(of, arm, *rest):
+        if arm == "taught":
+            raise KeyboardInterrupt
+        whole(of, arm, *rest)
+
+    monkeypatch.setattr(script, "run_arm", killed)
+    with pytest.raises(KeyboardInterrupt):
+        script.main(config, workdir)
+    before = json.loads((tmp_path / "ablation.json").read_text())
+    assert before["arms"]["taught"] == {"0": "not run"}
+    assert before["golden_log_likelihood_minus_reference"] == {"taught": "not run"}
+
+    began = []
+    phases = CoRL.phases
+    monkeypatch.setattr(script, "run_arm", whole)
+    monkeypatch.setattr(CoRL, "phases", lambda self: began.append(self) or phases(self))
+    script.main(config, workdir)
+    assert len(began) == 2  # both folds of the arm that was missing, and nothing of the other
+    found = json.loads((tmp_path / "ablation.json").read_text())
+    assert found["arms"]["plain"] == before["arms"]["plain"]
+    taught = found["arms"]["taught"]["0"]
+    assert (found["arms"]["plain"]["0"]["rollouts"], taught["rollouts"]) == (0, 6)  # one prompt of three draws a fold
+    assert taught["tokens"] > 0
+    assert taught["r_emi"].keys() == {"policy", "golden_other", "golden_half"}
+    assert taught["r_emi"]["policy"].keys() == {"IDTest", "german"}
+
+    def own(arm):
+        folds = json.loads((workdir / arm / "seed0" / "controls.json").read_text()).values()
+        return {row["sample_ID"]: row["own"] for fold in folds for row in fold["records"]}
+
+    compared = found["golden_log_likelihood_minus_reference"]["taught"]
+    for group, category in (("IDTest", "IDTest"), ("user", "german")):
+        gains = [own("taught")[f"{category} {name}"] - own("plain")[f"{category} {name}"] for name in NAMES]
+        assert compared[group]["value"] == pytest.approx(np.mean(gains))
+        assert compared[group]["interval"]["clusters"] == 4
+
+
+def test_a_reference_that_is_no_arm_is_refused(script, config, tmp_path):
+    config.reference = "nobody"
+    with pytest.raises(UserError, match=r"config.reference='nobody': choose one of config.arms: plain, taught"):
+        script.main(config, tmp_path)
