@@ -189,7 +189,7 @@ def teaching(
 def train(
     corl: CoRL, part: Fold, folder: Path, identity: Mapping[str, Any], config: ConfigDict, stages: Stages, stopping
 ) -> dict[str, LanguageModel]:
-    """All phases of one pair. A line a phase says how its reward, or its loss, moved."""
+    """All phases of one pair; a learner without any stays as it began. A line a phase says how its reward or loss moved."""
     phases = corl.phases()
     moved: list[Mapping[str, Any]] = []
     with stages.stage(f"train {part.name}", unit="steps") as advance:
@@ -208,7 +208,7 @@ def train(
                 )
 
         ends = set(np.cumsum([phase.steps for phase in phases]).tolist())
-        return run(
+        return corl.learners | run(
             phases, Checkpoints(folder / "checkpoints"), lambda start: Journal(folder, start), {**identity, "fold": part.name},
             config.save_every, config.show_every, stopping, report,
         )  # fmt: skip

@@ -117,8 +117,12 @@ class CoRL:
             )
             size = s.batch if method == "sft" else s.prompts
             feed = Feed(len(self.records), size, s.seed * 1000 + number)
-            found.append(Phase(kind, learner, trainer, feed, steps, begin.__get__(self), seen[kind]))
+            found.append(Phase(kind, learner, trainer, feed, steps, self._beginning(begin), seen[kind]))
         return found
+
+    def _beginning(self, begin: Callable[[CoRL, Models], Recipe]) -> Callable[[Models], Recipe]:
+        """A learner that has no phase in the schedule stays as it began."""
+        return lambda models: begin(self, {**self.learners, **models})
 
     def cold_reasoner(self, models: Models) -> Recipe:
         examples = []
