@@ -28,6 +28,7 @@ from remid_jax.information.paired import mean_difference
 
 SCHEMA_VERSION = 1
 NOT_RUN = "not run"
+CONTROLS = ("own", "empty", "shuffled", "teacher", "leaking")
 POLICIES = ("golden_other", "golden_half")  # fixed policies that every evaluation measures beside the model's replies
 
 
@@ -126,7 +127,7 @@ def described(folder: Path) -> dict[str, Any]:
 
     scored = {name: of["reasoned"] for name, of in results["categories"].items()}
     return json.loads((folder / "arm.json").read_text()) | {
-        "controls": {name: float(np.mean([row[name] for row in rows])) for name in ("own", "empty", "shuffled", "leaking")},
+        "controls": {name: float(np.mean([row[name] for row in rows])) for name in CONTROLS},
         "copied": float(np.mean([row["copied"] for row in rows])),
         "golden_information": {name: headline(of["golden"]) for name, of in scored.items()},
         "r_emi": {"policy": {name: headline(of["emi"]) for name, of in scored.items()}}

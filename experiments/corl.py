@@ -221,14 +221,17 @@ def adapter_of(model: LanguageModel) -> Adapter:
 
 
 def control(corl: CoRL, part: Fold, trained: Mapping[str, LanguageModel], stages: Stages) -> dict[str, Any]:
-    """Golden replies of records the pair has not seen: mean log-likelihood, nats a token, under its own reasoning, another's,
-    none and one that leaks; the share of the reasoning's four-word runs that stand in the golden reply; by record, too."""
+    """Golden replies of records the pair has not seen: mean log-likelihood, nats a token, under its own reasoning, none,
+    another's, the teacher's and one that leaks; the share of the reasoning's four-word runs that stand in the golden reply; by
+    record, too."""
     s = corl.settings
     with stages.stage(f"reason {part.name}") as advance:
         features = corl.features(trained["reasoner"], part.unseen, advance)
     engine = ScoringEngine(trained["responder"], corl.devices, corl.store, s.tokens_per_step, s.max_row)
     with stages.stage(f"control {part.name}") as advance:
-        found = golden_likelihoods(engine, corl.prompts, part.unseen, control_features(part.unseen, features, s.seed), advance)
+        found = golden_likelihoods(
+            engine, corl.prompts, part.unseen, control_features(part.unseen, features, corl.teacher_features, s.seed), advance
+        )
     means = {name: float(values.mean()) for name, values in found.items()}
     leaked = [copied(features[record.id], record.golden) for record in part.unseen]
     line = ", ".join(f"{name} {value:.3f}" for name, value in means.items())

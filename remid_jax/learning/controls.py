@@ -1,4 +1,4 @@
-"""Whether it is the reasoning that helps: golden replies under it, under another's, under none, and under one that leaks.
+"""Whether it is the reasoning that helps: golden replies under it, under another's, none, the teacher's, and one that leaks.
 
 All are the mean log-likelihood of the golden reply and its end, nats a token, under the responder.
 """
@@ -18,10 +18,13 @@ from remid_jax.scoring.texts import Reply, answer_ids, responder_ids, tokenizer_
 RUN = 4  # words in a row that count as copied
 
 
-def control_features(records: Sequence[Record], features: Mapping[str, str], seed: int) -> dict[str, list[str]]:
-    """For every control the core features of each record.
+def control_features(
+    records: Sequence[Record], features: Mapping[str, str], teacher: Mapping[str, str], seed: int
+) -> dict[str, list[str]]:
+    """For every control the core features of each record, from {record: core features} of the reasoner and of the teacher.
 
-    own: its reasoning; empty: none; shuffled: another record's, each used once; leaking: the golden reply itself.
+    own: the reasoner's; empty: none; shuffled: the reasoner's on another record, each used once; teacher: the teacher's, who
+    saw the golden reply: what better reasoning could give; leaking: the golden reply itself.
     """
     order = np.random.default_rng(seed).permutation(len(records))
     other = dict(zip(order.tolist(), np.roll(order, 1).tolist(), strict=True))  # one cycle: nobody keeps its own
@@ -29,6 +32,7 @@ def control_features(records: Sequence[Record], features: Mapping[str, str], see
         "own": [features[record.id] for record in records],
         "empty": ["" for _ in records],
         "shuffled": [features[records[other[n]].id] for n in range(len(records))],
+        "teacher": [teacher[record.id] for record in records],
         "leaking": [record.golden for record in records],
     }
 

@@ -90,6 +90,7 @@ class CoRL:
         store: Store,
     ):
         self.base, self.records, self.teacher, self.prompts = base, list(records), teacher, prompts
+        self.teacher_features = {name: core_features(text).text for name, text in teacher.items()}
         self.settings, self.devices, self.store = settings, devices, store
         self.tokenizer = tokenizer_of(base)
         # Reasoner and responder begin from unlike seeds, so that no fingerprint of one is ever the other's.
@@ -133,7 +134,7 @@ class CoRL:
         return LikelihoodRecipe(examples)
 
     def cold_responder(self, models: Models) -> Recipe:
-        return self._replies({name: core_features(text).text for name, text in self.teacher.items()})
+        return self._replies(self.teacher_features)
 
     def plain_responder(self, models: Models) -> Recipe:
         return self._replies(dict.fromkeys((record.id for record in self.records), ""))

@@ -97,7 +97,7 @@ def test_two_folds_each_blind_to_what_it_is_to_score_and_a_stop_changes_nothing(
         assert {of.lineage for of in RECORDS if of.id in trained_on} <= seen
         rows = controls[name]["records"]
         assert {row["sample_ID"] for row in rows} == scored[name]
-        for control in ("own", "empty", "shuffled", "leaking"):
+        for control in ("own", "empty", "shuffled", "teacher", "leaking"):
             assert controls[name]["means"][control] == pytest.approx(np.mean([row[control] for row in rows]))
         assert (whole / name / "training.html").is_file()
     assert pairs.protocol == "cross_fitted"

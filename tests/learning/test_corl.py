@@ -149,13 +149,14 @@ def test_what_a_teacher_wrote_is_taught_after_the_opening():
 
 def test_controls_of_the_reasoning():
     features = {record.id: f"- {record.id}" for record in RECORDS}
-    controls = control_features(RECORDS, features, seed=3)
+    controls = control_features(RECORDS, features, {record.id: f"taught {record.id}" for record in RECORDS}, seed=3)
     assert controls["own"] == ["- 0", "- 1", "- 2", "- 3"]
     assert sorted(controls["shuffled"]) == controls["own"]
     assert all(a != b for a, b in zip(controls["own"], controls["shuffled"], strict=True))
     found = golden_likelihoods(ScoringEngine(MODEL, Devices(), Store(":memory:"), 1024, 512), PROMPTS, RECORDS, controls)
     for n, record in enumerate(RECORDS):
-        expected = {"own": f"- {n}", "empty": None, "shuffled": controls["shuffled"][n], "leaking": record.golden}
+        expected = {"own": f"- {n}", "empty": None, "shuffled": controls["shuffled"][n], "teacher": f"taught {n}"}
+        expected["leaking"] = record.golden
         for name, text in expected.items():
             assert found[name][n] == pytest.approx(golden_likelihood(MODEL, record, text), abs=1e-4)
     assert copied("a b c d e", "x a b c d y") == 1 / 2
