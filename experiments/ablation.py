@@ -55,8 +55,9 @@ def fixed_replies(config: ConfigDict, workdir: Path) -> Path:
         folder = workdir / "policy"
         folder.mkdir(parents=True, exist_ok=True)
         evaluate.main(changed(config.evaluate, {"estimator.adapters": None}), folder)
-        said = pq.read_table(folder / "samples.parquet", columns=["sample_ID", "reply"]).to_pylist()
-        write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in said))
+        said = pq.read_table(folder / "samples.parquet", columns=["record", "reply"]).to_pylist()
+        rows = [{"sample_ID": row["record"], "reply": row["reply"]} for row in said]
+        write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     return path
 
 

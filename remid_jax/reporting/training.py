@@ -144,21 +144,29 @@ def _groups_of_rollouts(rows: Sequence[Row], names: Sequence[str]) -> Iterator[t
     """(record, its rollouts, the best reward first); the numbers of a rollout are texts, `apart` those of `names`."""
     by_record = sorted(rows, key=lambda row: str(row["record"]))  # stable: completions of one prompt stay together
     for record, members in itertools.groupby(by_record, key=lambda row: str(row["record"])):
-        best = sorted(members, key=lambda row: -math.inf if row["reward"] is None else row["reward"], reverse=True)
+        best = sorted(members, key=lambda row: -math.inf if row.get("reward") is None else row["reward"], reverse=True)
         yield (
             record,
             [
                 {
                     "text": row["text"],
                     "start": _start(row["text"]),
-                    "reward": _number(row["reward"]),
-                    "advantage": _number(row["advantage"], "+.2f"),
-                    "good": row["advantage"] is not None and row["advantage"] > 0,
+                    "reward": _number(row.get("reward")),
+                    "advantage": _standing(row),
+                    "good": bool(row.get("kept")) or (row.get("advantage") or 0) > 0,
                     "apart": [_number(row.get(of)) for of in names],
                 }
                 for row in best
             ],
         )
+
+
+def _standing(row: Row) -> str:
+    """What a completion counted for: its advantage in GRPO; in RFT whether it was kept, in DPO that it was rejected."""
+    for state in ("kept", "rejected"):
+        if row.get(state):
+            return state
+    return _number(row.get("advantage"), "+.2f")
 
 
 def _start(text: str) -> str | None:

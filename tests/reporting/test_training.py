@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import fake_training
 import numpy as np
@@ -264,3 +265,16 @@ def test_a_wide_gradient_norm_stands_on_a_logarithmic_axis(tmp_path):
         figure = training_figures.figures(training_log.read(tmp_path))["phase0"]
         assert figure.axes[0].get_yscale() == scale
         assert drawing.png_bytes(figure).startswith(b"\x89PNG")
+
+
+def test_replies_without_advantages_say_what_they_counted_for(tmp_path):
+    rollouts = [
+        {"step": 0, "record": "a", "text": "worst", "reward": None, "kept": False},
+        {"step": 0, "record": "a", "text": "best", "reward": 0.75, "kept": True},
+        {"step": 0, "record": "b", "text": "own", "rejected": True},
+    ]
+    fake_training.write(tmp_path, [{"step": 0, "phase": "rft", "iteration": 0, "loss": 1.0}], rollouts=rollouts)
+    page = training.write_training_report(tmp_path, {}).read_text()
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL) for row in re.findall(r"<tr[^>]*>(.*?)</tr>", page, re.DOTALL)]
+    shown = {row[0].strip(): row[1:] for row in rows if row and row[0].strip() in ("best", "worst", "own")}
+    assert shown == {"best": ["0.750", "kept"], "worst": ["–", "–"], "own": ["–", "rejected"]}
