@@ -2,8 +2,8 @@
 
     python -m experiments.corl --config=configs/corl_quickstart.py
 
-About an hour on two cores: 12 seconds a step, two and a half minutes whenever the responder meets new reasoning. The adapters that
-come with this package (`package:smollm2_estimator`) are of this run.
+About an hour on two cores: 12 seconds a step, two and a half minutes whenever the responder meets new reasoning. The adapters
+that come with this package (`package:smollm2_estimator`) are of this run.
 """
 
 from ml_collections import ConfigDict, config_dict
