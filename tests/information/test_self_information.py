@@ -8,7 +8,7 @@ import pytest
 from scipy.special import logsumexp
 
 from remid_jax.information.intervals import Resampling
-from remid_jax.information.measurement import Plan, measure_self
+from remid_jax.information.measurement import Block, Plan, measure_self
 from remid_jax.information.score_table import Category, SelfScores
 from remid_jax.information.self_information import unavailable
 from remid_jax.parallel import Devices
@@ -19,7 +19,7 @@ def self_information(loglik, finished):
     n = len(loglik)
     names = np.array([f"l{i}" for i in range(n)])
     scores = SelfScores(np.asarray(loglik), np.ones(finished.shape, int), finished == 0)
-    plan = Plan(n, {"A": [np.arange(n)]}, np.ones((n, n)), Resampling.of({"A": names}, 0, 0), {}, {}, Devices())
+    plan = Plan(n, {"A": [Block(1.0, [np.arange(n)])]}, np.ones((n, n)), Resampling.of({"A": names}, 0, 0), {}, {}, Devices())
     measured = measure_self("A", Category(names, names, {}, scores), scores, plan)
     return measured["mixture"].values, measured["leave_one_out"].values
 
