@@ -2,8 +2,8 @@
 
     python -m experiments.ablation --config=configs/ablation.py
 
-Every arm after the cold start has 32 steps of GRPO and 16 of SFT, or as many tokens of SFT alone. About half an hour an arm and
-seed on two cores, and a quarter of an hour to measure it: kill it whenever you like, it goes on where it stopped.
+Every arm after the cold start has 32 steps of GRPO and 16 of SFT, or as many tokens of SFT alone. Not run by us on SmolLM2: an
+arm and seed should take an hour or more on two cores. Kill it whenever you like, it goes on where it stopped.
 """
 
 from ml_collections import ConfigDict

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -95,6 +96,13 @@ def use_compilation_cache() -> None:
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         jax.config.update("jax_compilation_cache_dir", str(Path("~/.cache/remid_jax/xla").expanduser()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def asked_to_stop() -> Callable[[], bool]:
+    """Whether SIGTERM has come, from now on."""
+    came: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+    return lambda: bool(came)
 
 
 def _fail(message: str) -> NoReturn:

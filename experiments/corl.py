@@ -23,8 +23,8 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from experiments import cli
+from experiments.cli import asked_to_stop
 from experiments.progress import Stages
-from experiments.train import asked_to_stop
 from remid_jax.checkpoints import Checkpoints
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark, read_reasoning

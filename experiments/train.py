@@ -11,7 +11,6 @@ same command is run again. Writes to the workdir: `adapter/` (PEFT's format; `mo
 from __future__ import annotations
 
 import hashlib
-import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from experiments import cli
+from experiments.cli import asked_to_stop
 from experiments.progress import Stages
 from remid_jax.checkpoints import Checkpoints
 from remid_jax.dialogues.prompts import Prompts
@@ -205,13 +205,6 @@ def begin(config: ConfigDict, model: LanguageModel) -> LanguageModel:
     lora = LoRAConfig(c.rank, c.alpha, tuple(c.targets), c.dropout)
     check_config(lora, "config.lora")
     return adapted(model, fresh(model.config, lora, config.seed))
-
-
-def asked_to_stop():
-    """Whether SIGTERM has come, from now on."""
-    came: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
-    return lambda: bool(came)
 
 
 def write(config: ConfigDict, workdir: Path, trained: LanguageModel, base: LanguageModel) -> None:

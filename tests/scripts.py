@@ -29,5 +29,16 @@ def compilations(err: str, name: str) -> int:
     return len(re.findall(rf"Finished XLA compilation of jit\({name}\)", err))
 
 
+def change(config, changes: dict) -> None:
+    """Sets a config's values by their dotted names."""
+    for key, value in changes.items():
+        *path, last = key.split(".")
+        at = config
+        for part in path:
+            at = at[part]
+        with at.unlocked():
+            at[last] = value
+
+
 def load(path: Path):
     return json.loads(path.read_text())

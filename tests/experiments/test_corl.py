@@ -6,7 +6,7 @@ import signal
 
 import numpy as np
 import pytest
-from scripts import ROOT
+from scripts import ROOT, change
 
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record, Turn, write_jsonl
@@ -63,13 +63,7 @@ def corl(script, source, teacher, ending_directory, tmp_path):
     def corl(workdir="run", **changes):
         config = importlib.import_module("configs.corl_quickstart").get_config()
         given = {"model": str(ending_directory), "benchmark.source": str(source), "teacher.reasoning": str(teacher)}
-        for key, value in (SMALL | given | changes).items():
-            *path, last = key.split(".")
-            at = config
-            for part in path:
-                at = at[part]
-            with at.unlocked():
-                at[last] = value
+        change(config, SMALL | given | changes)
         folder = tmp_path / workdir
         folder.mkdir(exist_ok=True)
         script.main(config, folder)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scripts import ROOT
+from scripts import ROOT, change
 from tiny import CONFIG, plain_logprobs, tiny_model
 
 from remid_jax.dialogues.prompts import Prompts
@@ -65,13 +65,7 @@ def train(script, source, ending_directory, tmp_path):
             "model": str(ending_directory), "benchmark.source": str(source), "steps": 1, "batch": 2, "rollouts.draws": 3,
             "rollouts.max_new": MAX_NEW, "rollouts.rows": 6, "devices.tokens_per_step": 1024,
         }  # fmt: skip
-        for key, value in (small | changes).items():
-            *path, last = key.split(".")
-            at = config
-            for part in path:
-                at = at[part]
-            with at.unlocked():
-                at[last] = value
+        change(config, small | changes)
         folder = tmp_path / workdir
         folder.mkdir(exist_ok=True)
         script.main(config, folder)
