@@ -7,7 +7,7 @@ import re
 import fake_training
 import numpy as np
 import pytest
-from test_report import Page
+from html_page import Page
 
 from remid_jax.errors import UserError
 from remid_jax.learning import journal
