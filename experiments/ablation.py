@@ -54,7 +54,7 @@ def fixed_replies(config: ConfigDict, workdir: Path) -> Path:
     if not path.is_file():
         folder = workdir / "policy"
         folder.mkdir(parents=True, exist_ok=True)
-        evaluate.main(changed(config.evaluate, {"estimator.adapters": None}), folder)
+        evaluate.main(cli.changed(config.evaluate, {"estimator.adapters": None}), folder)
         said = pq.read_table(folder / "samples.parquet", columns=["record", "reply"]).to_pylist()
         rows = [{"sample_ID": row["record"], "reply": row["reply"]} for row in said]
         write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
@@ -65,11 +65,11 @@ def run_arm(config: ConfigDict, arm: str, seed: int, folder: Path, replies: Path
     """Trains the arm's pairs and measures the fixed policies with them. `arm.json` is written last."""
     began = time.monotonic()
     (folder / "estimate").mkdir(parents=True, exist_ok=True)
-    corl.main(changed(config.corl, {"schedule": config.arms[arm], "seed": seed}), folder)
+    corl.main(cli.changed(config.corl, {"schedule": config.arms[arm], "seed": seed}), folder)
     if not (folder / "estimator").is_dir():
         raise SystemExit(0)  # stopped by SIGTERM, which it has said
     measured = {"estimator.adapters": str(folder / "estimator"), "policy.replies": str(replies)}
-    evaluate.main(changed(config.evaluate, measured), folder / "estimate")
+    evaluate.main(cli.changed(config.evaluate, measured), folder / "estimate")
     steps = [json.loads(line) for path in folder.glob("*/times.jsonl") for line in path.read_text().splitlines()]
     drawn = [json.loads(line) for path in folder.glob("*/metrics.jsonl") for line in path.read_text().splitlines()]
     found = {
@@ -79,14 +79,6 @@ def run_arm(config: ConfigDict, arm: str, seed: int, folder: Path, replies: Path
         "hours": (time.monotonic() - began) / 3600,
     }
     write_text(folder / "arm.json", json.dumps(found) + "\n")
-
-
-def changed(config: ConfigDict, values: Mapping[str, Any]) -> ConfigDict:
-    """A copy with other values, by dotted names."""
-    copy = ConfigDict(config.to_dict())
-    with copy.unlocked():
-        copy.update_from_flattened_dict(dict(values))
-    return copy
 
 
 def gathered(config: ConfigDict, workdir: Path, records: Mapping[str, Record]) -> dict[str, Any]:

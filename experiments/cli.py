@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import jax
 from absl import app, flags, logging
@@ -28,10 +29,16 @@ _DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
 
 def run(main: Callable[[ConfigDict, Path], None]) -> None:
     """Runs `main(config, workdir)`; an error meant for people becomes one line on stderr and exit status 2."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         app.run(lambda argv: _guarded(main, argv), flags_parser=_parse)
     except KeyboardInterrupt:
         sys.exit("interrupted: run the same command again to go on from here")
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    print("stopped: run the same command again to go on from here", file=sys.stderr)
+    sys.exit(0)
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -98,11 +105,23 @@ def use_compilation_cache() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
-def asked_to_stop() -> Callable[[], bool]:
-    """Whether SIGTERM has come, from now on."""
+@contextlib.contextmanager
+def asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """Whether SIGTERM has come, which inside does not end the process: there is something to save first."""
     came: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
-    return lambda: bool(came)
+    before = signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+    try:
+        yield lambda: bool(came)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def changed(config: ConfigDict, values: Mapping[str, Any]) -> ConfigDict:
+    """A copy with other values, by dotted names."""
+    copy = ConfigDict(config.to_dict())
+    with copy.unlocked():
+        copy.update_from_flattened_dict(dict(values))
+    return copy
 
 
 def _fail(message: str) -> NoReturn:

@@ -65,7 +65,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
     cli.use_compilation_cache()
     devices = Devices("mesh", config.devices.mesh_model)
     base, prompts = open_model(config.model, config.dtype, devices.parameter_mesh), Prompts.load(config.prompts)
-    stages, stopping = Stages(Console(stderr=True, quiet=not is_first_host())), asked_to_stop()
+    stages = Stages(Console(stderr=True, quiet=not is_first_host()))
     records = read_records(config, base, prompts, stages)
     parts = split(config, records)
     teacher = teaching(config, base, devices, prompts, records, workdir, stages)
@@ -82,7 +82,8 @@ def main(config: ConfigDict, workdir: Path) -> None:
         folder.mkdir(exist_ok=True)
         corl = CoRL(base, part.seen, teacher, prompts, settings, devices, Store(folder / "store.sqlite"))
         try:
-            trained = train(corl, part, folder, identity, config, stages, stopping)
+            with asked_to_stop() as stopping:
+                trained = train(corl, part, folder, identity, config, stages, stopping)
         except Stopped as stop:
             total = sum(steps for _, steps in settings.schedule)
             stages.console.print(

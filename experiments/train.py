@@ -11,9 +11,8 @@ same command is run again. Writes to the workdir: `adapter/` (PEFT's format; `mo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from ml_collections import ConfigDict
 from rich.console import Console
@@ -66,19 +65,18 @@ def main(config: ConfigDict, workdir: Path) -> None:
         "data": hashlib.sha256(repr(data).encode()).hexdigest(),
         "config": hashlib.sha256(config.to_json(sort_keys=True).encode()).hexdigest(),
     }
-    stages, stopping = Stages(Console(stderr=True, quiet=not is_first_host())), asked_to_stop()
+    stages = Stages(Console(stderr=True, quiet=not is_first_host()))
     try:
-        recipe, count = lessons(config, start, model, estimator, prompts, stages, stopping)
-        phase = Phase(config.method, "policy", trainer, Feed(count, config.batch, config.seed), config.steps, lambda _: recipe)
-        with stages.stage("train", unit="steps") as advance:
-
-            def report(done: int, total: int, row: Mapping[str, Any]) -> None:
-                advance(done, total)
-
-            trained = run(
-                [phase], Checkpoints(workdir / "checkpoints"), lambda start: Journal(workdir, start), identity,
-                config.save_every, stopping=stopping, report=report,
-            )["policy"]  # fmt: skip
+        with asked_to_stop() as stopping:
+            recipe, count = lessons(config, start, model, estimator, prompts, stages, stopping)
+            phase = Phase(
+                config.method, "policy", trainer, Feed(count, config.batch, config.seed), config.steps, lambda _: recipe
+            )
+            with stages.stage("train", unit="steps") as advance:
+                trained = run(
+                    [phase], Checkpoints(workdir / "checkpoints"), lambda start: Journal(workdir, start), identity,
+                    config.save_every, stopping=stopping, report=lambda done, total, row: advance(done, total),
+                )["policy"]  # fmt: skip
     except Stopped as stop:
         stages.console.print(f"stopped after step {stop.step} of {config.steps}, saved: run the same command again to go on")
         return

@@ -129,7 +129,8 @@ def read_pairs(folder: str | Path, model: LanguageModel) -> Pairs:
     if manifest["base"]["fingerprint"] != model.fingerprint:
         raise UserError(
             f"{path / MANIFEST}: its adapters are of {manifest['base']['source']} ({manifest['base']['fingerprint'][:12]}), "
-            f"not of {model.source} ({model.fingerprint[:12]}): name that base as config.estimator.model"
+            f"not of {model.source} ({model.fingerprint[:12]}): name that base as config.estimator.model, "
+            "or leave config.estimator.adapters empty"
         )
     pairs = []
     for described in manifest["pairs"]:

@@ -24,6 +24,11 @@ def summary(results: Results) -> Group:
     return Group(*_parts(results))
 
 
+def drawn(table: Table) -> Group:
+    """The table, its notes, and why values are missing."""
+    return Group(*_table(table))
+
+
 def _parts(results: Results) -> Iterator[RenderableType]:
     warnings = results["warnings"]
     yield Text("\n" + results["first_line"], style="bold")
@@ -48,18 +53,17 @@ def _indented(line: str, style: str) -> Padding:
 
 
 def _table(table: Table) -> Iterator[RenderableType]:
-    """The table, its notes, and why values are missing."""
-    drawn = rich_table.Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    found = rich_table.Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     drawn.add_column(table.label, no_wrap=True)
     for column in table.columns:
-        drawn.add_column(Text(column.name), justify="right", no_wrap=True)
+        found.add_column(Text(column.name), justify="right", no_wrap=True)
     for row in table.rows:
         if row.kind == "shift" and row is not table.rows[0]:
-            drawn.add_section()
+            found.add_section()
         cells = [_cell(cell, column) for cell, column in zip(row.cells, table.columns, strict=True)]
-        drawn.add_row(Text(row.label), *cells, style="bold" if row.kind == "shift" else "")
+        found.add_row(Text(row.label), *cells, style="bold" if row.kind == "shift" else "")
     yield Text("\n" + table.title, style="bold")
-    yield drawn
+    yield found
     yield from (_indented(line, "dim") for line in (*table.notes, *(f"{DASH} {reason}" for reason in table.reasons)))
 
 

@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import signal
 
 import numpy as np
 import pytest
@@ -24,9 +23,7 @@ RECORDS = [
 @pytest.fixture
 def script(monkeypatch):
     monkeypatch.syspath_prepend(ROOT)
-    before = signal.getsignal(signal.SIGTERM)
-    yield importlib.import_module("experiments.ablation")
-    signal.signal(signal.SIGTERM, before)
+    return importlib.import_module("experiments.ablation")
 
 
 @pytest.fixture

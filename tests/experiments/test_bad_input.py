@@ -19,7 +19,7 @@ def evaluate(run, tiny_directory, few_records, tmp_path):
         if workdir == "work":
             (tmp_path / "work").mkdir(exist_ok=True)
             (tmp_path / "work" / "results.json").write_text("mine")
-        models = [f"--config.estimator.model={model}", f"--config.policy.model={model}"]
+        models = [f"--config.estimator.model={model}", f"--config.policy.model={model}", "--config.estimator.adapters="]
         done = run("evaluate", CONFIG, f"--config.benchmark.source={benchmark}", *models, f"--workdir={workdir}", *flags)
         if workdir == "work":
             assert (tmp_path / "work" / "results.json").read_text() == "mine"

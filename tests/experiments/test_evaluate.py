@@ -22,7 +22,7 @@ STAGES = ("reason", "respond", "score", "embed", "estimate", "report")
 def flags(tiny_directory, few_records):
     return [
         f"--config={ROOT}/configs/quickstart.py", f"--config.benchmark.source={few_records}",
-        f"--config.estimator.model={tiny_directory}", f"--config.policy.model={tiny_directory}",
+        f"--config.estimator.model={tiny_directory}", f"--config.policy.model={tiny_directory}", "--config.estimator.adapters=",
         "--config.estimator.max_reasoning=24", "--config.policy.max_reply=24", "--config.devices.sampling_rows=4",
         "--config.devices.tokens_per_step=1024",
     ]  # fmt: skip
@@ -177,6 +177,7 @@ def test_bounds_risk_and_attribution_of_a_run_whose_samples_end(run, ending_dire
     done = run(
         "evaluate", f"--config={ROOT}/configs/quickstart.py", f"--config.benchmark.source={few_records}",
         f"--config.estimator.model={ending_directory}", f"--config.policy.model={ending_directory}",
+        "--config.estimator.adapters=",
         "--config.estimator.max_reasoning=16", "--config.policy.max_reply=40", "--config.policy.self_samples=4",
         "--config.devices.tokens_per_step=1024",
         f"--workdir={tmp_path}/work",
