@@ -54,7 +54,7 @@ def _indented(line: str, style: str) -> Padding:
 
 def _table(table: Table) -> Iterator[RenderableType]:
     found = rich_table.Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    drawn.add_column(table.label, no_wrap=True)
+    found.add_column(table.label, no_wrap=True)
     for column in table.columns:
         found.add_column(Text(column.name), justify="right", no_wrap=True)
     for row in table.rows:
