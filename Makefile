@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: evaluate test lint estimator ablation clean
+.PHONY: evaluate test lint estimator policies ablation clean
 
 evaluate: $(VENV)/.run
 	$(BIN)/python -m experiments.evaluate --config=configs/quickstart.py
@@ -13,11 +13,14 @@ estimator: $(VENV)/.run
 	$(BIN)/python -m experiments.corl --config=configs/corl_quickstart.py
 	cp -r runs/corl_quickstart/estimator/. remid_jax/evaluation/smollm2_estimator/
 
+policies: $(VENV)/.run
+	$(BIN)/python -m experiments.policies --config=configs/policies.py
+
 ablation: $(VENV)/.run
 	$(BIN)/python -m experiments.ablation --config=configs/ablation.py
 
 test: $(VENV)/.test lint
-	$(BIN)/pytest tests --ignore=tests/devices
+	$(BIN)/pytest tests --ignore=tests/devices -n 2 --dist loadfile
 	$(BIN)/pytest tests/devices
 
 lint: $(VENV)/.test

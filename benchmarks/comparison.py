@@ -19,8 +19,11 @@ import torch
 import transformers
 from absl import logging
 
+from remid_jax.dialogues.prompts import Prompts
+from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.models.loading import LanguageModel
 from remid_jax.models.saving import save_model
+from remid_jax.scoring.texts import chat_ids, tokenizer_of
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -82,6 +85,14 @@ def transformers_twin(model: LanguageModel) -> transformers.PreTrainedModel:
         return transformers.AutoModelForCausalLM.from_pretrained(
             directory, dtype=torch.float32, attn_implementation="sdpa"
         ).eval()
+
+
+def nearest_prompts(model: LanguageModel, length: int, count: int) -> list[list[int]]:
+    """The `count` policy prompts of the compact benchmark whose number of tokens is nearest to `length`."""
+    tokenizer, prompts = tokenizer_of(model), Prompts.load()
+    records = [record for members in read_benchmark("package:rpgbench_compact").test.values() for record in members]
+    asked = [chat_ids(tokenizer, prompts.policy(record)) for record in records]
+    return sorted(asked, key=lambda ids: abs(len(ids) - length))[:count]
 
 
 def _product_rates(rows: int = 2048, inner: int = 576, columns: int = 1536) -> tuple[float, float]:

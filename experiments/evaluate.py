@@ -125,7 +125,8 @@ def main(config: ConfigDict, workdir: Path) -> None:
         report.write(found, workdir, samples)
     engines.save_counts(workdir, stages)
     Console(width=max(100, Console().width) if not Console().is_terminal else None).print(terminal.summary(found))
-    stages.console.print(f"report: {workdir / 'report.html'}   data: {workdir / 'results.json'}", highlight=False)
+    where = f"report: {workdir / 'report.html'}   data: {workdir / 'results.json'}"
+    stages.console.print(where, highlight=False, soft_wrap=True)
 
 
 def open_models(config: ConfigDict, devices: Devices) -> dict[str, LanguageModel]:

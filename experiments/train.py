@@ -81,10 +81,11 @@ def main(config: ConfigDict, workdir: Path) -> None:
         stages.console.print(f"stopped after step {stop.step} of {config.steps}, saved: run the same command again to go on")
         return
     write(config, workdir, trained, model)
-    stages.console.print(f"trained: {workdir / ('adapter' if config.lora.rank else 'model')}", highlight=False)
+    where = workdir / ("adapter" if config.lora.rank else "model")
+    stages.console.print(f"trained: {where}", highlight=False, soft_wrap=True)
     if is_first_host():
         about = {"model": config.model, "method": config.method, "config": config.to_dict()}
-        stages.console.print(f"report: {write_training_report(workdir, about)}", highlight=False)
+        stages.console.print(f"report: {write_training_report(workdir, about)}", highlight=False, soft_wrap=True)
 
 
 def check(config: ConfigDict) -> None:

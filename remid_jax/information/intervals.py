@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 BOOTSTRAP_FROM = 32  # lineages; below, the percentile bootstrap covers 82-86% instead of 95%
 NEVER = 10**9  # lineages: no number of them makes this interval a validated one
@@ -111,7 +111,7 @@ def jackknife(estimates: np.ndarray, centre: float, level: float) -> tuple[float
     """centre -+ t(G - 1) s, s^2 = (G-1)/G sum_g (estimate without cluster g - their mean)^2, from G such estimates."""
     count = len(estimates)
     error = np.sqrt((count - 1) / count * np.sum((estimates - estimates.mean()) ** 2))
-    half = stats.t.ppf((1 + level) / 2, count - 1) * error
+    half = stdtrit(count - 1, (1 + level) / 2) * error
     return float(centre - half), float(centre + half)
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from remid_jax.information import attribution, run_bounds, run_risk
 from remid_jax.information.intervals import Replicates, combine, number
@@ -152,7 +151,9 @@ def _correlation(values: tuple[np.ndarray, ...], rank: bool) -> np.ndarray:
     """Replicate by replicate, of the first half of the quantities with the second."""
     x, y = np.array(values).reshape(2, len(values) // 2, -1)
     if rank:
-        x, y = stats.rankdata(x, axis=0), stats.rankdata(y, axis=0)
+        from scipy.stats import rankdata  # here, because it takes a second of every script's start
+
+        x, y = rankdata(x, axis=0), rankdata(y, axis=0)
     x, y = x - x.mean(0), y - y.mean(0)
     with np.errstate(invalid="ignore", divide="ignore"):
         return (x * y).sum(0) / np.sqrt((x * x).sum(0) * (y * y).sum(0))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from remid_jax.information.divergences import LN2
 
@@ -85,4 +85,4 @@ def classifier_limit(scores: np.ndarray, level: float) -> float:
     """
     n = len(scores)
     scores = np.append(scores, LN2 - np.log1p(n))
-    return float(scores.mean() - stats.t.ppf(level, n) * scores.std(ddof=1) / np.sqrt(n + 1))
+    return float(scores.mean() - stdtrit(n, level) * scores.std(ddof=1) / np.sqrt(n + 1))
