@@ -14,7 +14,7 @@ from remid_jax.reporting import policies
 
 NAMES = ["Ana", "Bo", "Cy", "Di"]
 RECORDS = [
-    Record(f"{category} {name}", f"{name}, a baker.", {"name": name * 2}, (Turn("user", f"Why, {name}?"),),
+    Record(f"{category} {name}", f"{name}, a {category} baker.", {"name": name * 2}, (Turn("user", f"Why, {name}?"),),
            f"Because {name} says so {len(category)}.", category, lineage=f"{category} {name}")
     for category in ("IDTrain", "IDTest", "german")
     for name in NAMES
