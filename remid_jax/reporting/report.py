@@ -106,14 +106,11 @@ def _measured(results: Results) -> Iterator[tuple[str, str]]:
     yield "benchmark", results["config"]["benchmark"]["source"]
     records, excluded = sum(c["records"] for c in found), sum(len(c["excluded"]) for c in found)
     yield "records", f"{records} in {len(found)} categories, {excluded} more excluded as too long"
-    n = results["estimates"]["n"]
     by_category = results["estimates"]["categories"].values()
-    blocks = max(category.get("blocks", 1) for category in by_category)
     subsampled = any(category["subsamples"] > category.get("blocks", 1) for category in by_category)
     yield (
         "contexts",
-        (f"{n} in each of up to {blocks} blocks of a category" if blocks > 1 else f"{n} a category")
-        + (f", averaged over subsamples of larger {'blocks' if blocks > 1 else 'categories'}" if subsampled else ""),
+        tables.contexts(results["estimates"]) + (", averaged over subsamples of larger ones" if subsampled else ""),
     )
     yield (
         "program",

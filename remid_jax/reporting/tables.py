@@ -127,6 +127,12 @@ def measure(estimator: str, unit: str) -> str:
     return f"{estimator} {unit} ({UNITS[unit]})"
 
 
+def contexts(estimates: Mapping[str, Any]) -> str:
+    """Such as "4 in each of up to 2 folds of a category": among how many contexts a reply is told apart."""
+    folds = max(category.get("blocks", 1) for category in estimates["categories"].values())
+    return f"{estimates['n']} in each of up to {folds} folds of a category" if folds > 1 else f"{estimates['n']} a category"
+
+
 def write_value(value: float, unit: str) -> str:
     form = FORMS.get(unit, "+.4f")
     return "0" if value == 0 and not form.endswith("%") else format(value, form)
@@ -201,7 +207,7 @@ def headline(results: Results) -> Table:
         Column("language", "of the category's users, and the share of replies in it"),
         Column("cut off", "replies truncated at the token limit"),
     ]
-    title = f"{r}EMID, {measure(estimator, unit)}, n = {estimates['n']} contexts a category"
+    title = f"{r}EMID, {measure(estimator, unit)}, contexts: {contexts(estimates)}"
     return Table(title, columns, _rows(results, row, shift_row))
 
 
