@@ -3,8 +3,8 @@
     python -m experiments.evaluate --config=configs/quickstart.py
 
 About a quarter of an hour on two cores, seconds when repeated. The estimator is the two pairs of adapters that come with the
-package; each record is scored by the pair that has not seen it. R-EMI of IDTest is +0.29 nats per token. The default model writes
-English only, so the user shift measures that, too.
+package; each record is scored by the pair that has not seen it. R-EMI of IDTest is +0.29 nats per token. The default model
+writes English only, so the user shift measures that, too.
 """
 
 from ml_collections import ConfigDict, config_dict
