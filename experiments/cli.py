@@ -6,9 +6,9 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import jax
 from absl import app, flags, logging
@@ -89,6 +89,14 @@ def _workdir(config: ConfigDict) -> Path:
     if not os.access(workdir, os.W_OK):
         raise UserError(f"--workdir={workdir}: not writable: name a folder you may write to")
     return workdir
+
+
+def changed(config: ConfigDict, values: Mapping[str, Any]) -> ConfigDict:
+    """A copy with other values, by dotted names."""
+    copy = ConfigDict(config.to_dict())
+    with copy.unlocked():
+        copy.update_from_flattened_dict(dict(values))
+    return copy
 
 
 def use_compilation_cache() -> None:
