@@ -2,15 +2,18 @@
 
     python -m experiments.ablation --config=configs/ablation.py
 
-Every arm and seed is a folder of the workdir; what is finished there is not done again. The table, with arms that have not been
-run marked so, is written anew after each: `config.output`.
+First on a small world where the truth is known, in minutes, then on the benchmark. Every arm and seed is a folder of the
+workdir; what is finished there is not done again. The table, with arms that have not been run marked so, is written anew after
+each: `config.output`.
 """
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +22,18 @@ import pyarrow.parquet as pq
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from experiments import cli, corl, evaluate
+from experiments import ablation_world, cli, corl, evaluate
 from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.dialogues.records import CATEGORIES, Record
 from remid_jax.errors import UserError
 from remid_jax.files import write_text
 from remid_jax.information.paired import mean_difference
+from remid_jax.validation import reasoned_world
 
 SCHEMA_VERSION = 1
 NOT_RUN = "not run"
 CONTROLS = ("own", "empty", "shuffled", "teacher", "leaking")
+Measure = Callable[[ConfigDict, Path], dict[str, Any]]  # (config of CoRL, folder of the arm) -> figures for its arm.json
 POLICIES = ("golden_other", "golden_half")  # fixed policies that every evaluation measures beside the model's replies
 
 
@@ -37,14 +42,20 @@ def main(config: ConfigDict, workdir: Path) -> None:
         raise UserError(f"config.reference={config.reference!r}: choose one of config.arms: {', '.join(config.arms)}")
     console, benchmark = Console(stderr=True), read_benchmark(config.corl.benchmark.source)
     records = {record.id: record for members in benchmark.test.values() for record in members}
-    replies = fixed_replies(config, workdir)
-    for seed in config.seeds:
-        for arm in config.arms:
-            folder = workdir / arm / f"seed{seed}"
+
+    def run(where: Path, called: str, train: Callable[[str, int], ConfigDict], measure: Measure) -> None:
+        for seed, arm in itertools.product(config.seeds, config.arms):
+            folder = where / arm / f"seed{seed}"
             if not (folder / "arm.json").is_file():
-                console.print(f"{arm}, seed {seed}", highlight=False)
-                run_arm(config, arm, seed, folder, replies)
+                console.print(f"{arm}, seed {seed}, {called}", highlight=False)
+                run_arm(train(arm, seed), folder, measure)
             write_text(Path(config.output), json.dumps(gathered(config, workdir, records), indent=1) + "\n")
+
+    cli.use_compilation_cache()
+    world = functools.partial(ablation_world.training, config, folder=workdir / "world")
+    run(workdir / "world", "the world", world, ablation_world.measured)
+    measure = functools.partial(measured, config, fixed_replies(config, workdir))
+    run(workdir, "the benchmark", functools.partial(training, config), measure)
     console.print(f"ablation: {config.output}", highlight=False, soft_wrap=True)
 
 
@@ -61,24 +72,36 @@ def fixed_replies(config: ConfigDict, workdir: Path) -> Path:
     return path
 
 
-def run_arm(config: ConfigDict, arm: str, seed: int, folder: Path, replies: Path) -> None:
-    """Trains the arm's pairs and measures the fixed policies with them. `arm.json` is written last."""
+def training(config: ConfigDict, arm: str, seed: int) -> ConfigDict:
+    """The arm's config of CoRL on the benchmark."""
+    return cli.changed(config.corl, {"schedule": config.arms[arm], "seed": seed})
+
+
+def measured(config: ConfigDict, replies: Path, _: ConfigDict, folder: Path) -> dict[str, Any]:
+    """Evaluates the fixed policies by the estimator trained in `folder`, in its `estimate`."""
+    values = {"estimator.adapters": str(folder / "estimator"), "policy.replies": str(replies)}
+    (folder / "estimate").mkdir(exist_ok=True)
+    evaluate.main(cli.changed(config.evaluate, values), folder / "estimate")
+    return {}
+
+
+def run_arm(config: ConfigDict, folder: Path, measure: Measure) -> None:
+    """Trains an arm's pairs and measures them. `arm.json`, the cost and what was measured, is written last."""
     began = time.monotonic()
-    (folder / "estimate").mkdir(parents=True, exist_ok=True)
-    corl.main(cli.changed(config.corl, {"schedule": config.arms[arm], "seed": seed}), folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    corl.main(config, folder)
     if not (folder / "estimator").is_dir():
         raise SystemExit(0)  # stopped by SIGTERM, which it has said
-    measured = {"estimator.adapters": str(folder / "estimator"), "policy.replies": str(replies)}
-    evaluate.main(cli.changed(config.evaluate, measured), folder / "estimate")
+    found = measure(config, folder)
     steps = [json.loads(line) for path in folder.glob("*/times.jsonl") for line in path.read_text().splitlines()]
     drawn = [json.loads(line) for path in folder.glob("*/metrics.jsonl") for line in path.read_text().splitlines()]
-    found = {
+    cost = {
         "tokens": round(sum(row["seconds"] * row["tokens_per_second"] for row in steps)),
-        "rollouts": config.corl.draws * config.corl.prompts_per_step * sum("reward" in row for row in drawn),
+        "rollouts": config.draws * config.prompts_per_step * sum("reward" in row for row in drawn),
         "training_hours": sum(row["seconds"] for row in steps) / 3600,
         "hours": (time.monotonic() - began) / 3600,
     }
-    write_text(folder / "arm.json", json.dumps(found) + "\n")
+    write_text(folder / "arm.json", json.dumps(cost | found) + "\n")
 
 
 def gathered(config: ConfigDict, workdir: Path, records: Mapping[str, Record]) -> dict[str, Any]:
@@ -87,6 +110,9 @@ def gathered(config: ConfigDict, workdir: Path, records: Mapping[str, Record]) -
     done = {
         arm: {seed: folder for seed, folder in of_arm.items() if (folder / "arm.json").is_file()}
         for arm, of_arm in folders.items()
+    }
+    on_world = {
+        arm: {str(seed): outcome(workdir / "world" / arm / f"seed{seed}") for seed in config.seeds} for arm in config.arms
     }
     golden = {arm: {seed: controls(folder) for seed, folder in of_arm.items()} for arm, of_arm in done.items()}
     return {
@@ -101,7 +127,14 @@ def gathered(config: ConfigDict, workdir: Path, records: Mapping[str, Record]) -
         "golden_log_likelihood_minus_reference": {
             arm: compared(golden[arm], golden[config.reference], records) for arm in config.arms if arm != config.reference
         },
+        "world": {"truth": reasoned_world.truth(), "arms": on_world},
     }
+
+
+def outcome(folder: Path) -> dict[str, Any] | str:
+    """The cost and figures of one arm and seed."""
+    path = folder / "arm.json"
+    return json.loads(path.read_text()) if path.is_file() else NOT_RUN
 
 
 def controls(folder: Path) -> dict[str, dict[str, float]]:

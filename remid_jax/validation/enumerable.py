@@ -97,7 +97,7 @@ def study(of: Enumerated) -> dict[str, Any]:
     for estimator in ("golden", "wrong"):
         logs = of.logs[estimator]
         terms = {
-            f"{name}_{side}": float(law @ (kernel * logs).sum(1) - (law @ kernel) @ (law @ logs))
+            f"{name}_{side}": population_club(law, kernel, logs)
             for side, law in zip(("id", "shifted"), laws, strict=True)
             for name, kernel in replies.items()
         }
@@ -106,6 +106,12 @@ def study(of: Enumerated) -> dict[str, Any]:
     sums = max(float(np.abs(np.exp(logs).sum(1) - 1).max()) for logs in of.logs.values())
     bounds = {name: float(found[name]) for name in (*CERTIFIED, "published")}
     return {"sums": sums, "emid": float(exact.emid), "emi": float(exact.emi_p), "bounds": bounds, "estimators": estimators}
+
+
+def population_club(law: np.ndarray, kernel: np.ndarray, logs: np.ndarray) -> float:
+    """What `club` estimates, nats a reply, of replies by `kernel` [contexts, replies] in contexts by `law` [contexts], under an
+    estimator's log-likelihoods `logs` [contexts, replies]."""
+    return float(law @ (kernel * logs).sum(1) - (law @ kernel) @ (law @ logs))
 
 
 def sampled_club(of: Enumerated, estimator: str, n: int, tables: int, seed: int) -> dict[str, float]:
@@ -119,5 +125,5 @@ def sampled_club(of: Enumerated, estimator: str, n: int, tables: int, seed: int)
         x = rng.choice(len(law), (tables, n), p=law)
         y = (rng.random((tables, n, 1)) > kernel.cumsum(1)[x]).sum(-1).clip(max=kernel.shape[1] - 1)
         values = np.asarray(step(jnp.asarray(logs[x[:, :, None], y[:, None, :]])))
-    target = float(law @ (kernel * logs).sum(1) - (law @ kernel) @ (law @ logs))
+    target = population_club(law, kernel, logs)
     return {"mean": float(values.mean()), "target": target, "rmse": float(np.sqrt(np.mean((values - target) ** 2)))}

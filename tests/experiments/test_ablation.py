@@ -43,6 +43,9 @@ def config(ending_directory, tmp_path):
     config.corl.teacher.reasoning = str(tmp_path / "teacher.jsonl")
     config.corl.batch, config.corl.draws, config.corl.max_reasoning, config.corl.lora.rank = 2, 3, 4, 2
     config.evaluate.estimator.max_reasoning = config.evaluate.policy.max_reply = 4
+    world = config.world
+    world.records, world.times, world.base.steps, world.base.batch = 8, 2, 2, 4
+    world.corl.batch, world.corl.prompts_per_step, world.corl.draws = 2, 1, 3
     return config
 
 
@@ -50,10 +53,10 @@ def test_arms_are_run_once_and_compared_record_by_record(script, config, tmp_pat
     workdir = tmp_path / "runs"
     whole = script.run_arm
 
-    def killed(of, arm, *rest):
-        if arm == "taught":
+    def killed(of, folder, *rest):
+        if folder == workdir / "taught" / "seed0":
             raise KeyboardInterrupt
-        whole(of, arm, *rest)
+        whole(of, folder, *rest)
 
     monkeypatch.setattr(script, "run_arm", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -67,7 +70,7 @@ def test_arms_are_run_once_and_compared_record_by_record(script, config, tmp_pat
     monkeypatch.setattr(script, "run_arm", whole)
     monkeypatch.setattr(CoRL, "phases", lambda self: began.append(self) or phases(self))
     script.main(config, workdir)
-    assert len(began) == 2  # both folds of the arm that was missing, and nothing of the other
+    assert len(began) == 2  # both folds of the arm that was missing, and nothing of the other, or of the world
     found = json.loads((tmp_path / "ablation.json").read_text())
     assert found["arms"]["plain"] == before["arms"]["plain"]
     taught = found["arms"]["taught"]["0"]
@@ -75,6 +78,9 @@ def test_arms_are_run_once_and_compared_record_by_record(script, config, tmp_pat
     assert taught["tokens"] > 0
     assert taught["r_emi"].keys() == {"policy", "golden_other", "golden_half"}
     assert taught["r_emi"]["policy"].keys() == {"IDTest", "german"}
+
+    assert found["world"] == before["world"]
+    check_world(found["world"])
 
     def own(arm):
         folds = json.loads((workdir / arm / "seed0" / "controls.json").read_text()).values()
@@ -85,6 +91,23 @@ def test_arms_are_run_once_and_compared_record_by_record(script, config, tmp_pat
         gains = [own("taught")[f"{category} {name}"] - own("plain")[f"{category} {name}"] for name in NAMES]
         assert compared[group]["value"] == pytest.approx(np.mean(gains))
         assert compared[group]["interval"]["clusters"] == 4
+
+
+def check_world(world):
+    """Arms are there, trained for `times` as many steps, and their errors are their figures minus the truth."""
+    assert world["arms"].keys() == {"plain", "taught"}
+    plain, taught = world["arms"]["plain"]["0"], world["arms"]["taught"]["0"]
+    assert (plain["rollouts"], taught["rollouts"]) == (0, 6)  # two steps of one prompt of three draws
+    assert "features_named" not in plain  # no reasoning
+    assert 0 <= taught["features_named"] <= 1
+    for arm in (plain, taught):
+        errors = []
+        for policy, right in world["truth"]["r_emid"].items():
+            for shift, value in right.items():
+                errors.append(arm["r_emid"][policy][shift] - value)
+                assert arm["r_emid_error"][policy][shift] == pytest.approx(errors[-1])
+        assert arm["r_emid_rmse"] == pytest.approx(np.linalg.norm(errors) / 3)
+        assert arm["golden_log_likelihood_gap"] < 0
 
 
 def test_a_reference_that_is_no_arm_is_refused(script, config, tmp_path):
