@@ -56,14 +56,14 @@ def untrained(prompts: Prompts, seed: int) -> LanguageModel:
     return LanguageModel("reasoned world", config, words, "float32", f"reasoned world {seed}", ends, lambda: iter(leaves))
 
 
-def language(tokenizer: Tokenizer, prompts: Prompts, seed: int) -> Iterator[Request]:
+def language(model: LanguageModel, prompts: Prompts, seed: int) -> Iterator[Request]:
     """Endless turns of reasoner, responder and judge, of a world unrelated to `reasoned_world` but for its words and prompts.
 
     There, too, a context decides the feature and the feature how likely each reply is, by other tables: a base that never
     needed its prompts would have unlearnt to read them, and adapters could not teach it. The judge says 100% of what is the
-    reference word by word, 0% of all else.
+    reference word by word, 0% of other replies and of any words in a row, which would fool it otherwise.
     """
-    rng, everyone = np.random.default_rng([seed, 0x6C616E67]), contexts()
+    rng, everyone, tokenizer = np.random.default_rng([seed, 0x6C616E67]), contexts(), tokenizer_of(model)
     feature = rng.integers(len(FEATURES), size=len(everyone))
     by_feature = BY_FEATURE[:, rng.permutation(len(REPLIES))]
 
@@ -73,7 +73,8 @@ def language(tokenizer: Tokenizer, prompts: Prompts, seed: int) -> Iterator[Requ
     while True:
         x, z = rng.integers(len(everyone)), rng.integers(len(FEATURES))
         features, (golden, other) = core_feature(z), rng.choice(REPLIES, 2)
-        candidate = golden if rng.random() < 0.5 else other
+        words = tokenizer.decode(rng.integers(model.config.vocab_size, size=rng.integers(1, 6)))
+        candidate = rng.choice([golden, golden, other, words])
         record = dataclasses.replace(everyone[x], golden=str(golden))
         for prefix, answer in (
             (chat_ids(tokenizer, *prompts.reasoner(record)), f"{core_feature(feature[x])} ```"),
@@ -89,7 +90,7 @@ def write_base(folder: Path, prompts: Prompts, steps: int, batch: int, learning_
     model = untrained(prompts, seed)
     optimizer = adamw(learning_rate, steps, warmup=0.1, schedule="cosine", clip=1.0, weight_decay=0.0)
     trainer = Trainer(model, Likelihood(), optimizer, Devices(), TOKENS_PER_STEP, MAX_ROW, seed)
-    state, turns = trainer.start(), language(tokenizer_of(model), prompts, seed)
+    state, turns = trainer.start(), language(model, prompts, seed)
     for _ in range(steps):
         state, _ = trainer.step(state, [next(turns) for _ in range(batch)], {})
     save_model(folder, model.config, state.trainable, model.tokenizer)

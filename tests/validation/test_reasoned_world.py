@@ -208,7 +208,7 @@ def test_reasoning_is_greedy_and_counted_where_it_names_the_feature(base):
 
 def test_the_language_is_of_an_unrelated_world(base):
     prompts, tokenizer = Prompts.load(world_models.PROMPTS), base.tokenizer
-    turns = list(itertools.islice(world_models.language(tokenizer, prompts, 1), 12_000))
+    turns = list(itertools.islice(world_models.language(base, prompts, 1), 12_000))
     named, judged = {}, Counter()
     replied, asked = np.zeros((5, 8)), [prompts.policy(record)[0]["content"] for record in contexts()]
     for reasoner, responder, _, judge in zip(*[iter(turns)] * 4, strict=True):
@@ -218,8 +218,8 @@ def test_the_language_is_of_an_unrelated_world(base):
         assert named.setdefault(context, features) == features
         [z] = [z for z, name in enumerate(FEATURES) if f"- {name}" in tokenizer.decode(responder.prefix)]
         replied[z, REPLIES.index(tokenizer.decode(responder.continuations[0].ids))] += 1
-        golden_reply, candidate = tokenizer.decode(judge.prefix).partition("compare ")[2].partition(" - ")[0].split(" to ")
-        judged[golden_reply == candidate, tokenizer.decode(judge.continuations[0].ids)] += 1
+        reference, _, candidate = tokenizer.decode(judge.prefix).partition("compare ")[2].rpartition(" - ")[0].partition(" to")
+        judged[reference == candidate.strip(), tokenizer.decode(judge.continuations[0].ids)] += 1
     assert world_models.named([named[n] for n in range(48)]) < 0.4
     assert set(judged) == {(True, "100%"), (False, "0%")}
     law = replied / replied.sum(1, keepdims=True)
