@@ -123,13 +123,13 @@ def test_records_follow_their_law():
     seen = Counter((of.user_persona, of.agent_character["is"], of.dialogue[0].text) for of in records)
     cells = [(USERS[u], CHARACTERS[c], DIALOGUES[d]) for u, c, d in CELLS]
     assert stats.chisquare([seen[cell] for cell in cells], [20_000 * p for p in law().values()]).pvalue > 0.01
-    feature = {cell: (2 * u + c + d) % 5 for cell, (u, c, d) in zip(cells, CELLS, strict=True)}
-    features = [feature[of.user_persona, of.agent_character["is"], of.dialogue[0].text] for of in records]
     replied, taught = np.zeros((5, 8)), np.zeros((5, 8, 5))
-    for of, z in zip(records, features, strict=True):
+    for of in records:
+        u, c, d = CELLS[cells.index((of.user_persona, of.agent_character["is"], of.dialogue[0].text))]
         y = REPLIES.index(of.golden)
-        replied[z, y] += 1
-        taught[z, y, FEATURES.index(core_features(reasoning[of.id]).text.removeprefix("- "))] += 1
+        replied[(2 * u + c + d) % 5, y] += 1
+        seen_by_teacher = (2 * (u % 2) + c + d) % 5  # who takes Cy for Ana
+        taught[seen_by_teacher, y, FEATURES.index(core_features(reasoning[of.id]).text.removeprefix("- "))] += 1
     for z in range(5):
         expected = np.array(golden(0, z, 0))
         assert stats.chisquare(replied[z], replied[z].sum() * expected).pvalue > 0.01
