@@ -42,7 +42,7 @@ def world() -> ConfigDict:
     config = ConfigDict()
     config.records = 1024  # drawn anew for every seed; an estimator sees them all, and is measured on the whole population
     config.times = 12  # steps for each of the arm's
-    config.base = ConfigDict({"steps": 1000, "batch": 32, "learning_rate": 3e-3, "seed": 0})
+    config.base = ConfigDict({"steps": 1500, "batch": 32, "learning_rate": 3e-3, "seed": 0})
 
     corl = corl_quickstart.get_config()
     corl.protocol = "in_sample"

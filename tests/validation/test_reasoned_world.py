@@ -206,25 +206,26 @@ def test_reasoning_is_greedy_and_counted_where_it_names_the_feature(base):
     assert found[3] == core_features(prompts.reasoner(contexts()[3])[1] + base.tokenizer.decode(written)).text
 
 
-def test_the_language_is_of_an_unrelated_world(base):
-    prompts, tokenizer = Prompts.load(world_models.PROMPTS), base.tokenizer
-    turns = list(itertools.islice(world_models.language(base, prompts, 1), 12_000))
-    named, judged = {}, Counter()
-    replied, asked = np.zeros((5, 8)), [prompts.policy(record)[0]["content"] for record in contexts()]
-    for reasoner, responder, _, judge in zip(*[iter(turns)] * 4, strict=True):
-        context = next(n for n, text in enumerate(asked) if " ".join(text.split()) in tokenizer.decode(reasoner.prefix))
+def test_the_language_is_of_unrelated_worlds(base):
+    tokenizer, language = base.tokenizer, world_models.language(base, Prompts.load(world_models.PROMPTS), 1)
+    named, judged, replied = {}, Counter(), np.zeros((4, 5, 8))
+    for reasoner, responder, _, judge in itertools.islice(zip(*[language] * 4, strict=True), 6000):
+        _, user, world, _, character, _, dialogue, *_ = tokenizer.decode(reasoner.prefix).split()
         features, fence = tokenizer.decode(reasoner.continuations[0].ids).rsplit(" ", 1)
         assert fence == "```"
-        assert named.setdefault(context, features) == features
+        assert named.setdefault((world, user, character, dialogue), features) == features
         [z] = [z for z, name in enumerate(FEATURES) if f"- {name}" in tokenizer.decode(responder.prefix)]
-        replied[z, REPLIES.index(tokenizer.decode(responder.continuations[0].ids))] += 1
+        y = REPLIES.index(tokenizer.decode(responder.continuations[0].ids))
+        replied[world_models.ELSEWHERE.index(world), z, y] += 1
         reference, _, candidate = tokenizer.decode(judge.prefix).partition("compare ")[2].rpartition(" - ")[0].partition(" to")
         judged[reference == candidate.strip(), tokenizer.decode(judge.continuations[0].ids)] += 1
-    assert world_models.named([named[n] for n in range(48)]) < 0.4
+    law = replied / replied.sum(2, keepdims=True)
+    np.testing.assert_allclose(np.sort(law), np.sort(BY_FEATURE)[None].repeat(4, 0), atol=0.1)
+    cells = list(itertools.product(USERS, CHARACTERS, DIALOGUES))
+    for number, world in enumerate(world_models.ELSEWHERE):
+        assert world_models.named([named[world, *cell] for cell in cells]) < 0.5
+        assert abs(law[number] - BY_FEATURE).max() > 0.3
     assert set(judged) == {(True, "100%"), (False, "0%")}
-    law = replied / replied.sum(1, keepdims=True)
-    np.testing.assert_allclose(np.sort(law, axis=1), np.sort(BY_FEATURE, axis=1), atol=0.05)
-    assert abs(law - BY_FEATURE).max() > 0.3
 
 
 def test_measures_need_no_more_than_log_likelihoods():
