@@ -42,7 +42,7 @@ def world() -> ConfigDict:
     config = ConfigDict()
     config.records = 1024  # drawn anew for every seed; an estimator sees them all, and is measured on the whole population
     config.times = 12  # steps for each of the arm's
-    config.base = ConfigDict({"steps": 800, "batch": 32, "learning_rate": 3e-3, "seed": 0})
+    config.base = ConfigDict({"steps": 1500, "batch": 32, "learning_rate": 3e-3, "seed": 0})
 
     corl = corl_quickstart.get_config()
     corl.protocol = "in_sample"
@@ -53,7 +53,7 @@ def world() -> ConfigDict:
     corl.reward_settings.reasoner.length.enough = 2
     corl.lora.rank, corl.lora.alpha = 16, 32.0
     corl.sft.learning_rate, corl.sft.clip = 3e-3, 1.0
-    corl.grpo.learning_rate, corl.grpo.clip = 1e-3, 1.0
+    corl.grpo.learning_rate, corl.grpo.clip = 7.5e-4, 1.0
     corl.devices.sampling_rows = 128
     config.corl = corl
     return config

@@ -31,6 +31,7 @@ from remid_jax.scoring.texts import Reply, answer_ids, chat_ids, judge_ids, resp
 from remid_jax.validation.reasoned_world import BY_FEATURE, FEATURE, FEATURES, ID, LAWS, REPLIES, contexts, core_feature
 
 PROMPTS = Path(__file__).parent / "world_prompts"
+ELSEWHERE = ("north", "east", "south", "west")
 START, END, UNKNOWN = "<|im_start|>", "<|im_end|>", "<unk>"
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }} {{ message.content }} <|im_end|> {% endfor %}"
@@ -41,7 +42,7 @@ TOKENS_PER_STEP, MAX_ROW, SAMPLING_ROWS, MAX_REASONING = 2048, 256, 48, 8
 
 def untrained(prompts: Prompts, seed: int) -> LanguageModel:
     """A random decoder of two layers; a token is a word of the prompts, core features, replies and a judge's answers."""
-    said = [*REPLIES, *map(core_feature, range(len(FEATURES))), "```", "0% 100%", "system user assistant"]
+    said = [*REPLIES, *ELSEWHERE, *map(core_feature, range(len(FEATURES))), "```", "0% 100%", "system user assistant"]
     for record in contexts():
         for messages, opening in (prompts.reasoner(record), prompts.responder(record, "-"), prompts.judge(record, "-", "yes")):
             said += [*(message["content"] for message in messages), opening]
@@ -56,29 +57,32 @@ def untrained(prompts: Prompts, seed: int) -> LanguageModel:
     return LanguageModel("reasoned world", config, words, "float32", f"reasoned world {seed}", ends, lambda: iter(leaves))
 
 
-def language(tokenizer: Tokenizer, prompts: Prompts, seed: int) -> Iterator[Request]:
-    """Endless turns of reasoner, responder and judge, of a world unrelated to `reasoned_world` but for its words and prompts.
+def language(model: LanguageModel, prompts: Prompts, seed: int) -> Iterator[Request]:
+    """Endless turns of reasoner, responder and judge, of worlds unrelated to `reasoned_world` but for its words and prompts.
 
-    There, too, a context decides the feature and the feature how likely each reply is, by other tables: a base that never
-    needed its prompts would have unlearnt to read them, and adapters could not teach it. The judge says 100% of what is the
-    reference word by word, 0% of all else.
+    There, too, a context decides the feature and the feature how likely each reply is, by tables of their own; the user says
+    from which of them they come. A base that never needed its prompts would have unlearnt to read them, one of a single world
+    tells only so much of features apart as that world asks for, and adapters on either learn little. The judge says 100% of
+    what is the reference word by word, 0% of other replies and of any words in a row, which would fool it otherwise.
     """
-    rng, everyone = np.random.default_rng([seed, 0x6C616E67]), contexts()
-    feature = rng.integers(len(FEATURES), size=len(everyone))
-    by_feature = BY_FEATURE[:, rng.permutation(len(REPLIES))]
+    rng, everyone, tokenizer = np.random.default_rng([seed, 0x6C616E67]), contexts(), tokenizer_of(model)
+    feature = rng.integers(len(FEATURES), size=(len(ELSEWHERE), len(everyone)))
+    by_feature = [rng.permuted(BY_FEATURE, axis=1) for _ in ELSEWHERE]
 
-    def reply(z: np.integer) -> str:
-        return REPLIES[rng.choice(len(REPLIES), p=by_feature[z])]
+    def reply(world: int, z: np.integer) -> str:
+        return REPLIES[rng.choice(len(REPLIES), p=by_feature[world][z])]
 
     while True:
-        x, z = rng.integers(len(everyone)), rng.integers(len(FEATURES))
+        world, x, z = int(rng.integers(len(ELSEWHERE))), rng.integers(len(everyone)), rng.integers(len(FEATURES))
         features, (golden, other) = core_feature(z), rng.choice(REPLIES, 2)
-        candidate = golden if rng.random() < 0.5 else other
-        record = dataclasses.replace(everyone[x], golden=str(golden))
+        words = tokenizer.decode(rng.integers(model.config.vocab_size, size=rng.integers(1, 6)))
+        candidate = rng.choice([golden, golden, other, words])
+        user = f"{everyone[x].user_persona} {ELSEWHERE[world]}"
+        record = dataclasses.replace(everyone[x], user_persona=user, golden=str(golden))
         for prefix, answer in (
-            (chat_ids(tokenizer, *prompts.reasoner(record)), f"{core_feature(feature[x])} ```"),
-            (responder_ids(tokenizer, prompts, record, features), reply(z)),
-            (responder_ids(tokenizer, prompts, record, None), reply(feature[x])),
+            (chat_ids(tokenizer, *prompts.reasoner(record)), f"{core_feature(feature[world, x])} ```"),
+            (responder_ids(tokenizer, prompts, record, features), reply(world, z)),
+            (responder_ids(tokenizer, prompts, record, None), reply(world, feature[world, x])),
             (judge_ids(tokenizer, prompts, record, features, candidate), "100%" if candidate == golden else "0%"),
         ):
             yield Request(prefix, [Continuation(answer_ids(tokenizer, Reply(answer)))])
@@ -89,7 +93,7 @@ def write_base(folder: Path, prompts: Prompts, steps: int, batch: int, learning_
     model = untrained(prompts, seed)
     optimizer = adamw(learning_rate, steps, warmup=0.1, schedule="cosine", clip=1.0, weight_decay=0.0)
     trainer = Trainer(model, Likelihood(), optimizer, Devices(), TOKENS_PER_STEP, MAX_ROW, seed)
-    state, turns = trainer.start(), language(tokenizer_of(model), prompts, seed)
+    state, turns = trainer.start(), language(model, prompts, seed)
     for _ in range(steps):
         state, _ = trainer.step(state, [next(turns) for _ in range(batch)], {})
     save_model(folder, model.config, state.trainable, model.tokenizer)
