@@ -20,7 +20,7 @@ from configs import (
     quickstart,
 )
 
-SUPERVISED = {"steps": 32, "batch": 4, "learning_rate": 1e-3}  # what SFT learns from 32 records; 2e-4 leaves replies endless
+SUPERVISED = {"steps": 32, "batch": 4, "learning_rate": 1e-3}
 PREFERRED = {"steps": 16, "batch": 4, "learning_rate": 1e-4}
 RELATIVE = {"steps": 8, "batch": 2, "learning_rate": 1e-4}
 

@@ -114,14 +114,17 @@ def gathered(config: ConfigDict, workdir: Path, records: Mapping[str, Record]) -
     on_world = {
         arm: {str(seed): outcome(workdir / "world" / arm / f"seed{seed}") for seed in config.seeds} for arm in config.arms
     }
-    golden = {arm: {seed: controls(folder) for seed, folder in of_arm.items()} for arm, of_arm in done.items()}
+    reasons = {arm: ablation_world.reasons(config.arms[arm]) for arm in config.arms}
+    golden = {
+        arm: {seed: golden_likelihoods(folder, reasons[arm]) for seed, folder in of_arm.items()} for arm, of_arm in done.items()
+    }
     return {
         "schema_version": SCHEMA_VERSION,
         "command": "python -m experiments.ablation",
         "git_revision": evaluate.git_revision(),
         "config": json.loads(config.to_json()),
         "arms": {
-            arm: {seed: described(folder) if seed in done[arm] else NOT_RUN for seed, folder in of_arm.items()}
+            arm: {seed: described(folder, reasons[arm]) if seed in done[arm] else NOT_RUN for seed, folder in of_arm.items()}
             for arm, of_arm in folders.items()
         },
         "golden_log_likelihood_minus_reference": {
@@ -143,27 +146,32 @@ def controls(folder: Path) -> dict[str, dict[str, float]]:
     return {row["sample_ID"]: row for of_fold in found.values() for row in of_fold["records"]}
 
 
-def described(folder: Path) -> dict[str, Any]:
-    """One arm and seed: its cost, its controls, and R-EMI of the fixed policies by category."""
+def golden_likelihoods(folder: Path, reasons: bool) -> dict[str, float]:
+    """{record that a pair has not seen: its golden reply's mean log-likelihood, nats a token, as the arm was trained}."""
+    return {name: of["own" if reasons else "empty"] for name, of in controls(folder).items()}
+
+
+def described(folder: Path, reasons: bool) -> dict[str, Any]:
+    """One arm and seed: its cost, its controls, and EMI of the fixed policies by category, with reasoning if the arm has it."""
     results = json.loads((folder / "estimate" / "results.json").read_text())["estimates"]
-    rows = list(controls(folder).values())
+    rows, scorer = list(controls(folder).values()), "reasoned" if reasons else "plain"
 
     def headline(of: Mapping[str, Any]) -> float | None:
         return of["club"]["token_rate"]["value"]
 
-    scored = {name: of["reasoned"] for name, of in results["categories"].items()}
+    scored = {name: of[scorer] for name, of in results["categories"].items()}
     return json.loads((folder / "arm.json").read_text()) | {
         "controls": {name: float(np.mean([row[name] for row in rows])) for name in CONTROLS},
         "copied": float(np.mean([row["copied"] for row in rows])),
         "golden_information": {name: headline(of["golden"]) for name, of in scored.items()},
         "r_emi": {"policy": {name: headline(of["emi"]) for name, of in scored.items()}}
-        | {policy: {name: headline(of) for name, of in results["controls"]["reasoned"][policy].items()} for policy in POLICIES},
+        | {policy: {name: headline(of) for name, of in results["controls"][scorer][policy].items()} for policy in POLICIES},
     }
 
 
 def compared(
-    arm: Mapping[str, Mapping[str, Mapping[str, float]]],
-    reference: Mapping[str, Mapping[str, Mapping[str, float]]],
+    arm: Mapping[str, Mapping[str, float]],
+    reference: Mapping[str, Mapping[str, float]],
     records: Mapping[str, Record],
 ) -> dict[str, Any] | str:
     """By shift, the golden replies' log-likelihood of one arm minus another's, over the seeds that both have."""
@@ -175,8 +183,8 @@ def compared(
     for category in sorted({records[name].category for name in names}):
         shifts.setdefault(CATEGORIES[category] or category, []).append(category)
 
-    def means(of: Mapping[str, Mapping[str, Mapping[str, float]]], members: Sequence[str]) -> np.ndarray:
-        return np.mean([[of[seed][name]["own"] for name in members] for seed in seeds], axis=0)
+    def means(of: Mapping[str, Mapping[str, float]], members: Sequence[str]) -> np.ndarray:
+        return np.mean([[of[seed][name] for name in members] for seed in seeds], axis=0)
 
     found: dict[str, Any] = {"seeds": len(seeds)}
     for shift, categories in shifts.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,11 @@ from remid_jax.models.adapters import adapted
 from remid_jax.models.loading import open_model
 from remid_jax.scoring.store import Store
 from remid_jax.validation import reasoned_world, world_models
+
+
+def reasons(schedule: Iterable[tuple[str, int]]) -> bool:
+    """Whether the responder of an arm is trained, and so measured, on reasoning."""
+    return "plain_responder" not in dict(schedule)
 
 
 def training(config: ConfigDict, arm: str, seed: int, folder: Path) -> ConfigDict:
@@ -46,8 +52,7 @@ def measured(corl: ConfigDict, folder: Path) -> dict[str, Any]:
     """How far the estimator trained in `folder` is from the truth, over every context; an arm without reasoning gets none."""
     base, prompts, store = open_model(corl.model, corl.dtype), Prompts.load(corl.prompts), Store(":memory:")
     [pair] = read_pairs(folder / "estimator", base).pairs
-    reasons = "plain_responder" not in dict(corl.schedule)
-    features = world_models.reasoned(adapted(base, pair.reasoner), prompts, store) if reasons else None
+    features = world_models.reasoned(adapted(base, pair.reasoner), prompts, store) if reasons(corl.schedule) else None
     logs = world_models.log_likelihoods(adapted(base, pair.responder), prompts, features, store)
     named = {} if features is None else {"features_named": world_models.named(features)}
     return named | reasoned_world.compared(logs)

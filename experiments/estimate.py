@@ -35,7 +35,7 @@ def show(results: dict[str, Any], console: Console) -> None:
     estimator, unit, scorer = headline["estimator"], headline["unit"], headline["scorer"]
     prefix = "R-" if scorer == "reasoned" else ""
     level = format(results["settings"]["level"], ".0%")
-    table = Table(title=f"{estimator}, {unit}: contexts: {contexts(results)}, {level} intervals")
+    table = Table(title=f"{estimator}, {unit}, contexts: {contexts(results)}, {level} intervals")
     table.add_column("category")
     for column in (f"{prefix}EMI", f"{prefix}EMID", "estimator shift", "golden retrieved", "saturated"):
         table.add_column(column, justify="right")

@@ -64,10 +64,8 @@ def main(config: ConfigDict, workdir: Path) -> None:
             "measure its author's knowledge of them: leave it empty or name a file"
         )
     cli.use_compilation_cache()
-    devices, store = (
-        Devices(config.devices.parallel, config.devices.mesh_model),
-        Store(config.store or workdir / "store.sqlite"),
-    )
+    devices = Devices(config.devices.parallel, config.devices.mesh_model)
+    store = Store(config.store or workdir / "store.sqlite")
     models = open_models(config, devices)
     records, excluded = choose_records(config, benchmark, prompts, models)
     everyone = [record for members in records.values() for record in members]

@@ -82,13 +82,21 @@ def test_arms_are_run_once_and_compared_record_by_record(script, config, tmp_pat
     assert found["world"] == before["world"]
     check_world(found["world"])
 
-    def own(arm):
+    def golden(arm, control):
         folds = json.loads((workdir / arm / "seed0" / "controls.json").read_text()).values()
-        return {row["sample_ID"]: row["own"] for fold in folds for row in fold["records"]}
+        return {row["sample_ID"]: row[control] for fold in folds for row in fold["records"]}
+
+    for arm, scorer in (("plain", "plain"), ("taught", "reasoned")):  # who was trained without reasoning is read without
+        estimates = json.loads((workdir / arm / "seed0" / "estimate" / "results.json").read_text())["estimates"]
+        for category, of in estimates["categories"].items():
+            expected = of[scorer]["emi"]["club"]["token_rate"]["value"]
+            assert found["arms"][arm]["0"]["r_emi"]["policy"][category] == expected
 
     compared = found["golden_log_likelihood_minus_reference"]["taught"]
     for group, category in (("IDTest", "IDTest"), ("user", "german")):
-        gains = [own("taught")[f"{category} {name}"] - own("plain")[f"{category} {name}"] for name in NAMES]
+        gains = [
+            golden("taught", "own")[f"{category} {name}"] - golden("plain", "empty")[f"{category} {name}"] for name in NAMES
+        ]
         assert compared[group]["value"] == pytest.approx(np.mean(gains))
         assert compared[group]["interval"]["clusters"] == 4
 
