@@ -50,6 +50,8 @@ def get_config() -> ConfigDict:
     config.loss.aggregation = "dapo"
     config.loss.clip_low = 0.2
     config.loss.clip_high = 0.2
+    config.loss.penalty = "none"  # or "k2", "k3_ratio": of the distance from the learner as its phase begins
+    config.loss.penalty_weight = 0.0
 
     config.lora = ConfigDict()
     config.lora.rank = 4

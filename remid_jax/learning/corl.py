@@ -106,7 +106,8 @@ class CoRL:
             learner, method, begin = KINDS[kind]
             seen[kind] += not kind.startswith("cold")
             s = self.settings
-            objective: Objective = Likelihood() if method == "sft" else GroupRelative(s.loss)
+            loss = dataclasses.replace(s.loss, max_tokens=s.max_reasoning if learner == "reasoner" else s.max_reply)
+            objective: Objective = Likelihood() if method == "sft" else GroupRelative(loss)
             trainer = Trainer(
                 self.learners[learner],
                 objective,
@@ -118,7 +119,8 @@ class CoRL:
             )
             size = s.batch if method == "sft" else s.prompts
             feed = Feed(len(self.records), size, s.seed * 1000 + number)
-            found.append(Phase(kind, learner, trainer, feed, steps, self._beginning(begin), seen[kind]))
+            anchored = method == "grpo" and s.loss.penalty_weight > 0
+            found.append(Phase(kind, learner, trainer, feed, steps, self._beginning(begin), seen[kind], anchored))
         return found
 
     def _beginning(self, begin: Callable[[CoRL, Models], Recipe]) -> Callable[[Models], Recipe]:
@@ -149,7 +151,7 @@ class CoRL:
             asked.append(Asked(record.id, chat_ids(self.tokenizer, messages, opening), record))
         opening = self.prompts.reasoner(self.records[0])[1]  # a template's: the same for all
         resources = {"responder": self._engine(models["responder"]), "prompts": self.prompts}
-        return self._relative("reasoner", asked, opening, resources, self.settings.max_reasoning)
+        return self._relative("reasoner", models, asked, opening, resources, self.settings.max_reasoning)
 
     def responder_grpo(self, models: Models) -> Recipe:
         features = self.features(models["reasoner"], self.records)
@@ -159,7 +161,7 @@ class CoRL:
         ]
         opening = self.prompts.responder(self.records[0], None)[1]
         resources = {"judge": self._engine(self.base), "prompts": self.prompts}
-        return self._relative("responder", asked, opening, resources, self.settings.max_reply)
+        return self._relative("responder", models, asked, opening, resources, self.settings.max_reply)
 
     def features(
         self, reasoner: LanguageModel, records: Sequence[Record], report: Report = lambda done, total: None
@@ -183,13 +185,15 @@ class CoRL:
         )
 
     def _relative(
-        self, learner: str, asked: Sequence[Asked], opening: str, resources: Mapping[str, object], longest: int
+        self, learner: str, models: Models, asked: Sequence[Asked], opening: str, resources: Mapping[str, object], longest: int
     ) -> Recipe:
+        """GRPO; what it may be penalised for is the distance from the learner as the phase began."""
         s = self.settings
         weights, settings = s.rewards[learner]
+        reference = self._engine(models[learner]) if s.loss.penalty_weight else None
         return GroupRelativeRecipe(
             asked, make_rewards(weights, resources, settings), s.draws, Sampler(longest, self.base.end_ids),
-            lambda ids: opening + self.tokenizer.decode(ids), self.devices, s.sampling_rows, s.seed,
+            lambda ids: opening + self.tokenizer.decode(ids), self.devices, s.sampling_rows, s.seed, reference,
         )  # fmt: skip
 
     def _engine(self, model: LanguageModel) -> ScoringEngine:

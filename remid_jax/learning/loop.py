@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import jax
 import numpy as np
+from flax import nnx
 
 from remid_jax.checkpoints import Checkpoints
 from remid_jax.errors import UserError
@@ -23,6 +24,7 @@ from remid_jax.models.loading import LanguageModel
 from remid_jax.scoring.requests import Request
 
 States = dict[str, TrainState]
+ANCHOR = "anchor"  # beside the learners in a checkpoint
 WORST = -1e30  # the score of a checkpoint saved for a step that failed
 
 
@@ -51,7 +53,11 @@ class Recipe(Protocol):
 @dataclasses.dataclass(frozen=True)
 class Phase:
     """`steps` steps of one learner. `begin` makes the recipe from all learners as they stand when the phase begins; whoever is
-    frozen stays so until it ends. The learner's moments start anew with each phase."""
+    frozen stays so until it ends. The learner's moments start anew with each phase.
+
+    A run that goes on inside a phase shows `begin` the learner itself as it stands by then, unless the phase is `anchored`: its
+    recipe needs the learner as it was, so that is saved, too.
+    """
 
     name: str
     learner: str
@@ -60,6 +66,7 @@ class Phase:
     steps: int
     begin: Callable[[Mapping[str, LanguageModel]], Recipe]
     iteration: int = 0
+    anchored: bool = False
 
 
 class Stopped(Exception):
@@ -94,10 +101,18 @@ def run(
     done = saved or 0
     trainers = _trainers(phases, done)
     states: States = {name: trainer.start() for name, trainer in trainers.items()}
+    anchor: nnx.State | None = None  # the parameters with which the learner of an anchored phase began it
     if saved is not None:
         beside = checkpoints.beside(saved)
         _check_identity(identity, beside["identity"])
-        states = checkpoints.restore(saved, states, {name: trainers[name].shardings(state) for name, state in states.items()})
+        shardings = {name: trainers[name].shardings(state) for name, state in states.items()}
+        anchored = _anchored(phases, done)
+        shapes = _with_anchor(states, states[anchored].trainable if anchored else None)
+        restored = checkpoints.restore(
+            saved, shapes, _with_anchor(shardings, shardings[anchored].trainable if anchored else None)
+        )
+        anchor = restored.pop(ANCHOR, None)
+        states = restored
         for phase, place in zip(phases, beside["places"], strict=True):
             phase.feed.place = place
     journal = open_journal(done)
@@ -108,7 +123,8 @@ def run(
             if done < last:
                 if done == first:  # checkpoints between two phases are of the one that ended
                     states[phase.learner] = phase.trainer.renewed(states[phase.learner])
-                recipe = phase.begin(_models(trainers, states))
+                    anchor = _copy(states[phase.learner].trainable) if phase.anchored else None
+                recipe = phase.begin(_models(trainers, _as_begun(states, phase.learner, anchor, done - first)))
             while done < last:
                 beside = {"identity": dict(identity), "places": [of.feed.place for of in phases]}
                 began = time.monotonic()
@@ -118,7 +134,7 @@ def run(
                 if not np.isfinite([metrics["loss"], metrics["gradient_norm"]]).all():
                     if done != saved:
                         journal.flush()
-                        checkpoints.save(done, states, beside, WORST)
+                        checkpoints.save(done, _with_anchor(states, anchor if done > first else None), beside, WORST)
                     raise UserError(
                         f"step {done} ({phase.name}): the loss is {metrics['loss']}, its gradient's norm "
                         f"{metrics['gradient_norm']}, on records {', '.join(lesson.records)}: the state before it is saved; "
@@ -136,7 +152,8 @@ def run(
                 if asked or done % save_every == 0 or done == last:
                     journal.flush()
                     beside["places"] = [of.feed.place for of in phases]
-                    checkpoints.save(done, states, beside, -metrics["loss"] if lesson.score is None else lesson.score)
+                    score = -metrics["loss"] if lesson.score is None else lesson.score
+                    checkpoints.save(done, _with_anchor(states, anchor), beside, score)
                     saved = done
                 if asked and done < total:
                     raise Stopped(done)
@@ -164,8 +181,35 @@ def _trainers(phases: Sequence[Phase], done: int) -> dict[str, Trainer]:
 
 
 def _models(trainers: Mapping[str, Trainer], states: States) -> dict[str, LanguageModel]:
-    # Copies: a step gives its state's memory away, but whoever is frozen in a phase, or was handed a model, keeps it.
-    return {name: trainers[name].model_of(jax.tree.map(lambda a: a.copy(), state)) for name, state in states.items()}
+    return {name: trainers[name].model_of(_copy(state)) for name, state in states.items()}
+
+
+def _copy(tree: Any) -> Any:
+    """A step gives its state's memory away, but whoever is frozen in a phase, or was handed a model, keeps a copy."""
+    return jax.tree.map(lambda a: a.copy(), tree)
+
+
+def _anchored(phases: Sequence[Phase], done: int) -> str | None:
+    """The learner of the phase that step `done` ended in, if that phase is anchored."""
+    first = 0
+    for phase in phases:
+        if first < done <= first + phase.steps:
+            return phase.learner if phase.anchored else None
+        first += phase.steps
+    return None
+
+
+def _with_anchor(states: Mapping[str, Any], anchor: Any) -> dict[str, Any]:
+    """What a checkpoint holds."""
+    return {**states} if anchor is None else {**states, ANCHOR: anchor}
+
+
+def _as_begun(states: States, learner: str, anchor: nnx.State | None, steps: int) -> States:
+    """The states at the beginning of a phase of which `steps` steps are made; without an anchor, the learner's as it stands."""
+    if anchor is None:
+        return states
+    state = states[learner]
+    return {**states, learner: state._replace(step=state.step - steps, trainable=anchor)}
 
 
 def _check_identity(identity: Mapping[str, Any], saved: Mapping[str, Any]) -> None:

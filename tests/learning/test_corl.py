@@ -1,5 +1,6 @@
 """CoRL on a tiny chat model: who learns, who is frozen, whose rewards a phase gets; the controls by hand."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -17,7 +18,7 @@ from remid_jax.errors import UserError
 from remid_jax.learning.controls import control_features, copied, golden_likelihoods
 from remid_jax.learning.corl import KINDS, CoRL, Settings, taught
 from remid_jax.learning.journal import Journal
-from remid_jax.learning.loop import run
+from remid_jax.learning.loop import Stopped, run
 from remid_jax.learning.optimizers import adamw
 from remid_jax.learning.settings import PolicyLoss
 from remid_jax.models.config import LoRAConfig
@@ -138,6 +139,53 @@ def test_the_refit_learns_golden_replies_under_the_reasoners_own_features(ran):
 def batch_of(corl, number):
     """The records of the first step of a phase."""
     return {RECORDS[n].id for n in next(corl.phases()[number].feed)}
+
+
+def test_a_penalty_is_of_the_distance_from_where_the_phase_began_also_after_a_stop_within_it(tmp_path):
+    loss = PolicyLoss(penalty="k2", penalty_weight=0.5)
+    penalised = dataclasses.replace(settings((("cold_reasoner", 1), ("reasoner_grpo", 3))), loss=loss)
+
+    def ran(folder, stops=()):
+        """(learners and lessons of every beginning, metrics, rollouts), of a run stopped after the steps `stops`."""
+        began = []
+
+        def watched(phase):
+            def begin(models):
+                recipe, lessons = phase.begin(models), []
+                began.append((models, lessons))
+                return lambda *of: lessons.append(recipe(*of)) or lessons[-1]
+
+            return dataclasses.replace(phase, begin=begin)
+
+        for stop in (*stops, None):
+            corl = CoRL(MODEL, RECORDS, TEACHER, PROMPTS, penalised, Devices(), Store(":memory:"))
+            cold, relative = corl.phases()
+            done = []
+            with pytest.raises(Stopped) if stop else contextlib.nullcontext():
+                run(
+                    [cold, watched(relative)], Checkpoints(folder / "checkpoints"), lambda at: Journal(folder, at), {}, 100,
+                    1, lambda stop=stop, done=done: done[-1] == stop, lambda n, total, row, done=done: done.append(n),
+                )  # fmt: skip
+        return began, *((folder / name).read_text() for name in ("metrics.jsonl", "rollouts.jsonl"))
+
+    [(models, lessons)], *tables = ran(tmp_path / "whole")
+    resumed, *again = ran(tmp_path / "resumed", stops=(1, 2))
+    assert again == tables
+    assert [len(of) for _, of in resumed] == [1, 2]
+    for others, _ in resumed:
+        assert bytes_of(others["reasoner"]) == bytes_of(models["reasoner"])
+        assert others["reasoner"].fingerprint == models["reasoner"].fingerprint
+
+    far = []
+    for lesson in lessons:
+        for request, references, sampled in zip(
+            lesson.requests, lesson.columns["reference"], lesson.columns["sampled"], strict=True
+        ):
+            for completion, reference, drawn in zip(request.continuations, references, sampled, strict=True):
+                expected = plain_logprobs(models["reasoner"], request.prefix, completion.ids)
+                np.testing.assert_allclose(reference, expected, atol=2e-4)
+                far.append(np.abs(reference - drawn).max())
+    assert max(far[:6]) < 1e-4 < 1e-2 < max(far[-6:])  # at first the learner is its own reference
 
 
 def test_what_a_teacher_wrote_is_taught_after_the_opening():
