@@ -3,8 +3,8 @@
     python -m experiments.ablation --config=configs/ablation.py
 
 First on a small world where the truth is known, in minutes, then on the benchmark. Every arm and seed is a folder of the
-workdir; what is finished there is not done again. The table, with arms that have not been run marked so, is written anew after
-each: `config.output`.
+workdir; what is finished there is not done again. The tables, with arms that have not been run marked so, are written anew
+after each: `config.output` (every number) and `config.page` (to read).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import functools
 import itertools
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from remid_jax.dialogues.records import CATEGORIES, Record
 from remid_jax.errors import UserError
 from remid_jax.files import write_text
 from remid_jax.information.paired import mean_difference
+from remid_jax.reporting import ablation, terminal
 from remid_jax.validation import reasoned_world
 
 SCHEMA_VERSION = 1
@@ -43,20 +44,28 @@ def main(config: ConfigDict, workdir: Path) -> None:
     console, benchmark = Console(stderr=True), read_benchmark(config.corl.benchmark.source)
     records = {record.id: record for members in benchmark.test.values() for record in members}
 
-    def run(where: Path, called: str, train: Callable[[str, int], ConfigDict], measure: Measure) -> None:
-        for seed, arm in itertools.product(config.seeds, config.arms):
+    def run(where: Path, called: str, arms: Iterable[str], train: Callable[[str, int], ConfigDict], measure: Measure) -> None:
+        for seed, arm in itertools.product(config.seeds, arms):
             folder = where / arm / f"seed{seed}"
             if not (folder / "arm.json").is_file():
                 console.print(f"{arm}, seed {seed}, {called}", highlight=False)
                 run_arm(train(arm, seed), folder, measure)
-            write_text(Path(config.output), json.dumps(gathered(config, workdir, records), indent=1) + "\n")
+            write(config, gathered(config, workdir, records))
 
     cli.use_compilation_cache()
     world = functools.partial(ablation_world.training, config, folder=workdir / "world")
-    run(workdir / "world", "the world", world, ablation_world.measured)
+    run(workdir / "world", "the world", config.world.arms, world, ablation_world.measured)
     measure = functools.partial(measured, config, fixed_replies(config, workdir))
-    run(workdir, "the benchmark", functools.partial(training, config), measure)
-    console.print(f"ablation: {config.output}", highlight=False, soft_wrap=True)
+    run(workdir, "the benchmark", config.arms, functools.partial(training, config), measure)
+    found = gathered(config, workdir, records)
+    wide = Console(width=max(140, Console().width) if not Console().is_terminal else None)
+    wide.print(terminal.drawn(ablation.world(found)), terminal.drawn(ablation.benchmark(found)))
+    console.print(f"ablation: {config.page}   data: {config.output}", highlight=False, soft_wrap=True)
+
+
+def write(config: ConfigDict, found: Mapping[str, Any]) -> None:
+    write_text(Path(config.output), json.dumps(found, indent=1) + "\n")
+    write_text(Path(config.page), ablation.page(found))
 
 
 def fixed_replies(config: ConfigDict, workdir: Path) -> Path:
@@ -112,7 +121,7 @@ def gathered(config: ConfigDict, workdir: Path, records: Mapping[str, Record]) -
         for arm, of_arm in folders.items()
     }
     on_world = {
-        arm: {str(seed): outcome(workdir / "world" / arm / f"seed{seed}") for seed in config.seeds} for arm in config.arms
+        arm: {str(seed): outcome(workdir / "world" / arm / f"seed{seed}") for seed in config.seeds} for arm in config.world.arms
     }
     reasons = {arm: ablation_world.reasons(config.arms[arm]) for arm in config.arms}
     golden = {
@@ -161,6 +170,8 @@ def described(folder: Path, reasons: bool) -> dict[str, Any]:
 
     scored = {name: of[scorer] for name, of in results["categories"].items()}
     return json.loads((folder / "arm.json").read_text()) | {
+        "reasons": reasons,
+        "golden_log_likelihood": float(np.mean(list(golden_likelihoods(folder, reasons).values()))),
         "controls": {name: float(np.mean([row[name] for row in rows])) for name in CONTROLS},
         "copied": float(np.mean([row["copied"] for row in rows])),
         "golden_information": {name: headline(of["golden"]) for name, of in scored.items()},

@@ -43,9 +43,9 @@ def training(config: ConfigDict, arm: str, seed: int, folder: Path) -> ConfigDic
         "prompts": str(world_models.PROMPTS),
         "benchmark.source": str(data / "records.jsonl"),
         "teacher.reasoning": str(data / "teacher.jsonl"),
-        "schedule": tuple((phase, steps * world.times) for phase, steps in config.arms[arm]),
+        "schedule": world.arms[arm],
     }
-    return cli.changed(world.corl, values)
+    return cli.changed(world.corl, values | {f"loss.{name}": value for name, value in world.losses.get(arm, {}).items()})
 
 
 def measured(corl: ConfigDict, folder: Path) -> dict[str, Any]:

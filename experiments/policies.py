@@ -21,8 +21,7 @@ from rich.console import Console
 from experiments import cli, evaluate, train
 from remid_jax.errors import UserError
 from remid_jax.files import write_text
-from remid_jax.reporting import policies as page
-from remid_jax.reporting import terminal
+from remid_jax.reporting import policies, terminal
 
 SCHEMA_VERSION = 1
 NOT_RUN = "not run"
@@ -38,8 +37,8 @@ def main(config: ConfigDict, workdir: Path) -> None:
             run_policy(config, name, workdir)
         found = gathered(config, workdir)
         write_text(Path(config.output), json.dumps(found, indent=1, ensure_ascii=False) + "\n")
-        write_text(Path(config.page), page.markdown(found))
-    Console(width=max(100, Console().width) if not Console().is_terminal else None).print(terminal.drawn(page.table(found)))
+        write_text(Path(config.page), policies.page(found))
+    Console(width=max(100, Console().width) if not Console().is_terminal else None).print(terminal.drawn(policies.table(found)))
     console.print(f"policies: {config.page}   data: {config.output}", highlight=False, soft_wrap=True)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from remid_jax.reporting import markdown
 from remid_jax.reporting.tables import DAGGER, Cell, Column, Row, Table, cell, measure, plain, prefix
 
 Found = Mapping[str, Any]
@@ -40,24 +41,18 @@ def table(found: Found) -> Table:
     return Table(title, columns, [row(name, of) for name, of in policies.items()], label="policy")
 
 
-def markdown(found: Found) -> str:
-    """The table as a page; intervals stand behind their values."""
+def page(found: Found) -> str:
+    """The table as a page of Markdown."""
     shown = table(found)
+    level = found["config"]["evaluate"]["statistics"]["level"]
     lines = [
         "# Policies side by side",
         "",
         f"Written by `{found['command']}` at commit {found['git_revision']}; every number is in the JSON beside it.",
         "",
-        f"{shown.title}; 95% intervals over lineages"
+        f"{shown.title}; {level:.0%} intervals over lineages"
         + (f", {DAGGER} = not validated for so few lineages." if shown.has_unvalidated else "."),
         "",
-        f"| {shown.label} | {' | '.join(column.name for column in shown.columns)} |",
-        f"|{'---|' * (len(shown.columns) + 1)}",
+        *markdown.drawn(shown),
     ]
-    for row in shown.rows:
-        lines.append(f"| {row.label} | {' | '.join(_written(cell) for cell in row.cells)} |")
-    return "\n".join([*lines, "", *(f"{column.name}: {column.meaning}.  " for column in shown.columns if column.meaning), ""])
-
-
-def _written(cell: Cell) -> str:
-    return f"{cell.text} {cell.interval}{'' if cell.validated else DAGGER}".strip()
+    return "\n".join([*lines, ""])

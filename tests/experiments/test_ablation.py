@@ -10,6 +10,7 @@ from scripts import ROOT
 from remid_jax.dialogues.records import Record, Turn, write_jsonl
 from remid_jax.errors import UserError
 from remid_jax.learning.corl import CoRL
+from remid_jax.reporting import ablation
 
 NAMES = ["Ana", "Bo", "Cy", "Di"]
 RECORDS = [
@@ -35,7 +36,8 @@ def config(ending_directory, tmp_path):
     (tmp_path / "teacher.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     config = importlib.import_module("configs.ablation").get_config()
     with config.unlocked():
-        config.seeds, config.output, config.reference = (0,), str(tmp_path / "ablation.json"), "plain"
+        config.seeds, config.reference = (0,), "plain"
+        config.output, config.page = str(tmp_path / "ablation.json"), str(tmp_path / "ablation.md")
         config.arms = {"plain": (("plain_responder", 2),), "taught": (("cold_reasoner", 1), ("reasoner_grpo", 1))}
     for part in (config.corl, config.evaluate):
         part.benchmark.source = str(tmp_path / "records.jsonl")
@@ -44,7 +46,10 @@ def config(ending_directory, tmp_path):
     config.corl.batch, config.corl.draws, config.corl.max_reasoning, config.corl.lora.rank = 2, 3, 4, 2
     config.evaluate.estimator.max_reasoning = config.evaluate.policy.max_reply = 4
     world = config.world
-    world.records, world.times, world.base.steps, world.base.batch = 8, 2, 2, 4
+    world.records, world.base.steps, world.base.batch = 8, 2, 4
+    with config.unlocked():
+        world.arms = {"plain": (("plain_responder", 2),), "taught": (("cold_reasoner", 1), ("reasoner_grpo", 2))}
+        world.losses = {"taught": {"penalty": "k2", "penalty_weight": 0.1}}
     world.corl.batch, world.corl.prompts_per_step, world.corl.draws = 2, 1, 3
     return config
 
@@ -63,6 +68,7 @@ def test_arms_are_run_once_and_compared_record_by_record(script, config, tmp_pat
         script.main(config, workdir)
     before = json.loads((tmp_path / "ablation.json").read_text())
     assert before["arms"]["taught"] == {"0": "not run"}
+    assert "| taught | not run |" in (tmp_path / "ablation.md").read_text()
     assert before["golden_log_likelihood_minus_reference"] == {"taught": "not run"}
 
     began = []
@@ -81,10 +87,9 @@ def test_arms_are_run_once_and_compared_record_by_record(script, config, tmp_pat
 
     assert found["world"] == before["world"]
     check_world(found["world"])
-
-    def golden(arm, control):
-        folds = json.loads((workdir / arm / "seed0" / "controls.json").read_text()).values()
-        return {row["sample_ID"]: row[control] for fold in folds for row in fold["records"]}
+    for arm, penalty in (("plain", "none"), ("taught", "k2")):
+        manifest = json.loads((workdir / "world" / arm / "seed0" / "estimator" / "manifest.json").read_text())
+        assert manifest["about"]["config"]["loss"]["penalty"] == penalty
 
     for arm, scorer in (("plain", "plain"), ("taught", "reasoned")):  # who was trained without reasoning is read without
         estimates = json.loads((workdir / arm / "seed0" / "estimate" / "results.json").read_text())["estimates"]
@@ -94,15 +99,39 @@ def test_arms_are_run_once_and_compared_record_by_record(script, config, tmp_pat
 
     compared = found["golden_log_likelihood_minus_reference"]["taught"]
     for group, category in (("IDTest", "IDTest"), ("user", "german")):
-        gains = [
-            golden("taught", "own")[f"{category} {name}"] - golden("plain", "empty")[f"{category} {name}"] for name in NAMES
-        ]
+        taught, plain = golden_values(workdir, "taught", "own"), golden_values(workdir, "plain", "empty")
+        gains = [taught[f"{category} {name}"] - plain[f"{category} {name}"] for name in NAMES]
         assert compared[group]["value"] == pytest.approx(np.mean(gains))
         assert compared[group]["interval"]["clusters"] == 4
 
+    page, [of_world, of_benchmark] = (
+        (tmp_path / "ablation.md").read_text(),
+        (
+            {row.label: dict(zip([column.name for column in of.columns], row.cells, strict=True)) for row in of.rows}
+            for of in (ablation.world(found), ablation.benchmark(found))
+        ),
+    )
+    rmse = {arm: found["world"]["arms"][arm]["0"]["r_emid_rmse"] for arm in ("plain", "taught")}
+    assert of_world["taught"]["error of R-EMID"].value == rmse["taught"]
+    assert of_world["taught"]["minus plain"].text == f"{rmse['taught'] - rmse['plain']:+.3f}"
+    assert of_benchmark["taught"]["minus plain: user"].value == compared["user"]["value"]
+    own, empty = (np.mean(list(golden_values(workdir, "taught", control).values())) for control in ("own", "empty"))
+    assert of_benchmark["taught"]["golden log-likelihood"].value == pytest.approx(own)
+    assert of_benchmark["taught"]["reasoning's gain"].value == pytest.approx(own - empty)
+    assert of_benchmark["plain"]["golden log-likelihood"].value == pytest.approx(
+        np.mean(list(golden_values(workdir, "plain", "empty").values()))
+    )
+    assert f"| taught | {rmse['taught']:.3f} | {rmse['taught'] - rmse['plain']:+.3f} |" in page
+
+
+def golden_values(workdir, arm, control):
+    """{record: its golden reply's mean log-likelihood under the pair that has not seen it}."""
+    folds = json.loads((workdir / arm / "seed0" / "controls.json").read_text()).values()
+    return {row["sample_ID"]: row[control] for fold in folds for row in fold["records"]}
+
 
 def check_world(world):
-    """Arms are there, trained for `times` as many steps, and their errors are their figures minus the truth."""
+    """Arms are there, trained by their own schedules, and their errors are their figures minus the truth."""
     assert world["arms"].keys() == {"plain", "taught"}
     plain, taught = world["arms"]["plain"]["0"], world["arms"]["taught"]["0"]
     assert (plain["rollouts"], taught["rollouts"]) == (0, 6)  # two steps of one prompt of three draws
