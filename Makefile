@@ -20,7 +20,7 @@ ablation: $(VENV)/.run
 	$(BIN)/python -m experiments.ablation --config=configs/ablation.py
 
 test: $(VENV)/.test lint
-	$(BIN)/pytest tests --ignore=tests/devices -n 2 --dist loadfile
+	$(BIN)/pytest tests --ignore=tests/devices -n 2 --dist worksteal
 	$(BIN)/pytest tests/devices
 
 lint: $(VENV)/.test

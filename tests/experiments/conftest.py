@@ -1,11 +1,16 @@
-"""Scripts are run as a user runs them: in a process of their own, from a folder that is not the repository."""
+"""Scripts are run from a folder that is not the repository: as a user runs them, in a process of their own (`run`), or, where
+only what they compute or refuse matters, in this one (`call`, `refused`), which need not import and compile again."""
 
+import importlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from scripts import Finished
+from scripts import ROOT, Finished, change
+
+from remid_jax.errors import UserError
 
 
 @pytest.fixture
@@ -22,6 +27,36 @@ def run(tmp_path):
 
     run.start = start
     return run
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch):
+    """call("evaluate", {"config's dotted.name": value}, config="quickstart"): the script's main, in `workdir`, which is
+    returned."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(ROOT)
+
+    def call(script: str, changes: dict, workdir: str | Path = "work", config: str | None = None) -> Path:
+        settings = importlib.import_module(f"configs.{config or script}").get_config()
+        change(settings, changes)
+        folder = tmp_path / workdir
+        folder.mkdir(exist_ok=True)
+        importlib.import_module(f"experiments.{script}").main(settings, folder)
+        return folder
+
+    return call
+
+
+@pytest.fixture
+def refused(call):
+    """As `call`, of what must be refused: the message."""
+
+    def refused(*arguments, **more) -> str:
+        with pytest.raises(UserError) as error:
+            call(*arguments, **more)
+        return str(error.value)
+
+    return refused
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,5 @@
-"""Bad input ends with one line that names the place, status 2, and nothing written over."""
+"""Bad input is refused with a message that names the place, and nothing is written over; a process ends with one line and
+status 2."""
 
 import json
 import shutil
@@ -12,18 +13,16 @@ CONFIG = f"--config={ROOT}/configs/quickstart.py"
 
 
 @pytest.fixture
-def evaluate(run, tiny_directory, few_records, tmp_path):
-    """Runs an evaluation that must fail, over results that must stay."""
+def evaluate(refused, tiny_directory, few_records, tmp_path):
+    """Calls an evaluation that must fail, over results that must stay: its message."""
 
-    def evaluate(*flags, workdir="work", benchmark=few_records, model=tiny_directory):
-        if workdir == "work":
-            (tmp_path / "work").mkdir(exist_ok=True)
-            (tmp_path / "work" / "results.json").write_text("mine")
-        models = [f"--config.estimator.model={model}", f"--config.policy.model={model}", "--config.estimator.adapters="]
-        done = run("evaluate", CONFIG, f"--config.benchmark.source={benchmark}", *models, f"--workdir={workdir}", *flags)
-        if workdir == "work":
-            assert (tmp_path / "work" / "results.json").read_text() == "mine"
-        return done.error
+    def evaluate(benchmark=few_records, model=tiny_directory, **changes):
+        (tmp_path / "work").mkdir(exist_ok=True)
+        (tmp_path / "work" / "results.json").write_text("mine")
+        given = {"estimator.model": str(model), "policy.model": str(model), "estimator.adapters": ""}
+        error = refused("evaluate", given | {"benchmark.source": str(benchmark)} | changes, config="quickstart")
+        assert (tmp_path / "work" / "results.json").read_text() == "mine"
+        return error
 
     return evaluate
 
@@ -54,13 +53,13 @@ def test_replies_file(evaluate, tmp_path, few_records):
     lines = [{"sample_ID": name, "reply": "Hello."} for name in names[:-1]]
     lines[0]["reply"] = ""
     (tmp_path / "replies.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    error = evaluate("--config.policy.replies=replies.jsonl")
+    error = evaluate(**{"policy.replies": "replies.jsonl"})
     assert names[0] in error
     assert names[-1] in error
 
 
 def test_the_teachers_reasoning_is_refused(evaluate):
-    assert "golden replies in view" in evaluate("--config.estimator.reasoning=package:rpgbench_compact")
+    assert "golden replies in view" in evaluate(**{"estimator.reasoning": "package:rpgbench_compact"})
 
 
 def test_models(evaluate, tmp_path, tiny_directory):
@@ -117,16 +116,23 @@ def test_a_store_of_another_schema(evaluate, tmp_path):
     assert "store.sqlite" in evaluate()
 
 
-def test_flags_and_folders(evaluate, run, tmp_path):
-    assert "surprise" in evaluate("--config.surprise=1")
-    assert "parallel" in evaluate("--config.devices.parallel=threads")
-    assert "level" in evaluate("--config.statistics.level=2")
+def test_settings(evaluate):
+    assert "parallel" in evaluate(**{"devices.parallel": "threads"})
+    assert "level" in evaluate(**{"statistics.level": 2.0})
+
+
+def test_flags_and_folders(run, tmp_path):
     (tmp_path / "file").write_text("")
-    assert "workdir" in evaluate(workdir="file/work")
-    assert "/proc/nowhere" in evaluate(workdir="/proc/nowhere")
-    assert "config" in run("evaluate").error
-    assert "missing.py" in run("evaluate", "--config=missing.py").error
-    assert "unknown argument" in run("evaluate", CONFIG, "surprise").error
+    for flags, said in (
+        ((), "config"),
+        (("--config=missing.py",), "missing.py"),
+        ((CONFIG, "surprise"), "unknown argument"),
+        ((CONFIG, "--config.surprise=1"), "surprise"),
+        ((CONFIG, "--workdir=file/work"), "workdir"),
+        ((CONFIG, "--workdir=/proc/nowhere"), "/proc/nowhere"),
+        ((CONFIG, "--config.benchmark.source=missing.jsonl"), "missing.jsonl"),
+    ):
+        assert said in run("evaluate", *flags).error
 
 
 def test_debug_shows_the_traceback(run):

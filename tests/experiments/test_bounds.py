@@ -51,22 +51,24 @@ def test_terms_are_written_when_asked_for(run, tmp_path, arrays):
     np.testing.assert_allclose(found["information"], found["information/shift"] + found["information/output"], atol=1e-12)
 
 
-def test_what_is_no_world_is_refused_with_its_slice_and_nothing_is_written(run, tmp_path, arrays):
-    def refused(**changed):
+def test_what_is_no_world_is_refused_with_its_slice_and_nothing_is_written(refused, tmp_path, arrays):
+    files = {"worlds": "worlds.npz", "output": "bounds.npz"}
+
+    def of(**changed):
         np.savez(tmp_path / "worlds.npz", **(arrays | changed))
-        return run("bounds", CONFIG, *FILES).error
+        return refused("bounds", files)
 
     p_y, p_x = arrays["p_y"].copy(), arrays["p_x"].copy()
     p_y[3, 0, 1, 1] *= 0.5
-    assert "p_y[3, 0, 1, 1]" in refused(p_y=p_y)
+    assert "p_y[3, 0, 1, 1]" in of(p_y=p_y)
     p_x[2, 1, 0, 0] = -0.1
-    assert "p_x[2]" in refused(p_x=p_x)
+    assert "p_x[2]" in of(p_x=p_x)
     p_x[2] = np.nan
-    assert "p_x[2]" in refused(p_x=p_x)
-    assert "theta has shape [5, 2, 3, 2, 3]" in refused(theta=arrays["theta"][..., :3])
+    assert "p_x[2]" in of(p_x=p_x)
+    assert "theta has shape [5, 2, 3, 2, 3]" in of(theta=arrays["theta"][..., :3])
     (tmp_path / "worlds.npz").write_text("not an archive")
-    assert "not an .npz of arrays" in run("bounds", CONFIG, *FILES).error
-    assert "no such file" in run("bounds", CONFIG, "--config.worlds=missing.npz", FILES[1]).error
-    assert "config.worlds is not set" in run("bounds", CONFIG).error
-    assert "config.block=0" in run("bounds", CONFIG, *FILES, "--config.block=0").error
+    assert "not an .npz of arrays" in refused("bounds", files)
+    assert "no such file" in refused("bounds", files | {"worlds": "missing.npz"})
+    assert "config.worlds is not set" in refused("bounds", {})
+    assert "config.block=0" in refused("bounds", files | {"block": 0})
     assert not (tmp_path / "bounds.npz").exists()

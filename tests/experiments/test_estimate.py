@@ -30,10 +30,10 @@ def test_all_estimates_come_from_the_stored_matrices_alone(run, tmp_path, arrays
     assert f"{emid['value']:+.4f} ±{half:.4f}*" in done.out
 
 
-def test_bad_input_is_one_line_and_leaves_no_file(run, tmp_path, arrays):
+def test_bad_input_is_refused_and_leaves_no_file(refused, tmp_path, arrays):
     (tmp_path / "text.npz").write_text("not an archive")
     np.savez(tmp_path / "faulty.npz", **(arrays | {"german/loglik/plain/golden": np.full((8, 8), np.nan)}))
     for name, said in (("missing", "no such file"), ("text", "not an .npz"), ("faulty", "64 values that are not finite")):
-        assert said in run("estimate", CONFIG, f"--config.input={name}.npz", "--config.output=estimates.json").error
-    assert "config.input is not set" in run("estimate", CONFIG).error
+        assert said in refused("estimate", {"input": f"{name}.npz", "output": "estimates.json"})
+    assert "config.input is not set" in refused("estimate", {})
     assert not (tmp_path / "estimates.json").exists()

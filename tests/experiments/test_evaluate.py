@@ -1,4 +1,4 @@
-"""A whole evaluation as a user runs it: repeated, edited, killed; its results depend on none of that."""
+"""A whole evaluation: repeated, edited, killed; its results depend on none of that."""
 
 import json
 import random
@@ -19,21 +19,25 @@ STAGES = ("reason", "respond", "score", "embed", "estimate", "report")
 
 
 @pytest.fixture
-def flags(tiny_directory, few_records):
-    return [
-        f"--config={ROOT}/configs/quickstart.py", f"--config.benchmark.source={few_records}",
-        f"--config.estimator.model={tiny_directory}", f"--config.policy.model={tiny_directory}", "--config.estimator.adapters=",
-        "--config.estimator.max_reasoning=24", "--config.policy.max_reply=24", "--config.devices.sampling_rows=4",
-        "--config.devices.tokens_per_step=1024",
-    ]  # fmt: skip
+def settings(tiny_directory, few_records):
+    return {
+        "benchmark.source": str(few_records), "estimator.model": str(tiny_directory), "policy.model": str(tiny_directory),
+        "estimator.adapters": "", "estimator.max_reasoning": 24, "policy.max_reply": 24, "devices.sampling_rows": 4,
+        "devices.tokens_per_step": 1024,
+    }  # fmt: skip
 
 
 @pytest.fixture
-def evaluate(run, flags):
-    def evaluate(workdir, *more, **settings):
-        done = run("evaluate", *flags, f"--workdir={workdir}", *more, **settings)
-        assert done.code == 0, done.err
-        return done
+def flags(settings):
+    return [f"--config={ROOT}/configs/quickstart.py", *(f"--config.{name}={value}" for name, value in settings.items())]
+
+
+@pytest.fixture
+def evaluate(call, settings):
+    """evaluate("workdir", {"dotted.name": value}), in this process: the folder of its results."""
+
+    def evaluate(workdir, changes=None):
+        return call("evaluate", settings | (changes or {}), workdir, "quickstart")
 
     return evaluate
 
@@ -47,10 +51,11 @@ def counts(workdir, kind):
     return found
 
 
-def test_repeated_edited_and_without_results(evaluate, tmp_path, few_records):
+def test_repeated_edited_and_without_results(evaluate, run, flags, tmp_path, few_records):
     work = tmp_path / "work"
     fresh = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "xla"), "JAX_LOG_COMPILES": "1"}
-    first = evaluate(work, **fresh)
+    first = run("evaluate", *flags, f"--workdir={work}", **fresh)
+    assert first.code == 0, first.err
     before, scored = contents(work), counts(work, "scoring")
     assert compilations(first.err, "score_rows") == len(scored["buckets"]["logprobs"]) > 1
     assert compilations(first.err, "embed_rows") == len(scored["buckets"]["embedding mean"]) > 1
@@ -61,9 +66,7 @@ def test_repeated_edited_and_without_results(evaluate, tmp_path, few_records):
     for case in ("again", "results deleted"):
         if case == "results deleted":
             (work / "results.json").unlink()
-        start = time.monotonic()
-        evaluate(work)
-        print(f"{case}: {time.monotonic() - start:.1f} s")
+        evaluate("work")
         assert contents(work) == before
         assert (work / "report.html").read_bytes() == report
         for kind in ("scoring", "sampling"):
@@ -76,7 +79,7 @@ def test_repeated_edited_and_without_results(evaluate, tmp_path, few_records):
     edited = records[4]["agent_golden_response"]
     records[4]["agent_golden_response"] = edited[:-2] + "x" + edited[-1]
     (tmp_path / "edited.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    evaluate(work, f"--config.benchmark.source={tmp_path}/edited.jsonl")
+    evaluate("work", {"benchmark.source": "edited.jsonl"})
     assert counts(work, "sampling")["store_misses"] == 0
     touched = counts(work, "scoring")
     assert 0 < touched["store_misses"] <= touched["rows"] / 3 + 1  # one of three categories of equal size
@@ -95,10 +98,10 @@ def load_scores(content, folder):
     return dict(np.load(folder / "scores.npz"))
 
 
-def test_killed_twice_in_every_stage_it_ends_with_the_same_results(evaluate, run, flags, tmp_path):
-    evaluate(tmp_path / "whole")
-    seconds = load(tmp_path / "whole" / "run.json")["seconds"]
-    moments, dice = [*STAGES, *STAGES], random.Random(2512)
+def test_killed_in_every_stage_it_ends_with_the_same_results(evaluate, run, flags, tmp_path):
+    whole = evaluate("whole")
+    seconds, dice = load(whole / "run.json")["seconds"], random.Random(2512)
+    moments = [*STAGES, "respond", "score", "score"]
     for n, stage in enumerate(moments):
         process = run.start("evaluate", *flags, f"--workdir={tmp_path / 'killed'}")
         if stage != STAGES[0]:
@@ -109,11 +112,10 @@ def test_killed_twice_in_every_stage_it_ends_with_the_same_results(evaluate, run
             # The first visit to a stage is killed inside it for sure; later ones at any moment of what it takes.
             time.sleep(dice.uniform(0, 0.2 if n < len(STAGES) else seconds[stage]))
         else:
-            time.sleep(dice.uniform(3, 6) + seconds[stage] / 2)
+            time.sleep(dice.uniform(3, 6) + seconds[stage] / 2)  # it has to start first
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    evaluate(tmp_path / "killed")
-    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    assert contents(evaluate("killed")) == contents(whole)
 
 
 def test_ready_replies_and_ready_reasoning(evaluate, tmp_path, few_records):
@@ -126,11 +128,8 @@ def test_ready_replies_and_ready_reasoning(evaluate, tmp_path, few_records):
     (tmp_path / "reasoning.jsonl").write_text(
         "".join(json.dumps({"sample_ID": n, "reasoning": block.format(f"about {n}")}) + "\n" for n in names)
     )
-    evaluate(
-        tmp_path / "work", f"--config.policy.replies={tmp_path}/replies.jsonl",
-        f"--config.estimator.reasoning={tmp_path}/reasoning.jsonl",
-    )  # fmt: skip
-    found = load(tmp_path / "work" / "results.json")
+    work = evaluate("work", {"policy.replies": "replies.jsonl", "estimator.reasoning": "reasoning.jsonl"})
+    found = load(work / "results.json")
     assert (found["policy"]["model"], found["fingerprints"]["policy"]) == (None, None)
     for category in found["estimates"]["categories"].values():
         assert category["self"]["self_information"] is None
@@ -138,9 +137,9 @@ def test_ready_replies_and_ready_reasoning(evaluate, tmp_path, few_records):
         assert category["reasoned"]["emi"]["club"]["token_rate"]["value"] == 0  # golden replies as the policy's
 
 
-def test_a_thinking_policy_has_no_self_information_and_says_nothing_without_its_tags(evaluate, tmp_path, few_records):
-    evaluate(tmp_path / "work", "--config.policy.thinking=True")
-    found, table = load(tmp_path / "work" / "results.json"), np.load(tmp_path / "work" / "scores.npz")
+def test_a_thinking_policy_has_no_self_information_and_says_nothing_without_its_tags(evaluate):
+    work = evaluate("work", {"policy.thinking": True})
+    found, table = load(work / "results.json"), np.load(work / "scores.npz")
     for name, category in found["estimates"]["categories"].items():
         assert category["self"]["self_information"] is None
         assert category["self"]["reason"] == "no samples scored under the policy's own kernel"
@@ -149,10 +148,8 @@ def test_a_thinking_policy_has_no_self_information_and_says_nothing_without_its_
     assert "empty replies: IDTest 3/3, german 3/3, WordLevelComposition 3/3" in found["warnings"]
 
 
-def test_pmap_and_mesh_agree(evaluate, tmp_path):
-    for parallel in ("mesh", "pmap"):
-        evaluate(tmp_path / parallel, f"--config.devices.parallel={parallel}")
-    mesh, pmap = (dict(np.load(tmp_path / parallel / "scores.npz")) for parallel in ("mesh", "pmap"))
+def test_pmap_and_mesh_agree(evaluate):
+    mesh, pmap = (dict(np.load(evaluate(of, {"devices.parallel": of}) / "scores.npz")) for of in ("mesh", "pmap"))
     for name, array in mesh.items():
         if array.dtype.kind == "f":
             np.testing.assert_allclose(pmap[name], array, atol=1e-4 * 120)
@@ -164,8 +161,7 @@ def test_over_long_records_are_counted_listed_and_left_out(evaluate, tmp_path, f
     records = [json.loads(line) for line in few_records.read_text().splitlines()]
     records[0]["user_persona"] = "very " * 700
     (tmp_path / "long.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    evaluate(tmp_path / "work", f"--config.benchmark.source={tmp_path}/long.jsonl", "--config.policy.self_samples=0")
-    found = load(tmp_path / "work" / "results.json")
+    found = load(evaluate("work", {"benchmark.source": "long.jsonl", "policy.self_samples": 0}) / "results.json")
     [left_out] = found["categories"]["IDTest"]["excluded"]
     assert left_out["record"] == records[0]["sample_ID"]
     assert left_out["tokens"] > 640
@@ -173,18 +169,12 @@ def test_over_long_records_are_counted_listed_and_left_out(evaluate, tmp_path, f
     assert "over-long records excluded: IDTest 1" in found["warnings"]
 
 
-def test_bounds_risk_and_attribution_of_a_run_whose_samples_end(run, ending_directory, few_records, tmp_path):
-    done = run(
-        "evaluate", f"--config={ROOT}/configs/quickstart.py", f"--config.benchmark.source={few_records}",
-        f"--config.estimator.model={ending_directory}", f"--config.policy.model={ending_directory}",
-        "--config.estimator.adapters=",
-        "--config.estimator.max_reasoning=16", "--config.policy.max_reply=40", "--config.policy.self_samples=4",
-        "--config.devices.tokens_per_step=1024",
-        f"--workdir={tmp_path}/work",
-    )  # fmt: skip
-    assert done.code == 0, done.err
-    found = load(tmp_path / "work" / "results.json")["estimates"]["bounds"]
-    table = score_table.read(tmp_path / "work" / "scores.npz")
+def test_bounds_risk_and_attribution_of_a_run_whose_samples_end(evaluate, ending_directory):
+    model = str(ending_directory)
+    changes = {"estimator.model": model, "policy.model": model, "policy.max_reply": 40, "policy.self_samples": 4}
+    work = evaluate("work", changes)
+    found = load(work / "results.json")["estimates"]["bounds"]
+    table = score_table.read(work / "scores.npz")
     assert found == estimates(table, Settings(), Devices())["bounds"]  # the report's numbers are those of the stored table
     of_id = table.categories["IDTest"]
     for name in ("german", "WordLevelComposition"):
@@ -200,7 +190,7 @@ def test_bounds_risk_and_attribution_of_a_run_whose_samples_end(run, ending_dire
             assert bounds["emid"]["value"] == pytest.approx(self_emid(of_id, category, scorer), abs=1e-6)
         assert set(found["categories"][name]["divergence"]["shapley"]) == {"user", "character", "dialogue"}
     assert found["risk"]["plain"]["balls"]["kl"]["risk"][0]["value"] > 0
-    report = (tmp_path / "work" / "report.html").read_text()
+    report = (work / "report.html").read_text()
     for place in ('id="shifts"', 'id="bounds"', 'id="risk"'):
         assert place in report
 

@@ -1,4 +1,4 @@
-"""An evaluation with trained pairs as a user runs it: whose scores stand in the table, what is refused, what is named."""
+"""An evaluation with trained pairs: whose scores stand in the table, what is refused, what is named."""
 
 import dataclasses
 import json
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from scripts import ROOT, load
+from scripts import load
 
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark
@@ -60,22 +60,25 @@ def save(base, tmp_path):
 
 
 @pytest.fixture
-def evaluate(run, records, tiny_directory, tmp_path):
-    def evaluate(*more):
-        done = run(
-            "evaluate", f"--config={ROOT}/configs/quickstart.py", f"--config.benchmark.source={records}",
-            f"--config.estimator.model={tiny_directory}", f"--config.policy.model={tiny_directory}",
-            "--config.estimator.max_reasoning=12", "--config.estimator.fallback=whole_text", "--config.policy.max_reply=12",
-            "--config.policy.self_samples=0", "--config.devices.sampling_rows=4", "--config.devices.tokens_per_step=1024",
-            f"--config.estimator.adapters={tmp_path}/pairs", f"--workdir={tmp_path}/work", *more,
-        )  # fmt: skip
-        return done
-
-    return evaluate
+def settings(records, tiny_directory):
+    return {
+        "benchmark.source": str(records), "estimator.model": str(tiny_directory), "policy.model": str(tiny_directory),
+        "estimator.max_reasoning": 12, "estimator.fallback": "whole_text", "policy.max_reply": 12, "policy.self_samples": 0,
+        "devices.sampling_rows": 4, "devices.tokens_per_step": 1024, "estimator.adapters": "pairs",
+    }  # fmt: skip
 
 
-def found(done, folder):
-    assert done.code == 0, done.err
+@pytest.fixture
+def evaluate(call, settings):
+    return lambda **changes: call("evaluate", settings | changes, config="quickstart")
+
+
+@pytest.fixture
+def error(refused, settings):
+    return lambda: refused("evaluate", settings, config="quickstart")
+
+
+def found(folder):
     samples = pq.read_table(folder / "samples.parquet").to_pylist()
     return load(folder / "results.json"), score_table.read(folder / "scores.npz"), samples
 
@@ -96,7 +99,7 @@ def scored_alone(base, pair, rows, features, side):
 
 def test_each_pair_reasons_and_scores_what_it_has_not_seen(save, evaluate, base, tmp_path, records):
     pairs = save(SEEN)
-    results, table, samples = found(evaluate(), tmp_path / "work")
+    results, table, samples = found(evaluate())
     benchmark = read_benchmark(records)
     for category in CATEGORIES:
         lineage = table.categories[category].lineage
@@ -136,7 +139,7 @@ def test_of_new_records_the_mean_of_all_pairs_counts_and_ready_reasoning_leaves_
     block = "```\n[Core Features of the Golden Response]\nspeaks of {}\n```"
     lines = [json.dumps({"sample_ID": name, "reasoning": block.format(name)}) + "\n" for name in names]
     (tmp_path / "reasoning.jsonl").write_text("".join(lines))
-    results, table, samples = found(evaluate(f"--config.estimator.reasoning={tmp_path}/reasoning.jsonl"), tmp_path / "work")
+    results, table, samples = found(evaluate(**{"estimator.reasoning": "reasoning.jsonl"}))
     values = []
     for pair in pairs.pairs:
         rows = [row for row in samples if row["category"] == "german"]
@@ -153,26 +156,25 @@ def test_of_new_records_the_mean_of_all_pairs_counts_and_ready_reasoning_leaves_
     assert list(load(tmp_path / "work" / "run.json")["sampling"]) == [base.source]  # the policy alone
 
 
-def test_an_overlap_is_refused_before_anything_is_computed(save, evaluate, tmp_path):
+def test_an_overlap_is_refused_before_anything_is_computed(save, error, tmp_path):
     save({"first": {"id-test-1", "id-test-2"}, "second": {"id-test-2", "id-test-4"}})
-    error = evaluate().error
-    assert "every pair was trained on the lineage of" in error
-    assert "(lineage id-test-2)" in error
-    assert "id-test-1)" not in error
+    message = error()
+    assert "every pair was trained on the lineage of" in message
+    assert "(lineage id-test-2)" in message
+    assert "id-test-1)" not in message
     assert not (tmp_path / "work" / "results.json").exists()
 
 
 def test_in_sample_is_named_wherever_the_results_are_read(save, evaluate, tmp_path):
     save({"all": {"id-test-1", "id-test-2", "id-test-3", "id-test-4"}}, "in_sample")
-    done = evaluate()
-    results, table, _ = found(done, tmp_path / "work")
+    results, table, _ = found(evaluate())
     assert results["estimator"]["adapters"]["protocol"] == "in_sample"
     assert any("in_sample" in warning for warning in results["warnings"])
     assert table.categories["german"].fold is None
     assert "in-sample: all (8 records)" in (tmp_path / "work" / "report.html").read_text()
 
 
-def test_a_folder_without_a_manifest_and_a_lonely_record_are_refused(save, evaluate):
-    assert "pairs/manifest.json: cannot be read" in evaluate().error
+def test_a_folder_without_a_manifest_and_a_lonely_record_are_refused(save, error):
+    assert "pairs/manifest.json: cannot be read" in error()
     save({"first": {"id-test-1"}, "second": {"id-test-2", "id-test-3", "id-test-4"}})
-    assert "mutual information needs two" in evaluate().error
+    assert "mutual information needs two" in error()

@@ -26,15 +26,11 @@ LINES = [
 
 
 @pytest.fixture
-def score(run, tmp_path, tiny_directory):
-    def score(lines, *flags, code=0):
+def score(call, tmp_path, tiny_directory):
+    def score(lines, workdir="work", **changes):
         (tmp_path / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        done = run(
-            "score", f"--config={ROOT}/configs/score.py", f"--config.model={tiny_directory}", "--config.input=in.jsonl",
-            "--config.output=out.jsonl", "--workdir=work", *flags,
-        )  # fmt: skip
-        assert done.code == code, done.err
-        return [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()] if code == 0 else done.error
+        call("score", {"model": str(tiny_directory), "input": "in.jsonl", "output": "out.jsonl"} | changes, workdir)
+        return [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
 
     return score
 
@@ -69,9 +65,9 @@ def test_answers_get_the_log_probabilities_of_exactly_their_ids(score, tiny_dire
 
 
 def test_company_and_layout_move_nothing(score):
-    alone = [score([line], f"--workdir=alone{n}")[0] for n, line in enumerate(LINES)]
-    for n, flags in enumerate((["--config.tokens_per_step=64", "--config.max_row=64"], ["--config.parallel=pmap"])):
-        together = score(LINES[::-1], f"--workdir=other{n}", *flags)[::-1]
+    alone = [score([line], f"alone{n}")[0] for n, line in enumerate(LINES)]
+    for n, changes in enumerate(({"tokens_per_step": 64, "max_row": 64}, {"parallel": "pmap"})):
+        together = score(LINES[::-1], f"other{n}", **changes)[::-1]
         for a, b in zip(alone, together, strict=True):
             for x, y in zip(a["logprobs"], b["logprobs"], strict=True):
                 np.testing.assert_allclose(x, y, atol=1e-4)
@@ -110,9 +106,12 @@ def test_a_bad_line_is_named(tiny_directory, line, words):
     assert words in str(caught.value)
 
 
-def test_bad_input_is_one_line_and_nothing_is_written(score, tmp_path):
+def test_bad_input_is_one_line_and_nothing_is_written(run, tmp_path, tiny_directory):
     (tmp_path / "out.jsonl").write_text("mine")
-    error = score([{"id": "good", "prompt": "a", "answers": ["b"]}, {"id": 1, "prompt": "a", "answers": [""]}], code=2)
+    lines = [{"id": "good", "prompt": "a", "answers": ["b"]}, {"id": 1, "prompt": "a", "answers": [""]}]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    flags = (f"--config.model={tiny_directory}", "--config.input=in.jsonl", "--config.output=out.jsonl", "--workdir=work")
+    error = run("score", f"--config={ROOT}/configs/score.py", *flags).error
     assert 'in.jsonl: line 2: "answers" must be' in error
     assert (tmp_path / "out.jsonl").read_text() == "mine"
 

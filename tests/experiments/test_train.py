@@ -76,16 +76,17 @@ def test_it_trains_and_stops_and_goes_on(run, tmp_path, flags, tiny_directory, r
 
 
 @pytest.mark.parametrize(
-    ("flag", "said"),
+    ("changes", "said"),
     [
-        ("--config.batch=5", "4 of 4 IDTrain records fit config.max_prompt=2000 and config.max_answer=256, fewer than"),
-        ("--config.max_answer=3", "0 of 4 IDTrain records fit"),
-        ("--config.lora.targets=('query','o_proj')", "config.lora: targets o_proj do not exist: choose among query, key"),
-        ("--config.lora.dropout=1.5", "dropout within [0, 1)"),
-        ("--config.adapter=nowhere", "nowhere/adapter_config.json: cannot be read"),
-        ("--config.optimizer.schedule=linear", "config.optimizer.schedule='linear': choose one of constant, cosine"),
-        ("--config.method=ppo", "config.method='ppo': choose one of sft"),
+        ({"batch": 5}, "4 of 4 IDTrain records fit config.max_prompt=2000 and config.max_answer=256, fewer than"),
+        ({"max_answer": 3}, "0 of 4 IDTrain records fit"),
+        ({"lora.targets": ("query", "o_proj")}, "config.lora: targets o_proj do not exist: choose among query, key"),
+        ({"lora.dropout": 1.5}, "dropout within [0, 1)"),
+        ({"adapter": "nowhere"}, "nowhere/adapter_config.json: cannot be read"),
+        ({"optimizer.schedule": "linear"}, "config.optimizer.schedule='linear': choose one of constant, cosine"),
+        ({"method": "ppo"}, "config.method='ppo': choose one of sft"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_trained_is_refused(run, flags, flag, said):
-    assert said in run("train", *flags, flag).error
+def test_what_cannot_be_trained_is_refused(refused, tiny_directory, records, changes, said):
+    given = {"model": str(tiny_directory), "benchmark.source": str(records), "batch": 2, "max_prompt": 2000}
+    assert said in refused("train", given | changes, config="policy_sft")
