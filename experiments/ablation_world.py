@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from experiments import cli
+from experiments.arms import Ground, reasons
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import write_jsonl
 from remid_jax.files import write_text
@@ -20,14 +20,24 @@ from remid_jax.scoring.store import Store
 from remid_jax.validation import reasoned_world, world_models
 
 
-def reasons(schedule: Iterable[tuple[str, int]]) -> bool:
-    """Whether the responder of an arm is trained, and so measured, on reasoning."""
-    return "plain_responder" not in dict(schedule)
+def ground(config: ConfigDict, folder: Path) -> Ground:
+    world = config.world
+
+    def part(arm: str, seed: int) -> ConfigDict:
+        of = {name: world[name] for name in ("records", "base", "corl")}
+        return ConfigDict({**of, "schedule": world.arms[arm], "loss": world.losses.get(arm, {}), "seed": seed})
+
+    def training(arm: str, seed: int) -> ConfigDict:
+        """The base is written once, and records are drawn once a seed, alike for all arms."""
+        values = given(world, folder, seed) | {"schedule": world.arms[arm], "seed": seed}
+        return cli.changed(world.corl, values | {f"loss.{name}": of for name, of in world.losses.get(arm, {}).items()})
+
+    return Ground("the world", ("world", "arms"), folder, tuple(world.arms), part, training, measured)
 
 
-def training(config: ConfigDict, arm: str, seed: int, folder: Path) -> ConfigDict:
-    """The arm's config of CoRL. The base is written once, and records are drawn once a seed, alike for all arms."""
-    world, base, data = config.world, folder / "base", folder / f"records{seed}"
+def given(world: ConfigDict, folder: Path, seed: int) -> dict[str, str]:
+    """What every arm is given: the base, its prompts, a seed's records and what the teacher reasons."""
+    base, data = folder / "base", folder / f"records{seed}"
     prompts = Prompts.load(world_models.PROMPTS)
     if not (base / "config.json").is_file():
         world_models.write_base(base, prompts, **world.base)
@@ -37,15 +47,12 @@ def training(config: ConfigDict, arm: str, seed: int, folder: Path) -> ConfigDic
         write_jsonl(data / "records.jsonl", records)
         rows = [{"sample_ID": name, "reasoning": text} for name, text in reasoning.items()]
         write_text(data / "teacher.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    values = {
-        "seed": seed,
+    return {
         "model": str(base),
         "prompts": str(world_models.PROMPTS),
         "benchmark.source": str(data / "records.jsonl"),
         "teacher.reasoning": str(data / "teacher.jsonl"),
-        "schedule": world.arms[arm],
     }
-    return cli.changed(world.corl, values | {f"loss.{name}": value for name, value in world.losses.get(arm, {}).items()})
 
 
 def measured(corl: ConfigDict, folder: Path) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
     python -m experiments.policies --config=configs/policies.py
 
-A policy is a folder of the workdir; what is finished there is not done again. The table, with policies that have not been run
-marked so, is written anew after each: `config.output` (every number) and `config.page` (to read).
+The table, with policies that have not been run marked so, is written anew after each: `config.output` (every number) and
+`config.page` (to read). A policy that stands there, of the same config, is not run again; what is half done is in a folder of
+the workdir.
 """
 
 from __future__ import annotations
@@ -19,25 +20,33 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from experiments import cli, evaluate, train
+from experiments.findings import Findings
 from remid_jax.errors import UserError
 from remid_jax.files import write_text
 from remid_jax.reporting import policies, terminal
 
-SCHEMA_VERSION = 1
-NOT_RUN = "not run"
+SCHEMA_VERSION = 2
 BASE = "base"  # the model as it is
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
     check(config)
     console = Console(stderr=True)
+    findings = Findings(config.output, {("policies", name): part(config, name) for name in config.policies})
     for name in config.policies:
-        if not (workdir / name / "policy.json").is_file():
+        if ("policies", name) in findings:
+            console.print(f"policy {name}: stands in {config.output}", highlight=False, soft_wrap=True)
+        else:
             console.print(f"policy {name}", highlight=False)
-            run_policy(config, name, workdir)
-        found = gathered(config, workdir)
-        write_text(Path(config.output), json.dumps(found, indent=1, ensure_ascii=False) + "\n")
-        write_text(Path(config.page), policies.page(found))
+            findings.add(("policies", name), run_policy(config, name, workdir))
+        found = {
+            "schema_version": SCHEMA_VERSION,
+            "command": "python -m experiments.policies",
+            "config": json.loads(config.to_json()),
+            "policies": findings.under("policies"),
+        }
+        write_text(config.output, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+        write_text(config.page, policies.page(found))
     Console(width=max(100, Console().width) if not Console().is_terminal else None).print(terminal.drawn(policies.table(found)))
     console.print(f"policies: {config.page}   data: {config.output}", highlight=False, soft_wrap=True)
 
@@ -54,44 +63,50 @@ def check(config: ConfigDict) -> None:
             raise UserError(f"config.policies: {name} begins from {begins}, which must be named before it")
 
 
-def run_policy(config: ConfigDict, name: str, workdir: Path) -> None:
-    """Trains the policy and measures it. `policy.json` is written last."""
+def part(config: ConfigDict, name: str) -> ConfigDict:
+    """All settings that a policy's numbers depend on."""
+    found = ConfigDict({"evaluate": config.evaluate})
+    if name != BASE:
+        found.train = config.train[name]
+        if found.train.thinking:
+            found.max_thinking = config.max_thinking
+    if begins := config.begins.get(name):
+        found.begins = part(config, begins)
+    return found
+
+
+def run_policy(config: ConfigDict, name: str, workdir: Path) -> dict[str, Any]:
+    """Trains the policy and measures it."""
     began, folder = time.monotonic(), workdir / name
     measured: dict[str, Any] = {"store": str(workdir / "store.sqlite")}  # golden replies are scored once for all policies
     if name != BASE:
-        of, training = config.train[name], folder / "training"
-        training.mkdir(parents=True, exist_ok=True)
-        begins = config.begins.get(name)
-        train.main(cli.changed(of, {"adapter": str(workdir / begins / "training" / "adapter")} if begins else {}), training)
-        if not (training / "adapter").is_dir():
-            raise SystemExit(0)  # stopped by SIGTERM, which it has said
-        measured |= {"policy.adapter": str(training / "adapter"), "policy.thinking": of.thinking}
-        if of.thinking:
+        thinking = config.train[name].thinking
+        measured |= {"policy.adapter": str(trained(config, name, workdir)), "policy.thinking": thinking}
+        if thinking:
             measured["policy.max_reply"] = config.max_thinking
     (folder / "evaluation").mkdir(parents=True, exist_ok=True)
     evaluate.main(cli.changed(config.evaluate, measured), folder / "evaluation")
     times = folder / "training" / "times.jsonl"
     steps = [json.loads(line) for line in times.read_text().splitlines()] if times.is_file() else []
-    hours = {"training_hours": sum(row["seconds"] for row in steps) / 3600, "hours": (time.monotonic() - began) / 3600}
-    write_text(folder / "policy.json", json.dumps({"steps": len(steps)} | hours) + "\n")
+    cost = {"steps": len(steps), "training_hours": sum(row["seconds"] for row in steps) / 3600}
+    return cost | {"hours": (time.monotonic() - began) / 3600} | described(folder)
 
 
-def gathered(config: ConfigDict, workdir: Path) -> dict[str, Any]:
-    """What has been measured so far."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "command": "python -m experiments.policies",
-        "git_revision": evaluate.git_revision(),
-        "config": json.loads(config.to_json()),
-        "policies": {
-            name: described(workdir / name) if (workdir / name / "policy.json").is_file() else NOT_RUN
-            for name in config.policies
-        },
-    }
+def trained(config: ConfigDict, name: str, workdir: Path) -> Path:
+    """The policy's adapter, trained if it is not there, and so is the one that it begins from."""
+    folder = workdir / name / "training"
+    if not (folder / "adapter").is_dir():
+        begins = config.begins.get(name)
+        values = {"adapter": str(trained(config, begins, workdir))} if begins else {}
+        folder.mkdir(parents=True, exist_ok=True)
+        train.main(cli.changed(config.train[name], values), folder)
+        if not (folder / "adapter").is_dir():
+            raise SystemExit(0)  # stopped by SIGTERM, which it has said
+    return folder / "adapter"
 
 
 def described(folder: Path) -> dict[str, Any]:
-    """One policy: its cost, R-EMI and R-EMID by the headline of its evaluation, and what its replies are like."""
+    """One policy: R-EMI and R-EMID by the headline of its evaluation, and what its replies are like."""
     results = json.loads((folder / "evaluation" / "results.json").read_text())
     estimates, headline = results["estimates"], results["estimates"]["headline"]
     estimator, unit, scorer = (headline[key] for key in ("estimator", "unit", "scorer"))
@@ -102,7 +117,7 @@ def described(folder: Path) -> dict[str, Any]:
     def lengths(of: Mapping[str, Any]) -> float:
         return of["lengths"]["policy"]["tokens"]["value"]
 
-    return json.loads((folder / "policy.json").read_text()) | {
+    return {
         "headline": {"estimator": estimator, "unit": unit, "scorer": scorer},
         "fingerprints": results["fingerprints"],
         "r_emi": {name: of[scorer]["emi"][estimator][unit] for name, of in estimates["categories"].items()},

@@ -100,8 +100,8 @@ def page(found: Found) -> str:
     lines = [
         "# The arms of CoRL side by side",
         "",
-        f"Written by `{found['command']}` at commit {found['git_revision']}; every number is in the JSON beside it. Means over",
-        "seeds, in brackets the least and the greatest.",
+        f"Written by `{found['command']}`; every number, with its commit and hours, is in the JSON beside it.",
+        "Means over seeds, in brackets the least and the greatest.",
         "",
     ]
     for table in (world(found), benchmark(found)):

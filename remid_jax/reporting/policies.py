@@ -48,7 +48,7 @@ def page(found: Found) -> str:
     lines = [
         "# Policies side by side",
         "",
-        f"Written by `{found['command']}` at commit {found['git_revision']}; every number is in the JSON beside it.",
+        f"Written by `{found['command']}`; every number, with its commit and hours, is in the JSON beside it.",
         "",
         f"{shown.title}; {level:.0%} intervals over lineages"
         + (f", {DAGGER} = not validated for so few lineages." if shown.has_unvalidated else "."),

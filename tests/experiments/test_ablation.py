@@ -56,14 +56,14 @@ def config(ending_directory, tmp_path):
 
 def test_arms_are_run_once_and_compared_record_by_record(script, config, tmp_path, monkeypatch):
     workdir = tmp_path / "runs"
-    whole = script.run_arm
+    whole = script.arms.run
 
-    def killed(of, folder, *rest):
-        if folder == workdir / "taught" / "seed0":
+    def killed(ground, arm, seed):
+        if (ground.name, arm) == ("the benchmark", "taught"):
             raise KeyboardInterrupt
-        whole(of, folder, *rest)
+        return whole(ground, arm, seed)
 
-    monkeypatch.setattr(script, "run_arm", killed)
+    monkeypatch.setattr(script.arms, "run", killed)
     with pytest.raises(KeyboardInterrupt):
         script.main(config, workdir)
     before = json.loads((tmp_path / "ablation.json").read_text())
@@ -73,7 +73,7 @@ def test_arms_are_run_once_and_compared_record_by_record(script, config, tmp_pat
 
     began = []
     phases = CoRL.phases
-    monkeypatch.setattr(script, "run_arm", whole)
+    monkeypatch.setattr(script.arms, "run", whole)
     monkeypatch.setattr(CoRL, "phases", lambda self: began.append(self) or phases(self))
     script.main(config, workdir)
     assert len(began) == 2  # both folds of the arm that was missing, and nothing of the other, or of the world
@@ -84,6 +84,11 @@ def test_arms_are_run_once_and_compared_record_by_record(script, config, tmp_pat
     assert taught["tokens"] > 0
     assert taught["r_emi"].keys() == {"policy", "golden_other", "golden_half"}
     assert taught["r_emi"]["policy"].keys() == {"IDTest", "german"}
+
+    script.main(config, tmp_path / "another")  # what stands in the output is done, whatever the workdir
+    assert len(began) == 2
+    assert json.loads((tmp_path / "ablation.json").read_text()) == found
+    assert found["arms"]["taught"]["0"]["golden_log_likelihoods"] == golden_values(workdir, "taught", "own")
 
     assert found["world"] == before["world"]
     check_world(found["world"])

@@ -57,7 +57,7 @@ def test_policies_are_trained_measured_once_and_set_side_by_side(
     def killed(of, name, *rest):
         if name == "rft":
             raise KeyboardInterrupt
-        whole(of, name, *rest)
+        return whole(of, name, *rest)
 
     monkeypatch.setattr(script, "run_policy", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -89,6 +89,12 @@ def test_policies_are_trained_measured_once_and_set_side_by_side(
     learnt_from = adapted(base, read_adapter(workdir / "sft" / "training" / "adapter", base))
     begun = Checkpoints(workdir / "rft" / "training" / "checkpoints").beside(2)["identity"]["beginning"]
     assert begun == learnt_from.fingerprint
+
+    script.main(config, tmp_path / "another")  # what stands in the output is done, whatever the workdir
+    assert run == ["rft"]
+    change(config, {"train.sft.steps": 3})
+    with pytest.raises(UserError, match="asks for otherwise: policies/sft, policies/rft: name another"):  # rft begins from it
+        script.main(config, workdir)
 
     page, cells = (tmp_path / "policies.md").read_text(), found["policies"]["sft"]
     value = cells["r_emid_by_shift"]["user"]["value"]
