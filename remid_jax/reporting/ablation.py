@@ -17,7 +17,7 @@ Found = Mapping[str, Any]
 
 
 def world(found: Found) -> Table:
-    """A row an arm: how far its estimates are from the truth, by seed; what it named, and what it cost."""
+    """A row an arm, the least error first: how far its estimates are from the truth; what it named, and what it cost."""
     arms, reference = found["world"]["arms"], found["config"]["reference"]
     columns = [
         Column("error of R-EMID", "root mean square over three policies and three shifts, nats a reply"),
@@ -53,7 +53,8 @@ def world(found: Found) -> Table:
         )
 
     notes = [f"The error of always saying 0 is {_rmse_of_zero(found['world']['truth']):.3f}."]
-    return Table("Arms on the world where the truth is known", columns, [row(arm) for arm in arms], "arm", notes)
+    rows = sorted((row(arm) for arm in arms), key=lambda row: np.inf if row.cells[0].value is None else row.cells[0].value)
+    return Table("Arms on the world where the truth is known", columns, rows, "arm", notes)
 
 
 def benchmark(found: Found) -> Table:
