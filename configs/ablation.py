@@ -59,9 +59,8 @@ def world() -> ConfigDict:
     config.arms.corl_refit_last = (*cold, *(reasoner, responder, refit) * 2)
     config.arms.corl_penalised = config.arms.corl
     config.losses = ConfigDict()  # what an arm's GRPO does otherwise
-    config.losses.corl_penalised = ConfigDict(
-        {"penalty": "k3_ratio", "penalty_weight": 0.3}
-    )  # chosen on seed 9; 0.04 changes little
+    # The weight was chosen on seed 9, where 0.04 changes little.
+    config.losses.corl_penalised = ConfigDict({"penalty": "k3_ratio", "penalty_weight": 0.3})
 
     config.base = ConfigDict({"steps": 1500, "batch": 32, "learning_rate": 3e-3, "seed": 0})
 

@@ -14,6 +14,9 @@ from remid_jax.reporting import markdown
 from remid_jax.reporting.tables import DAGGER, DASH, Cell, Column, Row, Table, cell, plain
 
 Found = Mapping[str, Any]
+Seeds = Mapping[str, Mapping[str, Any]]  # what was found of an arm, by seed
+
+COST = (Column("tokens", "trained on, mean"), Column("seeds"))
 
 
 def world(found: Found) -> Table:
@@ -25,35 +28,26 @@ def world(found: Found) -> Table:
         Column("error of Ihat", "of golden replies in distribution, estimate minus truth, nats a reply"),
         Column("golden log-likelihood", "minus its maximum, nats a reply"),
         Column("feature named", "how often greedy reasoning names the true feature"),
-        Column("tokens", "trained on, mean"),
-        Column("seeds"),
+        *COST,
     ]
 
-    def row(arm: str) -> Row:
-        seeds = _run(arms[arm])
-        if not seeds:
-            return Row(arm, _not_run(arms[arm], columns))
+    def cells(arm: str, seeds: Seeds) -> list[Cell]:
         beside = _run(arms.get(reference, {}))
         differences = [of["r_emid_rmse"] - beside[seed]["r_emid_rmse"] for seed, of in seeds.items() if seed in beside]
 
         def over_seeds(name: str, form: str) -> Cell:
             return _ranged([of[name] for of in seeds.values() if name in of], form)
 
-        return Row(
-            arm,
-            [
-                over_seeds("r_emid_rmse", ".3f"),
-                _ranged(differences if arm != reference else [], "+.3f"),
-                over_seeds("golden_information_error", "+.2f"),
-                over_seeds("golden_log_likelihood_gap", "+.2f"),
-                over_seeds("features_named", ".0%"),
-                plain(float(np.mean([of["tokens"] for of in seeds.values()])), ",.0f"),
-                plain(len(seeds)),
-            ],
-        )
+        return [
+            over_seeds("r_emid_rmse", ".3f"),
+            _ranged(differences if arm != reference else [], "+.3f"),
+            over_seeds("golden_information_error", "+.2f"),
+            over_seeds("golden_log_likelihood_gap", "+.2f"),
+            over_seeds("features_named", ".0%"),
+        ]
 
     notes = [f"The error of always saying 0 is {_rmse_of_zero(found['world']['truth']):.3f}."]
-    rows = sorted((row(arm) for arm in arms), key=lambda row: np.inf if row.cells[0].value is None else row.cells[0].value)
+    rows = sorted(_rows(arms, columns, cells), key=lambda row: np.inf if row.cells[0].value is None else row.cells[0].value)
     return Table("Arms on the world where the truth is known", columns, rows, "arm", notes)
 
 
@@ -68,32 +62,22 @@ def benchmark(found: Found) -> Table:
         *(Column(f"minus {reference}: {name}") for name in groups),
         Column("Ihat(golden) IDTest", "nats a token"),
         Column("R-EMI IDTest", "of the fixed policy, nats a token"),
-        Column("tokens", "trained on, mean"),
-        Column("seeds"),
+        *COST,
     ]
 
-    def row(arm: str) -> Row:
-        seeds = _run(arms[arm])
-        if not seeds:
-            return Row(arm, _not_run(arms[arm], columns))
-
+    def cells(arm: str, seeds: Seeds) -> list[Cell]:
         def over_seeds(value: Callable[[Mapping[str, Any]], float | None], form: str = "+.3f") -> Cell:
             return _ranged([of for of in map(value, seeds.values()) if of is not None], form)
 
-        return Row(
-            arm,
-            [
-                over_seeds(lambda of: of["golden_log_likelihood"]),
-                over_seeds(lambda of: of["controls"]["own"] - of["controls"]["empty"] if of["reasons"] else None),
-                *(cell(gains[arm][name]) if name in gains.get(arm, {}) else Cell(DASH) for name in groups),
-                over_seeds(lambda of: of["golden_information"].get("IDTest")),
-                over_seeds(lambda of: of["r_emi"]["policy"].get("IDTest")),
-                plain(float(np.mean([of["tokens"] for of in seeds.values()])), ",.0f"),
-                plain(len(seeds)),
-            ],
-        )
+        return [
+            over_seeds(lambda of: of["golden_log_likelihood"]),
+            over_seeds(lambda of: of["controls"]["own"] - of["controls"]["empty"] if of["reasons"] else None),
+            *(cell(gains[arm][name]) if name in gains.get(arm, {}) else Cell(DASH) for name in groups),
+            over_seeds(lambda of: of["golden_information"].get("IDTest")),
+            over_seeds(lambda of: of["r_emi"]["policy"].get("IDTest")),
+        ]
 
-    return Table("Arms on the benchmark", columns, [row(arm) for arm in arms], "arm")
+    return Table("Arms on the benchmark", columns, _rows(arms, columns, cells), "arm")
 
 
 def page(found: Found) -> str:
@@ -112,12 +96,21 @@ def page(found: Found) -> str:
     return "\n".join(lines)
 
 
-def _run(seeds: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def _rows(arms: Mapping[str, Any], columns: Sequence[Column], cells: Callable[[str, Seeds], list[Cell]]) -> list[Row]:
+    """A row an arm: its `cells` over the seeds that have been run, then what it cost."""
+
+    def row(arm: str) -> Row:
+        seeds = _run(arms[arm])
+        if not seeds:
+            return Row(arm, [Cell(next(iter(arms[arm].values()))), *(Cell() for _ in columns[1:])])
+        tokens = float(np.mean([of["tokens"] for of in seeds.values()]))
+        return Row(arm, [*cells(arm, seeds), plain(tokens, ",.0f"), plain(len(seeds))])
+
+    return [row(arm) for arm in arms]
+
+
+def _run(seeds: Mapping[str, Any]) -> Seeds:
     return {seed: of for seed, of in seeds.items() if isinstance(of, Mapping)}
-
-
-def _not_run(seeds: Mapping[str, Any], columns: Sequence[Column]) -> list[Cell]:
-    return [Cell(next(iter(seeds.values()))), *(Cell() for _ in columns[1:])]
 
 
 def _ranged(values: Sequence[float], form: str) -> Cell:
