@@ -49,7 +49,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
         found = gathered(config, findings, records)
         write_text(config.output, json.dumps(found, indent=1) + "\n")
         write_text(config.page, ablation.page(found))
-    wide = Console(width=max(140, Console().width) if not Console().is_terminal else None)
+    wide = Console(width=max(160, Console().width) if not Console().is_terminal else None)
     wide.print(terminal.drawn(ablation.world(found)), terminal.drawn(ablation.benchmark(found)))
     console.print(f"ablation: {config.page}   data: {config.output}", highlight=False, soft_wrap=True)
 

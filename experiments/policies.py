@@ -47,7 +47,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
         }
         write_text(config.output, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
         write_text(config.page, policies.page(found))
-    Console(width=max(100, Console().width) if not Console().is_terminal else None).print(terminal.drawn(policies.table(found)))
+    Console(width=max(160, Console().width) if not Console().is_terminal else None).print(terminal.drawn(policies.table(found)))
     console.print(f"policies: {config.page}   data: {config.output}", highlight=False, soft_wrap=True)
 
 
