@@ -3,8 +3,8 @@
     python -m experiments.ablation --config=configs/ablation.py
 
 Every arm after the cold start has 32 steps of GRPO and 16 of SFT, or SFT alone of about as many tokens. Not run by us on
-SmolLM2: an arm and seed should take an hour or more on two cores. A small world, where the error of R-EMID is known, comes
-first, at one or two minutes an arm and seed. Kill it whenever you like, it goes on where it stopped.
+SmolLM2: an arm and seed should take half an hour to an hour on two cores. A small world, where the error of R-EMID is known,
+comes first, at one or two minutes an arm and seed. Kill it whenever you like, it goes on where it stopped.
 """
 
 from ml_collections import ConfigDict

@@ -46,12 +46,17 @@ def main(config: ConfigDict, workdir: Path) -> None:
         else:
             console.print(called, highlight=False)
             findings.add(part, arms.run(ground, arm, seed))
-        found = gathered(config, findings, records)
-        write_text(config.output, json.dumps(found, indent=1) + "\n")
-        write_text(config.page, ablation.page(found))
+            write(config, gathered(config, findings, records))
+    found = gathered(config, findings, records)
+    write(config, found)
     wide = Console(width=max(160, Console().width) if not Console().is_terminal else None)
     wide.print(terminal.drawn(ablation.world(found)), terminal.drawn(ablation.benchmark(found)))
     console.print(f"ablation: {config.page}   data: {config.output}", highlight=False, soft_wrap=True)
+
+
+def write(config: ConfigDict, found: Mapping[str, Any]) -> None:
+    write_text(config.output, json.dumps(found, indent=1) + "\n")
+    write_text(config.page, ablation.page(found))
 
 
 def gathered(config: ConfigDict, findings: Findings, records: Mapping[str, Record]) -> dict[str, Any]:

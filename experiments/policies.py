@@ -39,16 +39,23 @@ def main(config: ConfigDict, workdir: Path) -> None:
         else:
             console.print(f"policy {name}", highlight=False)
             findings.add(("policies", name), run_policy(config, name, workdir))
-        found = {
-            "schema_version": SCHEMA_VERSION,
-            "command": "python -m experiments.policies",
-            "config": json.loads(config.to_json()),
-            "policies": findings.under("policies"),
-        }
-        write_text(config.output, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
-        write_text(config.page, policies.page(found))
+            write(config, findings)
+    found = write(config, findings)
     Console(width=max(160, Console().width) if not Console().is_terminal else None).print(terminal.drawn(policies.table(found)))
     console.print(f"policies: {config.page}   data: {config.output}", highlight=False, soft_wrap=True)
+
+
+def write(config: ConfigDict, findings: Findings) -> dict[str, Any]:
+    """Writes what has been measured so far, and returns it."""
+    found = {
+        "schema_version": SCHEMA_VERSION,
+        "command": "python -m experiments.policies",
+        "config": json.loads(config.to_json()),
+        "policies": findings.under("policies"),
+    }
+    write_text(config.output, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    write_text(config.page, policies.page(found))
+    return found
 
 
 def check(config: ConfigDict) -> None:
