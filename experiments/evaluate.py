@@ -63,6 +63,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
             f"config.estimator.reasoning={config.estimator.reasoning}: was written with golden replies in view, so it would "
             "measure its author's knowledge of them: leave it empty or name a file"
         )
+    program = {"version": remid_jax.__version__, "git_revision": git_revision()}  # as it is now: a run may outlast a commit
     cli.use_compilation_cache()
     devices = Devices(config.devices.parallel, config.devices.mesh_model)
     store = Store(config.store or workdir / "store.sqlite")
@@ -88,7 +89,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
         found = {
             "schema_version": results_of.SCHEMA_VERSION,
             "kind": "evaluation",
-            "program": {"version": remid_jax.__version__, "git_revision": git_revision()},
+            "program": program,
             "config": json.loads(config.to_json()),
             "fingerprints": {
                 "benchmark": benchmark.fingerprint,

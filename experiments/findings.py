@@ -26,6 +26,7 @@ class Findings:
     """
 
     def __init__(self, path: str | Path, parts: Mapping[Part, ConfigDict]):
+        self._revision = evaluate.git_revision()
         self._configs = {
             part: hashlib.sha256(config.to_json(sort_keys=True).encode()).hexdigest() for part, config in parts.items()
         }
@@ -40,8 +41,8 @@ class Findings:
         return part in self._found
 
     def add(self, part: Part, found: Mapping[str, Any]) -> None:
-        """What was found of a part, now, by this commit."""
-        self._found[part] = {"config": self._configs[part], "git_revision": evaluate.git_revision(), **found}
+        """What was found of a part, by the commit this began with."""
+        self._found[part] = {"config": self._configs[part], "git_revision": self._revision, **found}
 
     def under(self, *names: str) -> dict[str, Any]:
         """The parts below a place, nested as in the file; those that are not done are marked so."""

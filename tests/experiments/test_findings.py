@@ -42,6 +42,16 @@ def test_what_was_added_and_written_is_found_again(findings, written):
     assert again.under("arms", "a") == written["a"]
 
 
+def test_a_commit_while_it_runs_does_not_change_whose_findings_they_are(findings, monkeypatch):
+    from experiments import evaluate
+
+    monkeypatch.setattr(evaluate, "git_revision", lambda: "a")
+    found = findings()
+    monkeypatch.setattr(evaluate, "git_revision", lambda: "b")
+    found.add(("arms", "b", "0"), {})
+    assert found.under("arms", "b")["0"]["git_revision"] == "a"
+
+
 def test_what_would_be_lost_is_named(findings, written):
     said = r"found.json: holds what this config does not ask for or asks for otherwise: arms/a/1: name another config.output"
     with pytest.raises(UserError, match=said):
