@@ -37,8 +37,9 @@ from remid_jax.files import write_bytes, write_text
 from remid_jax.information.estimates import Settings, estimates
 from remid_jax.information.score_table import parse
 from remid_jax.learning.pairs import read_pairs
-from remid_jax.models.adapters import adapted, read_adapter
+from remid_jax.models.adapters import adapted
 from remid_jax.models.loading import LanguageModel, open_model
+from remid_jax.models.peft_files import read_adapter
 from remid_jax.parallel import Devices, is_first_host
 from remid_jax.reporting import report, terminal
 from remid_jax.scoring.engine import Pooling, ScoringEngine

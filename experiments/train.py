@@ -34,9 +34,10 @@ from remid_jax.learning.policies import METHODS, Data, Start, asked_of, golden_e
 from remid_jax.learning.rewards import Rewards, make_rewards
 from remid_jax.learning.settings import PolicyLoss
 from remid_jax.learning.trainer import Trainer
-from remid_jax.models.adapters import Adapter, adapted, check_config, fresh, read_adapter, save_adapter
+from remid_jax.models.adapters import Adapter, adapted, check_config, fresh
 from remid_jax.models.config import LoRAConfig
 from remid_jax.models.loading import LanguageModel, open_model
+from remid_jax.models.peft_files import read_adapter, save_adapter
 from remid_jax.models.saving import save_model
 from remid_jax.parallel import Devices, is_first_host
 from remid_jax.reporting.training import write_training_report

@@ -23,8 +23,9 @@ import remid_jax
 from remid_jax.dialogues.records import Record
 from remid_jax.errors import UserError
 from remid_jax.files import read_text, write_text
-from remid_jax.models.adapters import Adapter, read_adapter, save_adapter
+from remid_jax.models.adapters import Adapter
 from remid_jax.models.loading import LanguageModel
+from remid_jax.models.peft_files import read_adapter, save_adapter
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"

@@ -8,8 +8,9 @@ from scripts import ROOT, change, load
 from remid_jax.checkpoints import Checkpoints
 from remid_jax.dialogues.records import Record, Turn, write_jsonl
 from remid_jax.errors import UserError
-from remid_jax.models.adapters import adapted, read_adapter
+from remid_jax.models.adapters import adapted
 from remid_jax.models.loading import open_model
+from remid_jax.models.peft_files import read_adapter
 from remid_jax.reporting import policies
 
 NAMES = ["Ana", "Bo", "Cy", "Di"]

@@ -21,9 +21,10 @@ from remid_jax.learning.augmentation import augmented
 from remid_jax.learning.feed import Feed
 from remid_jax.learning.policies import golden_examples
 from remid_jax.learning.rewards.pointwise_information import other_contexts
-from remid_jax.models.adapters import adapted, fresh, read_adapter, save_adapter
+from remid_jax.models.adapters import adapted, fresh
 from remid_jax.models.config import DecoderConfig, LoRAConfig, Rope
 from remid_jax.models.loading import open_model
+from remid_jax.models.peft_files import read_adapter, save_adapter
 from remid_jax.models.sampling import Sampler
 from remid_jax.parallel import Devices
 from remid_jax.scoring.generation import Draw, Generator, Prompt, record_key

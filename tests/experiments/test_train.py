@@ -13,8 +13,9 @@ from remid_jax.dialogues.reading import read_benchmark, read_training
 from remid_jax.dialogues.records import write_jsonl
 from remid_jax.learning.feed import Feed
 from remid_jax.learning.policies import golden_examples
-from remid_jax.models.adapters import adapted, read_adapter
+from remid_jax.models.adapters import adapted
 from remid_jax.models.loading import open_model
+from remid_jax.models.peft_files import read_adapter
 from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.store import Store

@@ -17,7 +17,8 @@ from remid_jax.errors import UserError
 from remid_jax.learning.objectives import GroupRelative, Likelihood, Preference
 from remid_jax.learning.settings import PolicyLoss
 from remid_jax.learning.trainer import Trainer
-from remid_jax.models.adapters import named, save_adapter
+from remid_jax.models.adapters import named
+from remid_jax.models.peft_files import save_adapter
 from remid_jax.models.saving import save_model
 from remid_jax.parallel import Devices
 from remid_jax.scoring.requests import Continuation, Request
