@@ -2,9 +2,10 @@
 
     python -m experiments.ablation --config=configs/ablation.py
 
-Every arm after the cold start has 32 steps of GRPO and 16 of SFT, or SFT alone of about as many tokens. Not run by us on
-SmolLM2: an arm and seed should take half an hour to an hour on two cores. A small world, where the error of R-EMID is known,
-comes first, at one or two minutes an arm and seed. Kill it whenever you like, it goes on where it stopped.
+Every arm after the cold start has 32 steps of GRPO and 16 of SFT, or SFT alone of about as many tokens. On SmolLM2 an arm and
+seed takes 50 to 70 minutes on two cores, half of it training, so all 18 some 18 hours; docs/ablation.md says which we have run.
+A small world, where the error of R-EMID is known, comes first, at one or two minutes an arm and seed. Kill it whenever you
+like, it goes on where it stopped.
 """
 
 from ml_collections import ConfigDict

@@ -87,7 +87,7 @@ def compared(
         return None
     names = [name for name in arm[seeds[0]] if name in records]
     shifts: dict[str, list[str]] = {}
-    for category in sorted({records[name].category for name in names}):
+    for category in sorted({records[name].category for name in names}, key=list(CATEGORIES).index):
         shifts.setdefault(CATEGORIES[category] or category, []).append(category)
 
     def means(of: Mapping[str, Mapping[str, float]], members: Sequence[str]) -> np.ndarray:
