@@ -3,7 +3,7 @@
     python -m experiments.ablation --config=configs/ablation.py
 
 Every arm after the cold start has 32 steps of GRPO and 16 of SFT, or SFT alone of about as many tokens. On SmolLM2 an arm and
-seed takes 50 to 70 minutes on two cores, half of it training, so all 18 some 18 hours; docs/ablation.md says which we have run.
+seed takes 40 to 70 minutes on two cores, half of it training, so all 18 some 18 hours; docs/ablation.md says which we have run.
 A small world, where the error of R-EMID is known, comes first, at one or two minutes an arm and seed. Kill it whenever you
 like, it goes on where it stopped.
 """

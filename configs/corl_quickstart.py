@@ -2,9 +2,8 @@
 
     python -m experiments.corl --config=configs/corl_quickstart.py
 
-50 minutes on two cores (13 to 16 seconds a step; for each fold four minutes of reasoning and controls at its end). The adapters
-that come with this package (`package:smollm2_estimator`) are of this run, made a second time in one piece to the same
-likelihoods.
+50 minutes on two cores (mostly 12 to 18 seconds a step; for each fold four minutes of reasoning and controls at its end). The
+adapters that come with this package (`package:smollm2_estimator`) are of this run.
 """
 
 from ml_collections import ConfigDict, config_dict

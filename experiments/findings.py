@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from ml_collections import ConfigDict
 
 from experiments import evaluate
 from remid_jax.errors import UserError
-from remid_jax.files import read_text
+from remid_jax.files import read_object
 
 NOT_RUN = "not run"
 Part = tuple[str, ...]
@@ -58,12 +57,7 @@ class Findings:
 
 
 def _read(path: str | Path) -> Any:
-    if not Path(path).is_file():
-        return {}
-    try:
-        return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: broken JSON ({error.msg}): mend it, or name another config.output") from error
+    return read_object(path, "mend it, or name another config.output") if Path(path).is_file() else {}
 
 
 def _findings(tree: Any, at: Part = ()) -> Iterator[tuple[Part, dict[str, Any]]]:

@@ -28,6 +28,21 @@ def read_text(path: str | Path) -> str:
     return text
 
 
+def read_object(path: str | Path, mend: str) -> dict[str, Any]:
+    """The object that a JSON file holds.
+
+    Raises:
+      UserError: as `read_text`, and if it holds none, with what to do then: `mend`.
+    """
+    try:
+        value = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: broken JSON (line {error.lineno}, {error.msg}): {mend}") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: is not a JSON object: {mend}")
+    return value
+
+
 def read_jsonl(path: str | Path) -> list[tuple[int, dict[str, Any]]]:
     """The objects of a JSON Lines file with their line numbers; blank lines are passed over.
 

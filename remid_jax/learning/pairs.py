@@ -22,7 +22,7 @@ from typing import Any, Literal, get_args
 import remid_jax
 from remid_jax.dialogues.records import Record
 from remid_jax.errors import UserError
-from remid_jax.files import read_text, write_text
+from remid_jax.files import read_object, write_text
 from remid_jax.models.adapters import Adapter
 from remid_jax.models.loading import LanguageModel
 from remid_jax.models.peft_files import read_adapter, save_adapter
@@ -149,11 +149,8 @@ def _read_pair(folder: Path, name: str, seen: frozenset[str], model: LanguageMod
 
 def _read_manifest(path: Path) -> dict[str, Any]:
     """The manifest, of the form of the module docstring as far as it is read."""
-    try:
-        manifest = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: broken JSON (line {error.lineno}, {error.msg}): save the pairs again") from error
-    version = manifest.get("schema_version") if isinstance(manifest, dict) else None
+    manifest = read_object(path, "save the pairs again")
+    version = manifest.get("schema_version")
     if version != SCHEMA_VERSION:
         raise UserError(f"{path}: schema_version {version!r}, not {SCHEMA_VERSION}: save the pairs with this version")
     if fault := _fault(manifest):

@@ -25,7 +25,7 @@ from jax.sharding import Mesh
 from safetensors import SafetensorError, safe_open
 
 from remid_jax.errors import UserError
-from remid_jax.files import read_text, write_text
+from remid_jax.files import read_object, write_text
 from remid_jax.models import huggingface
 from remid_jax.models.config import DecoderConfig
 from remid_jax.models.decoder import structure
@@ -268,13 +268,7 @@ def _end_ids(directory: Path, raw: Mapping[str, Any], tokenizer: Tokenizer | Non
 def _read_json(path: Path, missing: str) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(missing)
-    try:
-        value = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: broken JSON (line {error.lineno}, {error.msg}): mend it, or fetch the model again") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: is not a JSON object: fetch the model again")
-    return value
+    return read_object(path, "mend it, or fetch the model again")
 
 
 # ---------------------------------------------------------------------------------------------------------- fingerprints

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from remid_jax.errors import UserError
-from remid_jax.files import read_text, write_text
+from remid_jax.files import read_object, write_text
 from remid_jax.models import huggingface
 from remid_jax.models.adapters import Adapter, check_config, named
 from remid_jax.models.config import TARGETS, DecoderConfig, LoRAConfig
@@ -34,7 +34,7 @@ PLAIN: dict[str, tuple[Any, ...]] = {
     "fan_in_fan_out": (False,),
     "use_dora": (False,),
     "modules_to_save": (None, []),
-    "init_lora_weights": (True, False, "gaussian", "eva", "orthogonal"),  # the others change the base's own weights
+    "init_lora_weights": (True, False, "gaussian", "eva", "orthogonal", "mica"),  # the others change the base's own weights
     "layer_replication": (None, []),
     "trainable_token_indices": (None, [], {}),
     "target_parameters": (None, []),
@@ -145,26 +145,23 @@ def _tensor_names(config: DecoderConfig, lora: LoRAConfig) -> dict[str, tuple[li
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        raw = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: broken JSON (line {error.lineno}, {error.msg}): save the adapter again") from error
-    if not isinstance(raw, dict):
-        raise UserError(f"{path}: is not a JSON object: save the adapter again")
+    raw = read_object(path, "save the adapter again")
+    odd = [f"{key}={raw[key]!r}" for key, allowed in PLAIN.items() if key in raw and raw[key] not in allowed]
+    if odd:
+        raise UserError(f"{path}: {', '.join(odd)}: only plain LoRA on linear layers is read: merge or retrain it as such")
     return raw
 
 
 def _parse_config(raw: dict[str, Any], path: Path, module: str) -> LoRAConfig:
     """Rank, alpha and dropout of one module."""
-    odd = [f"{key}={raw[key]!r}" for key, allowed in PLAIN.items() if key in raw and raw[key] not in allowed]
-    if odd:
-        raise UserError(f"{path}: {', '.join(odd)}: only plain LoRA on linear layers is read: merge or retrain it as such")
     try:
         rank = int(_pattern(raw.get("rank_pattern"), module, raw["r"]))
         alpha = float(_pattern(raw.get("alpha_pattern"), module, raw["lora_alpha"]))
         dropout = float(raw.get("lora_dropout", 0.0))
     except (KeyError, TypeError, ValueError, re.error) as error:
-        raise UserError(f"{path}: has no number for r, lora_alpha or lora_dropout ({error}): save the adapter again") from error
+        raise UserError(
+            f"{path}: has no number for r, lora_alpha or lora_dropout, or no regex ({error}): save the adapter again"
+        ) from error
     # Rank-stabilised LoRA scales by alpha / sqrt(rank), which is alpha sqrt(rank) / rank.
     return LoRAConfig(rank, alpha * max(rank, 0) ** 0.5 if raw.get("use_rslora") else alpha, dropout=dropout)
 

@@ -28,7 +28,7 @@ import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors
 
 from remid_jax.errors import UserError
-from remid_jax.files import read_text, write_text
+from remid_jax.files import read_object, read_text, write_text
 
 # Besides the tokens marked special: some makers leave the mark off, but nobody gives such a name to a piece of text.
 CONTROL_NAME = re.compile(r"<[|｜].*[|｜]>", re.DOTALL)
@@ -231,15 +231,7 @@ def _content(token: Any) -> Any:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: broken JSON (line {error.lineno}, {error.msg}): fetch the model again") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: is not a JSON object: fetch the model again")
-    return value
+    return read_object(path, "fetch the model again") if path.is_file() else {}
 
 
 # --------------------------------------------------------------------------------------------------------- chat templates

@@ -116,7 +116,7 @@ def rewritten(**changes):
     [
         (lambda folder: (folder / "manifest.json").unlink(), r"manifest\.json: cannot be read"),
         (lambda folder: (folder / "manifest.json").write_text('{"pairs": '), r"broken JSON \(line 1"),
-        (lambda folder: (folder / "manifest.json").write_text("[]"), "schema_version None, not 1"),
+        (lambda folder: (folder / "manifest.json").write_text("[]"), "is not a JSON object: save the pairs again"),
         (rewritten(schema_version=2), "schema_version 2, not 1: save the pairs with this version"),
         (rewritten(base={}), "base has no source and fingerprint"),
         (

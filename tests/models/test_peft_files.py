@@ -52,6 +52,7 @@ def test_peft_opens_what_we_save(base, tmp_path, config):
         {"target_modules": ["q_proj", "v_proj"]},
         {"target_modules": "all-linear"},
         {"use_rslora": True},
+        {"init_lora_weights": "mica"},
         {"rank_pattern": {"q_proj": 2, r"1.self_attn.v_proj": 9}, "alpha_pattern": {r".*v_proj": 3}},
         {"rank_pattern": {"v_proj": 3}, "alpha_pattern": {r"layers\.0\.self_attn.q_proj": 2}, "use_rslora": True},
         {"target_modules": ["up_proj", "o_proj"], "layers_to_transform": 1},
@@ -59,7 +60,7 @@ def test_peft_opens_what_we_save(base, tmp_path, config):
         {"target_modules": ["layers.0.self_attn.k_proj", "layers.1.mlp.gate_proj"]},
         {"target_modules": ["q_proj", "v_proj"], "exclude_modules": r".*layers\.1.*q_proj", "init_lora_weights": "gaussian"},
     ],
-    ids=["some", "all", "rank-stabilised", "ranks", "stabilised ranks", "a layer", "regex", "by layer", "all but one"],
+    ids=["some", "all", "rank-stabilised", "mica", "ranks", "stabilised ranks", "a layer", "regex", "by layer", "all but one"],
 )
 def test_we_open_what_peft_saves(base, tmp_path, settings):
     torch.manual_seed(0)
@@ -93,7 +94,7 @@ def broken(tmp_path, base, edit):
         (lambda raw: raw.update(alora_invocation_tokens=[5, 7]), r"alora_invocation_tokens=\[5, 7\]: only plain LoRA"),
         (lambda raw: raw.update(rank_pattern={"q_proj": 2}), r"q_proj.lora_A.weight is \[4, 32\], not \[2, 32\]"),
         (lambda raw: raw.update(rank_pattern={"q_proj": 0}), "rank 0"),
-        (lambda raw: raw.update(alpha_pattern={"(": 2}), r"has no number for r, lora_alpha or lora_dropout \(missing \)"),
+        (lambda raw: raw.update(alpha_pattern={"(": 2}), r"or no regex \(missing \)"),
         (lambda raw: raw.pop("r"), "has no number for r"),
         (lambda raw: raw.update(r=0), "rank must be at least 1"),
         (lambda raw: raw.update(r=3), r"q_proj.lora_A.weight is \[4, 32\], not \[3, 32\]"),
