@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
         "coverage": {
             name: parts.part(
                 f"coverage {name}", {"replications": c.replications, "seed": c.seed}, "tables",
-                lambda report, channel=channel: coverage(channel, c.replications, c.seed, report),
+                partial(coverage, channel, c.replications, c.seed),
             )
             for name, channel in coverage_study.channels().items()
         },
@@ -55,16 +56,14 @@ def main(config: ConfigDict, workdir: Path) -> None:
         "worlds": {
             name: parts.part(
                 f"worlds {name}", {"worlds": c.worlds, "seed": c.seed}, "worlds",
-                lambda report, name=name: world_study.scenario(name, c.worlds, c.seed, devices, report),
+                partial(world_study.scenario, name, c.worlds, c.seed, devices),
             )
             for name in c.scenarios or SCENARIOS
         },
         "ascents": {
             name: parts.part(
                 f"ascent {name}", {"restarts": c.restarts, "steps": c.steps, "seed": c.seed}, "steps",
-                lambda report, name=name: world_study.ascents(
-                    name, world_study.ATTACKED, c.restarts, c.steps, c.seed, c.workers, report
-                ),
+                partial(world_study.ascents, name, world_study.ATTACKED, c.restarts, c.steps, c.seed, c.workers),
             )
             for name in c.scenarios or SCENARIOS
         },

@@ -261,7 +261,11 @@ def _read_answers(path: Path, records: Sequence[Record], field: str, whole: bool
             faults.append(f"{where}: sample_ID: not a record of the benchmark")
         if identity in found:
             faults.append(f"{where}: sample_ID: a second {field} for this record")
-        found[identity] = _text(row[field], field, lambda fault, where=where: faults.append(f"{where}: {fault}"))
+
+        def report(fault: str, where: str = where) -> None:
+            faults.append(f"{where}: {fault}")
+
+        found[identity] = _text(row[field], field, report)
     # A file that cannot be read at all is one fault, not one a record.
     if found or not faults:
         faults += [f"{path}: no {field} for record {record.id!r}" for record in records if record.id not in found]

@@ -21,11 +21,11 @@ def sft(logprobs: Float[Array, "*shape"], mask: Float[Array, "*shape"]) -> Reduc
 
 def dpo(
     beta: float,
-    chosen: Float[Array, "P"],
-    rejected: Float[Array, "P"],
-    reference_chosen: Float[Array, "P"],
-    reference_rejected: Float[Array, "P"],
-    mask: Float[Array, "P"],
+    chosen: Float[Array, " P"],
+    rejected: Float[Array, " P"],
+    reference_chosen: Float[Array, " P"],
+    reference_rejected: Float[Array, " P"],
+    mask: Float[Array, " P"],
 ) -> Reduced:
     """-log sigmoid(beta (log p/p_ref (chosen) - log p/p_ref (rejected))) (arXiv 2305.18290, eq. 7); count: pairs."""
     margin = (chosen - reference_chosen) - (rejected - reference_rejected)
@@ -38,7 +38,7 @@ def grpo(
     sampled: Float[Array, "C N"],
     reference: Float[Array, "C N"],
     entropies: Float[Array, "C N"],
-    advantages: Float[Array, "C"],
+    advantages: Float[Array, " C"],
     mask: Float[Array, "C N"],
 ) -> Reduced:
     """-min(w A, clip(w, 1 - low, 1 + high) A) + penalty KL - bonus H, a token (DeepSeekMath, arXiv 2402.03300, eq. 3).
@@ -94,7 +94,7 @@ def watched(
     sampled: Float[Array, "C N"],
     reference: Float[Array, "C N"],
     entropies: Float[Array, "C N"],
-    advantages: Float[Array, "C"],
+    advantages: Float[Array, " C"],
     mask: Float[Array, "C N"],
 ) -> dict[str, Reduced]:
     """What is logged of a GRPO step, each as (sum, count) over tokens: KL to the reference (k3), entropy, how often the clip

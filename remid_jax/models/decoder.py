@@ -224,7 +224,7 @@ class Decoder(nnx.Module):
             mixed.append(attention.attend(q[:, :, first:last], k[:, :, :last], v[:, :, :last], visible))
         return jnp.concatenate(mixed, axis=1)
 
-    def _visible(self, tree: TokenTree, slots: Int[Array, "T"], keys: int, is_sliding: Array) -> Bool[Array, "B T keys"]:
+    def _visible(self, tree: TokenTree, slots: Int[Array, " T"], keys: int, is_sliding: Array) -> Bool[Array, "B T keys"]:
         """The rule of the module docstring, and in sliding layers also: fewer than `sliding_window` positions back."""
         t, s = slots[None, :, None], jnp.arange(keys)[None, None, :]
         visible = (s <= t) & (t < tree.ends[:, None, :keys])

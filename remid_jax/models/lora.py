@@ -37,7 +37,7 @@ def fold_in(keys: UInt32[Array, "B 2"], number: int | Array) -> UInt32[Array, "B
     return jax.vmap(lambda key: jax.random.key_data(jax.random.fold_in(jax.random.wrap_key_data(key), number)))(keys)
 
 
-def _kept(keys: UInt32[Array, "B 2"], rate: float, shape: tuple[int, ...]) -> Float[Array, "B *shape"]:
+def _kept(keys: UInt32[Array, "B 2"], rate: float, shape: tuple[int, ...]) -> Float[Array, " B *shape"]:
     """1 / (1 - rate) where an input stays, 0 where it is dropped; a row's draws depend on its own key alone."""
     keep = jax.vmap(lambda key: jax.random.bernoulli(jax.random.wrap_key_data(key), 1 - rate, shape))(keys)
     return keep / (1 - rate)

@@ -39,7 +39,7 @@ class Prompts(NamedTuple):
     of its random key. A length of 0 marks a filler."""
 
     tokens: Int[Array, "B T"]
-    lengths: Int[Array, "B"]
+    lengths: Int[Array, " B"]
     keys: UInt32[Array, "B draws 2"]
     temperatures: Float[Array, "B draws"]
     penalties: Float[Array, "B draws"]
@@ -53,12 +53,12 @@ class Draws(NamedTuple):
     logits: Float[Array, "R V"]
     seen: Bool[Array, "R V"]
     keys: UInt32[Array, "R 2"]
-    temperatures: Float[Array, "R"]
-    penalties: Float[Array, "R"]
+    temperatures: Float[Array, " R"]
+    penalties: Float[Array, " R"]
     tokens: Int[Array, "R N"]
     logprobs: Float[Array, "R N"]
-    counts: Int[Array, "R"]
-    ended: Bool[Array, "R"]
+    counts: Int[Array, " R"]
+    ended: Bool[Array, " R"]
     step: Int[Array, ""]
 
 
@@ -133,10 +133,10 @@ def choose(
     logits: Float[Array, "R V"],
     seen: Bool[Array, "R V"],
     keys: UInt32[Array, "R 2"],
-    temperatures: Float[Array, "R"],
-    penalties: Float[Array, "R"],
+    temperatures: Float[Array, " R"],
+    penalties: Float[Array, " R"],
     step: Int[Array, ""],
-) -> Int[Array, "R"]:
+) -> Int[Array, " R"]:
     """The next token of every row, in Hugging Face's order: penalty (over prompt and reply), temperature, top-k, top-p."""
     penalty = penalties[:, None]
     logits = jnp.where(seen, jnp.where(logits < 0, logits * penalty, logits / penalty), logits)

@@ -26,7 +26,7 @@ class Batch(NamedTuple):
     ends: Int[Array, "B T"]
     parents: Int[Array, "B T"]
     targets: Int[Array, "B T"]
-    scored: Int[Array, "B"]
+    scored: Int[Array, " B"]
 
 
 class Texts(NamedTuple):
@@ -67,7 +67,7 @@ def token_logprobs(
     hidden: Float[Array, "B T D"],
     parents: Int[Array, "B M"],
     targets: Int[Array, "B M"],
-    scored: Int[Array, "B"],
+    scored: Int[Array, " B"],
 ) -> Float[Array, "B M"]:
     """Blockwise log-softmax at `targets` given the hidden states at `parents`."""
 
@@ -83,7 +83,7 @@ def token_statistics(
     hidden: Float[Array, "B T D"],
     parents: Int[Array, "B M"],
     targets: Int[Array, "B M"],
-    scored: Int[Array, "B"],
+    scored: Int[Array, " B"],
 ) -> tuple[Float[Array, "B M"], Float[Array, "B M"]]:
     """(log-probabilities of `targets`, entropies of the distributions they were drawn from), for gradients: logits are computed
     again in the backward pass, not kept."""
