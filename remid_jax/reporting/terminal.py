@@ -1,12 +1,13 @@
-"""The end of an evaluation on a terminal or in a log file: what was found, in 100 columns."""
+"""What was found, on a terminal or in a log file; an evaluation fits into 100 columns."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 from rich import box
 from rich import table as rich_table
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
@@ -53,18 +54,41 @@ def _indented(line: str, style: str) -> Padding:
 
 
 def _table(table: Table) -> Iterator[RenderableType]:
-    found = rich_table.Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    found.add_column(table.label, no_wrap=True)
-    for column in table.columns:
-        found.add_column(Text(column.name), justify="right", no_wrap=True)
-    for row in table.rows:
-        if row.kind == "shift" and row is not table.rows[0]:
-            found.add_section()
-        cells = [_cell(cell, column) for cell, column in zip(row.cells, table.columns, strict=True)]
-        found.add_row(Text(row.label), *cells, style="bold" if row.kind == "shift" else "")
     yield Text("\n" + table.title, style="bold")
-    yield found
+    yield _Whole(table)
     yield from (_indented(line, "dim") for line in (*table.notes, *(f"{DASH} {reason}" for reason in table.reasons)))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Whole:
+    """A table of which nothing is cut: columns for which there is no room stand below, beside the labels again."""
+
+    table: Table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        first, last = 0, len(self.table.columns)
+        while first < last:
+            end = last
+            while end > first + 1 and self._width(first, end, console, options) > options.max_width:
+                end -= 1
+            yield self._columns(first, end)
+            first = end
+
+    def _width(self, first: int, end: int, console: Console, options: ConsoleOptions) -> int:
+        return console.measure(self._columns(first, end), options=options.update(max_width=10_000)).maximum
+
+    def _columns(self, first: int, end: int) -> rich_table.Table:
+        found = rich_table.Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        found.add_column(self.table.label, no_wrap=True)
+        columns = self.table.columns[first:end]
+        for column in columns:
+            found.add_column(Text(column.name), justify="right", overflow="fold")
+        for row in self.table.rows:
+            if row.kind == "shift" and row is not self.table.rows[0]:
+                found.add_section()
+            cells = [_cell(cell, column) for cell, column in zip(row.cells[first:end], columns, strict=True)]
+            found.add_row(Text(row.label), *cells, style="bold" if row.kind == "shift" else "")
+        return found
 
 
 def _cell(cell: Cell, column: Column) -> Text:

@@ -2,13 +2,14 @@
 
 import io
 import re
+from itertools import chain
 
 import fake_run
 import pytest
 from rich.console import Console
 
 from remid_jax.information.estimates import Settings
-from remid_jax.reporting import terminal
+from remid_jax.reporting import tables, terminal
 
 
 def printed(results, width=100):
@@ -32,6 +33,36 @@ def test_a_file_gets_every_number_of_the_headline_in_100_columns():
             bounds = number["interval"]
             expected = f"{number['value']:+.4f} ({bounds['low']:+.4f}, {bounds['high']:+.4f})†"
             assert expected in line
+
+
+@pytest.mark.parametrize("width", [56, 64, 80])
+def test_a_narrow_terminal_gets_every_number_whole_its_columns_below_each_other(width):
+    results = fake_run.results(names=("IDTest", "german", "Literature"))
+    table = tables.headline(results)
+    file = io.StringIO()
+    Console(file=file, width=width).print(terminal.drawn(table))
+    lines = file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+
+    def beside(label):
+        shown = [line.split() for line in lines]
+        return [words[len(label.split()) :] for words in shown if words[: len(label.split())] == label.split()]
+
+    assert len(beside(table.label)) > 1
+    assert list(chain(*beside(table.label))) == " ".join(column.name for column in table.columns).split()
+    for row in table.rows:
+        cells = (
+            f"{cell.text} {cell.interval}{'' if cell.validated else '†'}" if cell.interval and column.interval else cell.text
+            for cell, column in zip(row.cells, table.columns, strict=True)
+        )
+        assert list(chain(*beside(row.label))) == " ".join(cells).split()
+
+
+def test_where_not_even_one_column_fits_its_numbers_are_folded():
+    text = io.StringIO()
+    Console(file=text, width=30).print(terminal.drawn(tables.headline(fake_run.results(names=("IDTest", "german")))))
+    assert "…" not in text.getvalue()
+    assert max(map(len, text.getvalue().splitlines())) <= 30
 
 
 def test_the_first_line_is_first_and_warnings_are_kept_short():
