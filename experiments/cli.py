@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,7 +17,7 @@ import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from remid_jax.errors import UserError
+from remid_jax.errors import Notice, UserError
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "A file of configs/, by default the one of the script's name; its docstring says what it does."
@@ -55,6 +57,7 @@ def _parse(argv: list[str]) -> list[str]:
 
 def _guarded(main: Callable[[ConfigDict, Path], None], argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)
+    warnings.showwarning = functools.partial(_show_warning, warnings.showwarning)
     try:
         if len(argv) > 1:
             raise UserError(f"unknown argument {argv[1]!r}: settings are given as --config.NAME=VALUE")
@@ -122,6 +125,13 @@ def changed(config: ConfigDict, values: Mapping[str, Any]) -> ConfigDict:
     with copy.unlocked():
         copy.update_from_flattened_dict(dict(values))
     return copy
+
+
+def _show_warning(otherwise: Callable[..., None], message: Warning | str, category: type[Warning], *place: Any) -> None:
+    if issubclass(category, Notice):
+        print(f"note: {message}", file=sys.stderr)
+    else:
+        otherwise(message, category, *place)
 
 
 def _fail(message: str) -> NoReturn:

@@ -23,6 +23,7 @@ from rich.console import Console
 import remid_jax
 from experiments import cli
 from experiments.progress import Stages
+from experiments.reading import Reading, Thinking, reading_of, template_settings, thinking_of
 from remid_jax.dialogues.parsing import Parsed, core_features
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark, read_reasoning, read_replies
@@ -38,7 +39,7 @@ from remid_jax.information.estimates import Settings, estimates
 from remid_jax.information.score_table import parse
 from remid_jax.learning.pairs import read_pairs
 from remid_jax.models.adapters import adapted
-from remid_jax.models.loading import LanguageModel, open_model
+from remid_jax.models.loading import LanguageModel, open_model, read_as
 from remid_jax.models.peft_files import read_adapter
 from remid_jax.parallel import Devices, is_first_host
 from remid_jax.reporting import report, terminal
@@ -68,7 +69,8 @@ def main(config: ConfigDict, workdir: Path) -> None:
     cli.use_compilation_cache()
     devices = Devices(config.devices.parallel, config.devices.mesh_model)
     store = Store(config.store or workdir / "store.sqlite")
-    models = open_models(config, devices)
+    reading, thinking = reading_of(config, workdir), thinking_of(config.policy.thinking)
+    models = open_models(config, devices, reading, thinking)
     records, excluded = choose_records(config, benchmark, prompts, models)
     everyone = [record for members in records.values() for record in members]
     engines = Engines(config, devices, store)
@@ -110,9 +112,15 @@ def main(config: ConfigDict, workdir: Path) -> None:
                 "model": config.policy.model if "policy" in models else None,
                 "dtype": config.policy.dtype if "policy" in models else None,
                 "adapter": config.policy.adapter if "policy" in models else None,
+                "thinking": thinking,
                 "replies": config.policy.replies or "generated",
             },
             "first_line": results_of.first_line(estimated),
+            "reading": {
+                "control_tokens": reading["control_tokens"],
+                "date": reading["date"].isoformat(),
+                "models": {role: described_reading(model) for role, model in models.items()},
+            },
             "warnings": results_of.warnings(categories, in_sample=pairs is not None and pairs.protocol == "in_sample"),
             "categories": categories,
             "estimates": estimated,
@@ -129,22 +137,29 @@ def main(config: ConfigDict, workdir: Path) -> None:
     stages.console.print(where, highlight=False, soft_wrap=True)
 
 
-def open_models(config: ConfigDict, devices: Devices) -> dict[str, LanguageModel]:
+def open_models(config: ConfigDict, devices: Devices, reading: Reading, thinking: Thinking) -> dict[str, LanguageModel]:
     """The estimator, the encoder of contexts and, unless its replies are given, the policy; one model where they are the
     same."""
-    mesh = devices.parameter_mesh
-    models = {"estimator": open_model(config.estimator.model, config.estimator.dtype, mesh)}
+    mesh, native = devices.parameter_mesh, thinking == "native"
+    templates = {role: template_settings(config[role].template, f"config.{role}.template") for role in ("estimator", "policy")}
+    opened = open_model(config.estimator.model, config.estimator.dtype, mesh)
+    models = {"estimator": read_as(opened, thinking=False, template=templates["estimator"], **reading)}
     if not config.policy.replies:
-        same = (config.policy.model, config.policy.dtype) == (config.estimator.model, config.estimator.dtype)
-        base = models["estimator"] if same else open_model(config.policy.model, config.policy.dtype, mesh)
+        alike = (config.policy.model, config.policy.dtype) == (config.estimator.model, config.estimator.dtype)
+        base = models["estimator"] if alike else open_model(config.policy.model, config.policy.dtype, mesh)
+        if not alike or native or templates["policy"] != templates["estimator"]:
+            base = read_as(base, thinking=native, template=templates["policy"], **reading)
         models["policy"] = adapted(base, read_adapter(config.policy.adapter, base)) if config.policy.adapter else base
     for model in list(models.values()):
         if not tokenizer_of(model).has_chat_template:
-            raise UserError(f"{model.source}: has no chat template, which role-playing prompts need: use a chat model")
+            lack = tokenizer_of(model).chat.lack
+            raise UserError(f"{model.source}: {lack}, which role-playing prompts need: use a chat model")
     c = config.embedding
     if c.pooling not in get_args(Pooling):
         raise UserError(f"config.embedding.pooling={c.pooling!r}: choose one of {', '.join(get_args(Pooling))}")
-    models["encoder"] = open_model(c.model, config.estimator.dtype, mesh) if c.model else models["estimator"]
+    models["encoder"] = (
+        read_as(open_model(c.model, config.estimator.dtype, mesh), **reading) if c.model else models["estimator"]
+    )
     tokenizer_of(models["encoder"])
     return models
 
@@ -154,14 +169,14 @@ def choose_records(
 ) -> tuple[Records, dict[str, dict[str, int]]]:
     """The records to evaluate, by category, and those excluded because a prompt of theirs is too long."""
     estimator = tokenizer_of(models["estimator"])
-    policy = tokenizer_of(models.get("policy", models["estimator"]))
+    policy, tags = tokenizer_of(models.get("policy", models["estimator"])), thinking_of(config.policy.thinking) == "tags"
     chosen: Records = {}
     excluded: dict[str, dict[str, int]] = {}
     for category, members in benchmark.test.items():
         wanted = config.benchmark.records
         if 0 < wanted < len(members):
             members = sorted(members, key=lambda record: record_key(config.seed, "subset", record.id))[:wanted]
-        excluded[category] = work.too_long(members, prompts, estimator, policy, config.max_prompt, config.policy.thinking)
+        excluded[category] = work.too_long(members, prompts, estimator, policy, config.max_prompt, tags)
         chosen[category] = [record for record in members if record.id not in excluded[category]]
         if len(chosen[category]) < 2:
             raise UserError(
@@ -178,18 +193,18 @@ class Engines:
 
     def __init__(self, config: ConfigDict, devices: Devices, store: Store):
         self._devices, self._store, self._config = devices, store, config.devices
-        self._scoring: dict[str, ScoringEngine] = {}
-        self._generators: dict[str, Generator] = {}
+        self._scoring: dict[tuple[str, str], ScoringEngine] = {}
+        self._generators: dict[tuple[str, str], Generator] = {}
 
     def scoring(self, model: LanguageModel) -> ScoringEngine:
         c = self._config
         return self._scoring.setdefault(
-            model.fingerprint, ScoringEngine(model, self._devices, self._store, c.tokens_per_step, c.max_row)
+            _who(model), ScoringEngine(model, self._devices, self._store, c.tokens_per_step, c.max_row)
         )
 
     def generator(self, model: LanguageModel) -> Generator:
         return self._generators.setdefault(
-            model.fingerprint, Generator(model, self._devices, self._store, self._config.sampling_rows)
+            _who(model), Generator(model, self._devices, self._store, self._config.sampling_rows)
         )
 
     def save_counts(self, workdir: Path, stages: Stages) -> None:
@@ -206,6 +221,22 @@ class Engines:
             "loaded": {engine.model.source: engine.model.loaded for engine in scoring},
         }
         write_text(workdir / "run.json", json.dumps(done, indent=1) + "\n")
+
+
+def _who(model: LanguageModel) -> tuple[str, str]:
+    """What tells two models apart: their weights, and how they read texts."""
+    return model.fingerprint, tokenizer_of(model).fingerprint
+
+
+def described_reading(model: LanguageModel) -> dict[str, Any]:
+    """How a model reads texts, for the results."""
+    tokenizer = tokenizer_of(model)
+    return {
+        "tokenizer": tokenizer.fingerprint,
+        "template": dict(tokenizer.reading.template),
+        "writes_date": tokenizer.chat.writes_date,
+        "folds_system": tokenizer.chat.folds_system,
+    }
 
 
 def reasoning(
@@ -238,7 +269,8 @@ def respond(
     c = config.policy
     if "policy" not in models:
         return {name: Reply(text) for name, text in read_replies(c.replies, records).items()}, None
-    wanted = 0 if c.thinking else c.self_samples  # a thinking policy's kernel over replies is not at hand (protocol rule 12)
+    thinking = thinking_of(c.thinking)
+    wanted = c.self_samples if thinking == "no" else 0  # what a thinking policy's kernel gives is no reply: protocol rule 12
     with stages.stage("respond") as advance:
         replies, samples = work.respond(
             records,
@@ -249,7 +281,7 @@ def respond(
             wanted,
             config.seed,
             advance,
-            c.thinking,
+            thinking == "tags",
         )
     return replies, samples if wanted else None
 

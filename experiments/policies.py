@@ -88,7 +88,7 @@ def run_policy(config: ConfigDict, name: str, workdir: Path) -> dict[str, Any]:
     measured: dict[str, Any] = {"store": str(workdir / "store.sqlite")}  # golden replies are scored once for all policies
     if name != BASE:
         thinking = config.train[name].thinking
-        measured |= {"policy.adapter": str(trained(config, name, workdir)), "policy.thinking": thinking}
+        measured |= {"policy.adapter": str(trained(config, name, workdir)), "policy.thinking": "tags" if thinking else "no"}
         if thinking:
             measured["policy.max_reply"] = config.max_thinking
     (folder / "evaluation").mkdir(parents=True, exist_ok=True)

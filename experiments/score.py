@@ -19,9 +19,10 @@ from rich.console import Console
 
 from experiments import cli
 from experiments.progress import Stages
+from experiments.reading import reading_of, template_settings
 from remid_jax.errors import UserError
 from remid_jax.files import read_jsonl, write_text
-from remid_jax.models.loading import LanguageModel, open_model
+from remid_jax.models.loading import LanguageModel, open_model, read_as
 from remid_jax.models.tokenizer import Tokenizer
 from remid_jax.parallel import Devices, is_first_host
 from remid_jax.scoring.engine import ScoringEngine
@@ -39,7 +40,10 @@ def main(config: ConfigDict, workdir: Path) -> None:
     check_lines(config.input, lines)
     cli.use_compilation_cache()
     devices = Devices(config.parallel, config.mesh_model)
-    model = open_model(config.model, config.dtype, devices.parameter_mesh)
+    settings = template_settings(config.template, "config.template")
+    model = read_as(
+        open_model(config.model, config.dtype, devices.parameter_mesh), template=settings, **reading_of(config, workdir)
+    )
     requests = [request_of(line, model, f"{config.input}: line {n}") for n, line in lines]
     engine = ScoringEngine(model, devices, Store(workdir / "store.sqlite"), config.tokens_per_step, config.max_row)
     stages = Stages(Console(stderr=True, quiet=not is_first_host()))
@@ -110,13 +114,17 @@ def request_of(line: dict[str, Any], model: LanguageModel, place: str) -> Reques
 
     if "messages" in line:
         if not tokenizer("messages").has_chat_template:
-            raise UserError(f"{place}: messages, but {model.source} has no chat template: give prompt or prefix_ids")
+            lack = tokenizer("messages").chat.lack
+            raise UserError(f"{place}: messages, but {model.source} {lack}: give prompt or prefix_ids")
         prefix = tokenizer("messages").encode_chat(line["messages"])
     elif "prompt" in line:
         prefix = tokenizer("prompt").encode_prompt(line["prompt"])
     else:
         prefix = line["prefix_ids"]
-    answers = line["answer_ids"] if "answer_ids" in line else [tokenizer("answers").encode(a) for a in line["answers"]]
+    if "answer_ids" in line:
+        answers = line["answer_ids"]
+    else:
+        answers = [tokenizer("answers").encode(answer, after=prefix) for answer in line["answers"]]
     largest = max([*prefix, *(i for answer in answers for i in answer)], default=0)
     if largest >= model.config.vocab_size:
         raise UserError(f"{place}: token id {largest} is not below the vocabulary size {model.config.vocab_size}")

@@ -7,6 +7,7 @@ asked for, one stacked parameter at a time, so the host never holds the model tw
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import hashlib
 import importlib.util
@@ -35,7 +36,7 @@ from remid_jax.parallel import parameter_shardings, path_name
 
 Dtype = Literal["float32", "bfloat16"]
 FLOATS = ("F64", "F32", "F16", "BF16")
-HUB_FILES = ["*.json", "*.jinja", "model*.safetensors"]
+HUB_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "model*.safetensors"]
 DIGESTS = Path("~/.cache/remid_jax/digests.json")
 
 
@@ -56,21 +57,21 @@ class LanguageModel:
     mesh: Mesh | None = None
     base: LanguageModel | None = dataclasses.field(default=None, repr=False)
     added: nnx.State | None = dataclasses.field(default=None, repr=False)
-    _params: nnx.State | None = dataclasses.field(default=None, init=False, repr=False)
+    _held: dict[str, nnx.State] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     @property
     def loaded(self) -> bool:
         """Whether the weights have been read."""
-        return self._params is not None if self.base is None else self.base.loaded
+        return bool(self._held) if self.base is None else self.base.loaded
 
     @property
     def params(self) -> nnx.State:
         """The decoder's parameters on the devices, sharded by `parallel.parameter_shardings`; read at first use."""
         if self.base is not None and self.added is not None:
             return nnx.merge_state(self.base.params, self.added)
-        if self._params is None:
-            self._params = place_params(self.config, self.arrays(), self.dtype, self.mesh)
-        return self._params
+        if not self._held:
+            self._held["params"] = place_params(self.config, self.arrays(), self.dtype, self.mesh)
+        return self._held["params"]
 
 
 def open_model(source: str, dtype: str, mesh: Mesh | None = None) -> LanguageModel:
@@ -96,7 +97,14 @@ def open_model(source: str, dtype: str, mesh: Mesh | None = None) -> LanguageMod
 def with_params(model: LanguageModel, params: nnx.State, fingerprint: str) -> LanguageModel:
     """The model with other weights, already on the devices."""
     other = dataclasses.replace(model, fingerprint=fingerprint)
-    other._params = params
+    other._held["params"] = params
+    return other
+
+
+def read_as(model: LanguageModel, **settings: Any) -> LanguageModel:
+    """The model, its weights shared, with other settings of its tokenizer (see `Tokenizer.configured`)."""
+    other = copy.copy(model)
+    other.tokenizer = model.tokenizer and model.tokenizer.configured(**settings)
     return other
 
 

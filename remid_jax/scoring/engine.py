@@ -47,7 +47,6 @@ class ScoringEngine:
         self._context = {
             "kernel": KERNEL_VERSION,
             "model": model.fingerprint,
-            "tokenizer": model.tokenizer.fingerprint if model.tokenizer else None,
             "dtype": model.dtype,
             "backend": jax.default_backend(),
         }

@@ -110,7 +110,7 @@ class Generator:
             "kind": "samples",
             "kernel": KERNEL_VERSION,
             "model": self.model.fingerprint,
-            "tokenizer": self.model.tokenizer.fingerprint if self.model.tokenizer else None,
+            "tokenizer": self.model.tokenizer.fingerprint if sampler.stop_strings and self.model.tokenizer else None,
             "dtype": self.model.dtype,
             "backend": jax.default_backend(),
             "sampler": dataclasses.asdict(sampler),
