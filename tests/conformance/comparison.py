@@ -1,0 +1,172 @@
+"""A model folder read twice: by this package, and by transformers and torch, which are the truth."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+import transformers
+
+from remid_jax.errors import UserError
+from remid_jax.models.loading import LanguageModel, open_model
+from remid_jax.models.tokenizer import Tokenizer
+from remid_jax.parallel import Devices
+from remid_jax.scoring.engine import ScoringEngine
+from remid_jax.scoring.requests import Continuation, Request
+from remid_jax.scoring.store import Store
+
+from .templates import Template, chats
+from .texts import PROMPTS, TEXTS
+
+transformers.logging.set_verbosity_error()  # it warns of folders that this suite makes odd on purpose
+Ids = list[int]
+LIMIT = 1e-4  # nats a token
+
+
+@dataclasses.dataclass
+class Difference:
+    """What `kind` of text got which ids from us, and which are right; None: refused."""
+
+    kind: str
+    text: object
+    ours: Ids | str | None
+    right: Ids | None
+
+
+@dataclasses.dataclass
+class Outcome:
+    """Of one folder: how many texts were asked, those whose ids differ, and the worst gap of an answer in nats a token."""
+
+    texts: int = 0
+    differences: list[Difference] = dataclasses.field(default_factory=list)
+    answers: int = 0
+    gap: float = 0.0
+
+    @property
+    def equal(self) -> int:
+        return self.texts - len(self.differences)
+
+
+class Truth:
+    """transformers' ids of a folder."""
+
+    def __init__(self, folder: Path):
+        self.auto = transformers.AutoTokenizer.from_pretrained(folder)
+        self.names = [token.content for token in self.auto.added_tokens_decoder.values()]
+
+    def plain(self, text: str) -> Ids:
+        return list(self.auto(text, add_special_tokens=False)["input_ids"])
+
+    def prompt(self, text: str) -> Ids:
+        """The ids of a raw prompt; where the text brings its own BOS, the tokenizer puts no second before it."""
+        ids, bos = list(self.auto(text)["input_ids"]), self.auto.bos_token
+        twice = bos and text.startswith(bos) and ids[:2] == [self.auto.bos_token_id] * 2
+        return ids[1:] if twice else ids
+
+    def chat(self, messages: list[dict[str, str]]) -> Ids | None:
+        """None where the template refuses, or where there is none."""
+        try:
+            return list(self.auto.apply_chat_template(messages, add_generation_prompt=True)["input_ids"])
+        except Exception:  # a template raises what it likes
+            return None
+
+    def answer(self, prompt: str, text: str) -> Ids:
+        """The ids of a text behind another.
+
+        A tokenizer that puts a space before a text must not put one before an answer. So its answer has the ids that stand
+        behind the prompt's in the whole text, or, where it merges with the prompt's end, behind those of another text.
+        """
+        if not self.puts_space:
+            return self.plain(text)
+        for earlier in (prompt, "\n", ".", "7", "\ue000"):
+            if (behind := self._behind(earlier, text)) is not None:
+                return behind
+        raise AssertionError(f"no text before which {text!r} stands apart")
+
+    @functools.cached_property
+    def puts_space(self) -> bool:
+        return self._behind("\n", "ere") != self.plain("ere")
+
+    def _behind(self, earlier: str, text: str) -> Ids | None:
+        first, whole = self.plain(earlier), self.plain(earlier + text)
+        return whole[len(first) :] if whole[: len(first)] == first else None
+
+    def names_a_token(self, text: str) -> bool:
+        return any(name in text for name in self.names)
+
+
+def compare_ids(ours: Tokenizer, truth: Truth, template: Template, texts: Sequence[str] = TEXTS) -> Outcome:
+    """Compares the ids of each text as raw prompt, in a chat, and as answer behind a prompt.
+
+    Where a text names an added token, `ours` must read it only if it is told to (`control_tokens="tokens"`).
+    """
+    outcome, open_ours = Outcome(), ours.configured(control_tokens="tokens")
+
+    def ask(kind: str, text: object, right: Ids | None, *ways: Callable[[], Ids]) -> None:
+        outcome.texts += 1
+        for way in ways:
+            try:
+                found: Ids | str | None = list(way())
+            except UserError as error:
+                found = None if right is None else str(error)
+            if found != right:
+                outcome.differences.append(Difference(kind, text, found, right))
+                return
+
+    for n, text in enumerate(texts):
+        readers = [open_ours] if truth.names_a_token(text) else [open_ours, ours]
+        prompt = PROMPTS[n % len(PROMPTS)]
+        ask("raw", text, truth.prompt(text), lambda text=text: ours.encode_prompt(text))
+        ways = [functools.partial(reader.encode, text, after=truth.prompt(prompt)) for reader in readers]
+        ask("answer", (prompt, text), truth.answer(prompt, text), *ways)
+    for text, messages in zip(texts, chats(tuple(texts), template), strict=True):
+        readers = [open_ours] if truth.names_a_token(text) else [open_ours, ours]
+        ask("chat", messages, truth.chat(messages), *(functools.partial(reader.encode_chat, messages) for reader in readers))
+    return outcome
+
+
+def questions(prompt: Callable[[str], Ids], answer: Callable[[str, str], Ids]) -> list[Request]:
+    """Each text as an answer behind a prompt."""
+    pairs = [(PROMPTS[n % len(PROMPTS)], text) for n, text in enumerate(TEXTS)]
+    return [Request(prompt(first), [Continuation(answer(first, text))]) for first, text in pairs]
+
+
+def worst_gap(model: LanguageModel, ours: list[Request], folder: Path, right: list[Request], store: Path) -> float:
+    """How far an answer's log-likelihood is from torch's, nats a token, at most. Empty answers and prompts are left out."""
+    asked = [(mine, true) for mine, true in zip(ours, right, strict=True) if true.prefix and true.continuations[0].ids]
+    engine = ScoringEngine(model, Devices(), Store(store), 2048, 2048)
+    found = engine.score([mine for mine, _ in asked])
+    expected = torch_logliks(folder, [true for _, true in asked])
+    return max(
+        abs(float(rows[0].astype("float64").sum()) - loglik) / len(true.continuations[0].ids)
+        for rows, loglik, (_, true) in zip(found, expected, asked, strict=True)
+    )
+
+
+def torch_logliks(folder: Path, requests: list[Request]) -> list[float]:
+    """Of each request's one answer, by transformers' model in float32, its softmax in float64; one forward pass, nats."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    rows = [[*request.prefix, *request.continuations[0].ids] for request in requests]
+    ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)  # padded behind: no token sees what follows it
+    for row, numbers in zip(ids, rows, strict=True):
+        row[: len(numbers)] = torch.tensor(numbers)
+    with torch.no_grad():
+        logprobs = model(ids).logits.double().log_softmax(-1)[:, :-1]
+    scores = logprobs.gather(-1, ids[:, 1:, None])[..., 0]
+    return [
+        float(scores[n, len(request.prefix) - 1 : len(row) - 1].sum())
+        for n, (request, row) in enumerate(zip(requests, rows, strict=True))
+    ]
+
+
+def compare(folder: Path, template: Template, store: Path) -> Outcome:
+    """Compares ids and log-likelihoods of a whole folder."""
+    model, truth = open_model(str(folder), "float32"), Truth(folder)
+    assert model.tokenizer is not None
+    outcome, ours = compare_ids(model.tokenizer, truth, template), model.tokenizer.configured(control_tokens="tokens")
+    right = questions(truth.prompt, truth.answer)
+    outcome.answers = len(right)
+    mine = questions(ours.encode_prompt, lambda prompt, text: ours.encode(text, after=ours.encode_prompt(prompt)))
+    outcome.gap = worst_gap(model, mine, folder, right, store)
+    return outcome
