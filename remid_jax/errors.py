@@ -6,3 +6,7 @@ class UserError(Exception):
 
     Scripts print the message alone and exit with status 2; a traceback appears only with `--debug`.
     """
+
+
+class Notice(UserWarning):
+    """Something that a reader of the numbers must know, said once; scripts print the message as one line on stderr."""

@@ -22,6 +22,7 @@ from remid_jax.errors import UserError
 from remid_jax.models import huggingface
 from remid_jax.models.config import DecoderConfig, Rope
 from remid_jax.models.decoder import structure
+from remid_jax.models.gguf_tokenizer import read_tokenizer
 from remid_jax.models.rope import frequencies
 from remid_jax.models.tokenizer import Tokenizer
 from remid_jax.parallel import path_name
@@ -81,7 +82,7 @@ class GgufModel:
         if tokens is None:
             return None
         try:
-            return Tokenizer.from_gguf(self.fields, str(self.path))
+            return read_tokenizer(self.fields, self.path)
         except UserError:
             beside = Tokenizer.from_directory(self.path.parent)
             if beside is None:

@@ -50,7 +50,7 @@ def untrained(prompts: Prompts, seed: int) -> LanguageModel:
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     backend.train_from_iterator(said, trainers.WordLevelTrainer(special_tokens=[START, END, UNKNOWN], show_progress=False))
     config = DecoderConfig("llama", backend.get_vocab_size(), 64, 2, 4, 4, 16, 128, 1e-5, Rope(), 256, tied_embeddings=False)
-    words = Tokenizer(backend, TEMPLATE, {"eos_token": END, "unk_token": UNKNOWN}, "reasoned world")
+    words = Tokenizer.from_backend(backend, TEMPLATE, {"eos_token": END, "unk_token": UNKNOWN}, "reasoned world")
     params = nnx.split(Decoder(config, nnx.Rngs(seed)))[1]
     leaves = [(path_name(path), np.asarray(leaf)) for path, leaf in jax.tree_util.tree_leaves_with_path(params)]
     ends = (words.end_of_turn_id,)

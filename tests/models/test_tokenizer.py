@@ -18,7 +18,9 @@ from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
 
 from remid_jax.errors import UserError
+from remid_jax.models import gguf_tokenizer
 from remid_jax.models.gguf import read_gguf
+from remid_jax.models.gguf_tokenizer import read_tokenizer
 from remid_jax.models.tokenizer import Tokenizer
 
 # ---------------------------------------------------------------------------------------------------------------- SmolLM2
@@ -109,7 +111,7 @@ def test_end_of_turn_and_fingerprint(tokenizer, smollm2_file):
     assert again.tokenizer.fingerprint == tokenizer.fingerprint
     assert re.fullmatch("[0-9a-f]{64}", tokenizer.fingerprint)
     for change in ({"tokenizer.chat_template": "{{ 1 }}"}, {"tokenizer.ggml.pre": "gpt-2"}, {"tokenizer.ggml.bos_token_id": 0}):
-        assert Tokenizer.from_gguf({**again.fields, **change}, "changed").fingerprint != tokenizer.fingerprint
+        assert read_tokenizer({**again.fields, **change}, "changed").fingerprint != tokenizer.fingerprint
 
 
 @pytest.mark.parametrize("family", [None, "llama", "mistral", "qwen3", "gemma3_text"])
@@ -134,7 +136,7 @@ def test_saved_files_open_in_transformers_and_here(tokenizer, transformers_smoll
 @pytest.mark.parametrize("pre", ["gpt-2", "qwen2", "smollm", "llama-bpe"])
 def test_a_tokenizer_comes_back_from_gguf_metadata(pre):
     backend = trained(pre)
-    ours, plain = Tokenizer.from_gguf(fields_of(backend, pre), "here"), as_text(backend)
+    ours, plain = read_tokenizer(fields_of(backend, pre), "here"), as_text(backend)
     if pre == "llama-bpe":
         assert len(ours.encode(" zygote")) == 1
 
@@ -148,9 +150,47 @@ def test_a_tokenizer_comes_back_from_gguf_metadata(pre):
         assert ours.decode(ours.encode(text)) == (unicodedata.normalize("NFC", text) if pre == "qwen2" else text)
 
     same()
-    default = {key: value for key, value in fields_of(backend, pre).items() if key != "tokenizer.ggml.pre"}
-    text = "Hello  345\n\n12 cafe\u0301 DON'T zygote"
-    assert (Tokenizer.from_gguf(default, "here").encode(text) == ours.encode(text)) == (pre == "gpt-2")
+
+
+@pytest.mark.parametrize("change", [{"tokenizer.ggml.pre": "default"}, {}])
+def test_metadata_without_a_pre_tokenizer_are_read_for_gpt2s_own_vocabulary_alone(change, monkeypatch):
+    backend = trained("gpt-2")
+    fields = {key: value for key, value in fields_of(backend, "").items() if key != "tokenizer.ggml.pre"} | change
+    with pytest.raises(UserError, match=r"^here: its metadata do not name the pre-tokenizer \(tokenizer\.ggml\.pre is missing"):
+        read_tokenizer(fields, "here")
+    tokens = fields["tokenizer.ggml.tokens"]
+    monkeypatch.setattr(gguf_tokenizer, "GPT2", {i: tokens[i] for i in (5, 400)})
+    text = "Hello  345\n\n12 cafe\u0301 DON'T"
+    assert read_tokenizer(fields, "here").encode(text) == backend.encode(text).ids
+
+
+def test_gemmas_vocabulary_comes_back_from_gguf_metadata(tmp_path):
+    """A small one in Gemma's manner, against the tokenizer it was written from."""
+    spaces = [" " * n for n in range(2, 6)]  # llama.cpp spells them so, Gemma's own file as U+2581
+    pieces = ["\u2581", *"abcdehilnoprstuwy.,!", "he", "ll", "hell", "hello", "\u2581w", "or", "\u2581wor", "ld", "\u2581world"]
+    names = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>", "\n"]
+    tokens = [*names, *spaces, *(f"<0x{byte:02X}>" for byte in range(256)), *pieces]
+    kinds = [3, 3, 3, 2, 3, 3, *[4] * (1 + len(spaces)), *[6] * 256, *[1] * len(pieces)]
+    fields = {
+        "general.architecture": "gemma3", "tokenizer.ggml.model": "llama", "tokenizer.ggml.pre": "default",
+        "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": kinds,
+        "tokenizer.ggml.scores": [float(-i) for i in range(len(tokens))], "tokenizer.ggml.add_bos_token": True,
+        "tokenizer.ggml.add_space_prefix": False, "tokenizer.ggml.bos_token_id": 2, "tokenizer.ggml.eos_token_id": 1,
+        "tokenizer.ggml.unknown_token_id": 3, "tokenizer.ggml.padding_token_id": 0,
+        "tokenizer.chat_template": "{% for m in messages %}<start_of_turn>{{ m.content }}<end_of_turn>{% endfor %}",
+    }  # fmt: skip
+    write(tmp_path / "m.gguf", fields, {})
+    ours = read_tokenizer(fields, tmp_path / "m.gguf")
+    vocabulary = {token.replace(" ", "\u2581"): i for i, token in enumerate(tokens)}
+    merges = [("h", "e"), ("l", "l"), ("he", "ll"), ("hell", "o"), ("\u2581", "w"), ("o", "r"), ("\u2581w", "or"), ("l", "d")]
+    merges += [("\u2581wor", "ld"), *[("\u2581" * n, "\u2581") for n in range(1, 5)]]
+    theirs = transformers.GemmaTokenizer(vocab=vocabulary, merges=merges)
+    theirs.add_tokens([AddedToken(name, special=True, normalized=False) for name in ("<start_of_turn>", "<end_of_turn>")])
+    for text in ("hello world", "  hello\n world", "Hello, w\u00f6rld!", "hell or  high", ""):
+        assert ours.encode(text) == theirs(text, add_special_tokens=False).input_ids
+        assert ours.encode_prompt(text) == [2, *ours.encode(text)]
+    assert ours.end_of_turn_id == 5
+    assert 5 not in ours.encode("<end_of_turn>")
 
 
 def test_transformers_reads_the_same_from_llama3_metadata(tmp_path):
@@ -158,27 +198,27 @@ def test_transformers_reads_the_same_from_llama3_metadata(tmp_path):
     fields = fields_of(trained("llama-bpe"), "llama-bpe")
     write(tmp_path / "m.gguf", fields, {})
     theirs = as_text(transformers.AutoTokenizer.from_pretrained(tmp_path, gguf_file="m.gguf").backend_tokenizer)
-    ours = Tokenizer.from_gguf(fields, "here")
+    ours = read_tokenizer(fields, "here")
     for text in [*PIECES, *CORPUS]:
         assert ours.encode(text) == theirs(text)
 
 
 def test_bos_and_eos_where_the_file_says_so():
     fields = fields_of(trained("smollm"), "smollm")
-    ids = Tokenizer.from_gguf(fields, "here").encode("Hello")
+    ids = read_tokenizer(fields, "here").encode("Hello")
     add = {"tokenizer.ggml.add_bos_token": True, "tokenizer.ggml.add_eos_token": True}
-    assert Tokenizer.from_gguf(fields, "here").encode_prompt("Hello") == ids
-    assert Tokenizer.from_gguf(fields | add, "here").encode_prompt("Hello") == [0, *ids, 1]
-    assert Tokenizer.from_gguf(fields | add, "here").encode("Hello") == ids
+    assert read_tokenizer(fields, "here").encode_prompt("Hello") == ids
+    assert read_tokenizer(fields | add, "here").encode_prompt("Hello") == [0, *ids, 1]
+    assert read_tokenizer(fields | add, "here").encode("Hello") == ids
     llama3 = fields_of(trained("llama-bpe"), "llama-bpe")  # always begins with BOS unless told not to
-    assert Tokenizer.from_gguf(llama3, "here").encode_prompt("")[:1] == [0]
-    assert Tokenizer.from_gguf(llama3 | {"tokenizer.ggml.add_bos_token": False}, "here").encode_prompt("") == []
+    assert read_tokenizer(llama3, "here").encode_prompt("")[:1] == [0]
+    assert read_tokenizer(llama3 | {"tokenizer.ggml.add_bos_token": False}, "here").encode_prompt("") == []
 
 
 def test_tokens_defined_by_users_are_read_in_text_unless_shaped_like_control_tokens():
     backend = Backend.from_str(trained("smollm").to_str())
     backend.add_tokens([AddedToken("<think>", normalized=False), AddedToken("<|user|>", normalized=False)])
-    ours = Tokenizer.from_gguf(fields_of(backend, "smollm"), "here")
+    ours = read_tokenizer(fields_of(backend, "smollm"), "here")
     think, user = (backend.token_to_id(name) for name in ("<think>", "<|user|>"))
     assert think in ours.encode("a<think>b")
     assert user not in ours.encode("a<|user|>b")
@@ -189,16 +229,16 @@ def test_rows_that_only_pad_the_embedding_are_no_tokens():
     fields = fields_of(trained("smollm"), "smollm")
     tokens, kinds = (fields[f"tokenizer.ggml.{key}"] for key in ("tokens", "token_type"))
     padded = {"tokenizer.ggml.tokens": [*tokens, "[PAD1]", "[PAD2]"], "tokenizer.ggml.token_type": [*kinds, 5, 5]}
-    ours = Tokenizer.from_gguf(fields | padded, "here")
-    assert ours.fingerprint == Tokenizer.from_gguf(fields, "here").fingerprint
+    ours = read_tokenizer(fields | padded, "here")
+    assert ours.fingerprint == read_tokenizer(fields, "here").fingerprint
     assert ours.decode([*ours.encode("Hello"), len(tokens)]) == "Hello"
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"tokenizer.ggml.model": "llama"}, "model llama, pre smollm cannot be rebuilt exactly"),
-        ({"tokenizer.ggml.pre": "tekken"}, "pre tekken cannot be rebuilt exactly"),
+        ({"tokenizer.ggml.model": "llama"}, "model llama, pre-tokenizer smollm cannot be rebuilt exactly"),
+        ({"tokenizer.ggml.pre": "tekken"}, "pre-tokenizer tekken cannot be rebuilt exactly"),
         ({"tokenizer.ggml.token_type": [1, 1]}, "broken tokenizer metadata"),
         ({"tokenizer.ggml.merges": ["q zzz"]}, "broken tokenizer metadata"),
         ({"tokenizer.ggml.merges": ["abc"]}, "broken tokenizer metadata"),
@@ -207,5 +247,5 @@ def test_rows_that_only_pad_the_embedding_are_no_tokens():
 )
 def test_metadata_that_do_not_make_a_tokenizer_are_refused(change, said):
     with pytest.raises(UserError, match=f"^here: .*{said}") as caught:
-        Tokenizer.from_gguf(fields_of(trained("smollm"), "smollm") | change, "here")
+        read_tokenizer(fields_of(trained("smollm"), "smollm") | change, "here")
     assert "\n" not in str(caught.value)
