@@ -9,7 +9,7 @@ import torch
 import transformers
 
 from remid_jax.errors import UserError
-from remid_jax.models.loading import LanguageModel, open_model
+from remid_jax.models.loading import open_model
 from remid_jax.models.tokenizer import Tokenizer
 from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import ScoringEngine
@@ -20,6 +20,7 @@ from .templates import Template, chats
 from .texts import PROMPTS, TEXTS
 
 transformers.logging.set_verbosity_error()  # it warns of folders that this suite makes odd on purpose
+transformers.logging.disable_progress_bar()
 Ids = list[int]
 LIMIT = 1e-4  # nats a token
 
@@ -36,12 +37,15 @@ class Difference:
 
 @dataclasses.dataclass
 class Outcome:
-    """Of one folder: how many texts were asked, those whose ids differ, and the worst gap of an answer in nats a token."""
+    """Of one folder: how many texts were asked, those whose ids differ, and the worst gap of an answer in nats a token.
+
+    `refused`: transformers cannot open it, and neither can we.
+    """
 
     texts: int = 0
     differences: list[Difference] = dataclasses.field(default_factory=list)
-    answers: int = 0
     gap: float = 0.0
+    refused: bool = False
 
     @property
     def equal(self) -> int:
@@ -92,15 +96,28 @@ class Truth:
         first, whole = self.plain(earlier), self.plain(earlier + text)
         return whole[len(first) :] if whole[: len(first)] == first else None
 
-    def names_a_token(self, text: str) -> bool:
-        return any(name in text for name in self.names)
+    def names_a_token(self, *texts: str) -> bool:
+        return any(name in text for name in self.names for text in texts)
 
 
-def compare_ids(ours: Tokenizer, truth: Truth, template: Template, texts: Sequence[str] = TEXTS) -> Outcome:
-    """Compares the ids of each text as raw prompt, in a chat, and as answer behind a prompt.
+def compare_ids(folder: Path, template: Template, texts: Sequence[str] = TEXTS) -> Outcome:
+    """Compares the ids of each text as raw prompt, in a chat, and as answer behind a prompt."""
+    try:
+        truth = Truth(folder)
+    except ValueError:
+        try:
+            Tokenizer.from_directory(folder)
+        except UserError:
+            return Outcome(refused=True)
+        raise
+    ours = Tokenizer.from_directory(folder)
+    assert ours is not None, "transformers found a tokenizer"
+    return compare_texts(ours, truth, template, texts)
 
-    Where a text names an added token, `ours` must read it only if it is told to (`control_tokens="tokens"`).
-    """
+
+def compare_texts(ours: Tokenizer, truth: Truth, template: Template, texts: Sequence[str]) -> Outcome:
+    """Compares as `compare_ids` does, what is open already."""
+    # Where a text names an added token, ours is asked to read it; where it does not, that must make no difference.
     outcome, open_ours = Outcome(), ours.configured(control_tokens="tokens")
 
     def ask(kind: str, text: object, right: Ids | None, *ways: Callable[[], Ids]) -> None:
@@ -120,27 +137,32 @@ def compare_ids(ours: Tokenizer, truth: Truth, template: Template, texts: Sequen
         ask("raw", text, truth.prompt(text), lambda text=text: ours.encode_prompt(text))
         ways = [functools.partial(reader.encode, text, after=truth.prompt(prompt)) for reader in readers]
         ask("answer", (prompt, text), truth.answer(prompt, text), *ways)
-    for text, messages in zip(texts, chats(tuple(texts), template), strict=True):
-        readers = [open_ours] if truth.names_a_token(text) else [open_ours, ours]
+    for messages in chats(tuple(texts), template):
+        named = truth.names_a_token(*(message["content"] for message in messages))
+        readers = [open_ours] if named else [open_ours, ours]
         ask("chat", messages, truth.chat(messages), *(functools.partial(reader.encode_chat, messages) for reader in readers))
     return outcome
 
 
-def questions(prompt: Callable[[str], Ids], answer: Callable[[str, str], Ids]) -> list[Request]:
-    """Each text as an answer behind a prompt."""
-    pairs = [(PROMPTS[n % len(PROMPTS)], text) for n, text in enumerate(TEXTS)]
-    return [Request(prompt(first), [Continuation(answer(first, text))]) for first, text in pairs]
+def worst_gap(folder: Path, store: Path) -> float:
+    """How far our log-likelihood of an answer is from torch's on transformers' ids, nats a token, at most.
 
-
-def worst_gap(model: LanguageModel, ours: list[Request], folder: Path, right: list[Request], store: Path) -> float:
-    """How far an answer's log-likelihood is from torch's, nats a token, at most. Empty answers and prompts are left out."""
-    asked = [(mine, true) for mine, true in zip(ours, right, strict=True) if true.prefix and true.continuations[0].ids]
-    engine = ScoringEngine(model, Devices(), Store(store), 2048, 2048)
-    found = engine.score([mine for mine, _ in asked])
-    expected = torch_logliks(folder, [true for _, true in asked])
+    Empty prompts and answers are left out: they have no likelihood.
+    """
+    model, truth = open_model(str(folder), "float32"), Truth(folder)
+    assert model.tokenizer is not None
+    ours = model.tokenizer.configured(control_tokens="tokens")
+    asked, right = [], []
+    for n, text in enumerate(TEXTS):
+        prompt = PROMPTS[n % len(PROMPTS)]
+        if (prefix := truth.prompt(prompt)) and (answer := truth.answer(prompt, text)):
+            right.append(Request(prefix, [Continuation(answer)]))
+            prefix = ours.encode_prompt(prompt)
+            asked.append(Request(prefix, [Continuation(ours.encode(text, after=prefix))]))
+    found = ScoringEngine(model, Devices(), Store(store), 1024, 1024).score(asked)
     return max(
-        abs(float(rows[0].astype("float64").sum()) - loglik) / len(true.continuations[0].ids)
-        for rows, loglik, (_, true) in zip(found, expected, asked, strict=True)
+        abs(float(rows[0].astype("float64").sum()) - loglik) / len(request.continuations[0].ids)
+        for rows, loglik, request in zip(found, torch_logliks(folder, right), right, strict=True)
     )
 
 
@@ -162,11 +184,7 @@ def torch_logliks(folder: Path, requests: list[Request]) -> list[float]:
 
 def compare(folder: Path, template: Template, store: Path) -> Outcome:
     """Compares ids and log-likelihoods of a whole folder."""
-    model, truth = open_model(str(folder), "float32"), Truth(folder)
-    assert model.tokenizer is not None
-    outcome, ours = compare_ids(model.tokenizer, truth, template), model.tokenizer.configured(control_tokens="tokens")
-    right = questions(truth.prompt, truth.answer)
-    outcome.answers = len(right)
-    mine = questions(ours.encode_prompt, lambda prompt, text: ours.encode(text, after=ours.encode_prompt(prompt)))
-    outcome.gap = worst_gap(model, mine, folder, right, store)
+    outcome = compare_ids(folder, template)
+    if not outcome.refused:
+        outcome.gap = worst_gap(folder, store)
     return outcome

@@ -8,8 +8,9 @@ CHATML = (
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 LLAMA2 = (
-    "{{ bos_token }}{% if messages[0]['role'] == 'system' %}{% set said = '<<SYS>>\n' + messages[0]['content'] + '\n<</SYS>>\n\n' %}"
-    "{% set messages = messages[1:] %}{% else %}{% set said = '' %}{% endif %}{% for m in messages %}{% if m['role'] == 'user' %}"
+    "{{ bos_token }}{% if messages[0]['role'] == 'system' %}"
+    "{% set said = '<<SYS>>\n' + messages[0]['content'] + '\n<</SYS>>\n\n' %}{% set messages = messages[1:] %}"
+    "{% else %}{% set said = '' %}{% endif %}{% for m in messages %}{% if m['role'] == 'user' %}"
     "{{ ' [INST] ' + (said if loop.first else '') + m['content'].strip() + ' [/INST]' }}"
     "{% else %}{{ ' ' + m['content'].strip() + ' ' + eos_token }}{% endif %}{% endfor %}"
 )
@@ -24,11 +25,14 @@ ALTERNATES = (
 )
 GEMMA = (
     "{{ bos_token }}{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
-    "{% for m in messages %}" + ALTERNATES + "{{ '<start_of_turn>' + ('model' if m['role'] == 'assistant' else m['role']) + '\n' "
-    "+ m['content'] | trim + '<end_of_turn>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
+    "{% for m in messages %}" + ALTERNATES + "{% set role = 'model' if m['role'] == 'assistant' else m['role'] %}"
+    "{{ '<start_of_turn>' + role + '\n' + m['content'] | trim + '<end_of_turn>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
 )
 MISTRAL = (
-    "{{ bos_token }}{% for m in messages %}" + ALTERNATES + "{% if m['role'] == 'user' %}{{ '[INST] ' + m['content'] + ' [/INST]' }}"
+    "{{ bos_token }}{% for m in messages %}"
+    + ALTERNATES
+    + "{% if m['role'] == 'user' %}{{ '[INST] ' + m['content'] + ' [/INST]' }}"
     "{% elif m['role'] == 'assistant' %}{{ m['content'] + eos_token }}"
     "{% else %}{{ raise_exception('Only user and assistant roles are supported!') }}{% endif %}{% endfor %}"
 )
@@ -48,7 +52,8 @@ GENERATION = (
 )
 TOJSON = "{% for m in messages %}{{ m | tojson }}\n{{ m.content | tojson(indent=2) }}{{ eos_token }}{% endfor %}assistant:"
 LOOPS = (
-    "{% for m in messages %}{% if not m.content | trim %}{% continue %}{% endif %}{{ '### ' + m.role | upper + ':\n' + m.content }}"
+    "{% for m in messages %}{% if not m.content | trim %}{% continue %}{% endif %}"
+    "{{ '### ' + m.role | upper + ':\n' + m.content }}"
     "\n\n{% if loop.index > 8 %}{% break %}{% endif %}{% endfor %}{{ '### ASSISTANT:\n' }}"
 )
 YEAR = "{{ bos_token }}Now: {{ strftime_now('%Y') }}\n" + CHATML  # of a year, so that midnight seldom makes a test fail

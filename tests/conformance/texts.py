@@ -51,8 +51,10 @@ CORPUS = (
     "The quick brown fox doesn't jump over 12 lazy dogs,  or 345 of them; it's late.\n\nWe'll see at 10:30!\r\n\r\n",
     "The capital of France is Paris. The capital of Spain is Madrid. There is the end of the word, said the other one.\n",
     "Ein M\u00e4dchen l\u00e4uft \u00fcber die Br\u00fccke. caf\u00e9 na\u00efve \u00dcbung stra\u00dfe cafe\u0301\n",
-    "\u4ed6\u8bf4\u4eca\u5929\u7684\u5929\u6c14\u5f88\u597d\u3002 \u4eca\u65e5\u306f\u5929\u6c17\u304c\u3044\u3044\u3002 \uc624\ub298 \ub0a0\uc528\uac00 \uc88b\uc544\n",
-    "\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd \u0645\u0631\u062d\u0628\u0627 \u0628\u0627\u0644\u0639\u0627\u0644\u0645 \U0001f642\U0001f642\n",
+    "\u4ed6\u8bf4\u4eca\u5929\u7684\u5929\u6c14\u5f88\u597d\u3002 "
+    "\u4eca\u65e5\u306f\u5929\u6c17\u304c\u3044\u3044\u3002 \uc624\ub298 \ub0a0\uc528\uac00 \uc88b\uc544\n",
+    "\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd \u0645\u0631\u062d\u0628\u0627 "
+    "\u0628\u0627\u0644\u0639\u0627\u0644\u0645 \U0001f642\U0001f642\n",
     "def f(x):\n    if x > 1:\n        return  10\n    return    2\n\tpass\n",
     "user\nassistant\nsystem\nHello hello Hello, how are you? I'm fine, thank you. user assistant system\n",
     "In 1984, 1000 people paid 3.14 or 19.99 for words, words, words. Who are you? I am what I think I am.\n",

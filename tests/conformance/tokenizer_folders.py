@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from .texts import CORPUS
-from .tokenizer_kinds import CHAT_TOKENS, added, begins_with, byte_level, gemma, renamed, sentencepiece, size, unigram, with_added
+from .tokenizer_kinds import (
+    CHAT_TOKENS,
+    added,
+    begins_with,
+    byte_level,
+    gemma,
+    sentencepiece,
+    size,
+    unigram,
+    with_added,
+)
 
 Files = Mapping[str, Any]  # by file name: an object that is written as JSON, a text, or bytes
 NAMES = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
@@ -38,7 +48,10 @@ def sentencepiece_model(kind: str, model_type: str, **settings: Any) -> Files:
         byte_fallback=True, normalization_rule_name="identity", remove_extra_whitespaces=False, hard_vocab_limit=False,
         allow_whitespace_only_pieces=True, character_coverage=1.0, num_threads=1, minloglevel=2,
     )  # fmt: skip
-    return {"tokenizer.model": trained.getvalue(), "tokenizer_config.json": folder({}, kind, **settings)["tokenizer_config.json"]}
+    return {
+        "tokenizer.model": trained.getvalue(),
+        "tokenizer_config.json": folder({}, kind, **settings)["tokenizer_config.json"],
+    }
 
 
 def _decoder_entries(raw: dict, *names: str, **traits: Any) -> dict:
@@ -55,7 +68,6 @@ def _token(name: str, **traits: Any) -> dict:
     return {"__type": "AddedToken", **{key: value for key, value in added(name, 0, **traits).items() if key != "id"}}
 
 
-PREPEND, BYTES, SPLIT_LLAMA3 = sentencepiece, byte_level, "llama3"
 BOS = {"add_bos_token": True}
 TOKENIZERS: dict[str, Callable[[], Files]] = {
     # Byte-level BPE: how text is cut
@@ -74,14 +86,14 @@ TOKENIZERS: dict[str, Callable[[], Files]] = {
     "qwen2, class Qwen2TokenizerFast": lambda: folder(byte_level("qwen2"), "Qwen2TokenizerFast"),
     "qwen2, vocab.json, merges.txt, added_tokens.json": lambda: vocab_and_merges(
         byte_level("qwen2"), QWEN2) | {"added_tokens.json": {"<tool_call>": 600, "<|user|>": 601}},
-    "llama3": lambda: folder(begins_with(byte_level(SPLIT_LLAMA3), "<s>")),
-    "llama3, class LlamaTokenizer": lambda: folder(begins_with(byte_level(SPLIT_LLAMA3), "<s>"), LLAMA),
+    "llama3": lambda: folder(begins_with(byte_level("llama3"), "<s>")),
+    "llama3, class LlamaTokenizer": lambda: folder(begins_with(byte_level("llama3"), "<s>"), LLAMA),
     "smollm": lambda: folder(byte_level("smollm"), GPT2, bos_token="<|im_start|>", eos_token="<|im_end|>"),
     # Which special tokens stand around a text
     "gpt2, add_bos_token": lambda: folder(byte_level(), add_bos_token=True),
     "gpt2, add_bos_token and add_eos_token": lambda: folder(byte_level(), add_bos_token=True, add_eos_token=True),
-    "llama3, add_bos_token false": lambda: folder(begins_with(byte_level(SPLIT_LLAMA3), "<s>"), add_bos_token=False),
-    "llama3, post-processor with both ends": lambda: folder(begins_with(byte_level(SPLIT_LLAMA3), "<s>", "</s>")),
+    "llama3, add_bos_token false": lambda: folder(begins_with(byte_level("llama3"), "<s>"), add_bos_token=False),
+    "llama3, post-processor with both ends": lambda: folder(begins_with(byte_level("llama3"), "<s>", "</s>")),
     "gpt2, ends named by objects": lambda: folder(
         byte_level(), bos_token=_token("<s>", lstrip=True), eos_token=_token("</s>", rstrip=True), add_bos_token=True),
     # Where added tokens are named
@@ -91,7 +103,8 @@ TOKENIZERS: dict[str, Callable[[], Files]] = {
     "additional_special_tokens": lambda: folder(byte_level(chat_tokens=False), additional_special_tokens=list(CHAT_TOKENS)),
     "additional_special_tokens, new": lambda: folder(byte_level(), additional_special_tokens=list(NEW)),
     "extra_special_tokens, list": lambda: folder(byte_level(), extra_special_tokens=list(NEW)),
-    "extra_special_tokens, object": lambda: folder(byte_level(), extra_special_tokens={"user_token": NEW[0], "bot_token": NEW[1]}),
+    "extra_special_tokens, object": lambda: folder(
+        byte_level(), extra_special_tokens={"user_token": NEW[0], "bot_token": NEW[1]}),
     "added_tokens.json": lambda: _chat_tokens_elsewhere("added_tokens.json", {"<|user|>": 600, "<|bot|>": 601}),
     "special_tokens_map.json": lambda: _chat_tokens_elsewhere(
         "special_tokens_map.json", {"additional_special_tokens": list(CHAT_TOKENS)}),
@@ -129,14 +142,14 @@ TOKENIZERS: dict[str, Callable[[], Files]] = {
     "unigram, NFKC": lambda: folder(unigram(normalizer={"type": "NFKC"})),
     # Little is said
     "no tokenizer_class": lambda: folder(byte_level(), None),
-    "no tokenizer_config.json": lambda: {"tokenizer.json": begins_with(byte_level(SPLIT_LLAMA3), "<s>")},
+    "no tokenizer_config.json": lambda: {"tokenizer.json": begins_with(byte_level("llama3"), "<s>")},
 }  # fmt: skip
 
 
 def write(path: Path, files: Files) -> None:
     """Writes the files into the folder."""
-    path.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
         if isinstance(content, bytes):
             (path / name).write_bytes(content)
         elif isinstance(content, str):

@@ -28,24 +28,20 @@ def cover() -> tuple[Variant, ...]:
     for turn, (n, tokenizer) in itertools.product(range(len(TEMPLATES)), enumerate(TOKENIZERS)):
         template = list(TEMPLATES)[(n + turn) % len(TEMPLATES)]
 
-        def pairs(model: tuple[str, str], names: tuple[str, str] = (tokenizer, template)) -> list[tuple[str, str]]:
-            return [model, *itertools.product(names, model)]
-
-        model = min(models, key=lambda model: sorted(met[pair] for pair in pairs(model)))
-        met.update(pairs(model))
+        pairs = {model: list(itertools.product((tokenizer, template), model)) for model in models}
+        model = min(models, key=lambda model: (met[model], sorted(met[pair] for pair in pairs[model])))
+        met.update([model, *pairs[model]])
         variants.append(Variant(tokenizer, template, *model))
     return tuple(variants)
 
 
-def write(folder: Path, variant: Variant) -> Path:
-    """Writes the model's folder."""
+def write(folder: Path, variant: Variant, weights: bool = True) -> Path:
+    """Writes the model's folder, or, without weights, its config, tokenizer and template alone."""
     template, files = TEMPLATES[variant.template], dict(TOKENIZERS[variant.tokenizer]())
-    settings = files.get("tokenizer_config.json")
     if template.setting is not None:
-        files["tokenizer_config.json"] = (settings or {}) | {"chat_template": template.setting}
-    tokenizer_folders.write(folder, files)
-    for name, text in template.files.items():
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_text(text, encoding="utf-8")
-    weight_files.write(folder, variant.config, variant.weights)
+        files["tokenizer_config.json"] = files.get("tokenizer_config.json", {}) | {"chat_template": template.setting}
+    tokenizer_folders.write(folder, files | template.files)
+    weight_files.write_config(folder, variant.config)
+    if weights:
+        weight_files.write_weights(folder, variant.config, variant.weights)
     return folder

@@ -31,9 +31,12 @@ CONFIGS: dict[str, Callable[[], transformers.PreTrainedConfig]] = {
     "qwen2": lambda: transformers.Qwen2Config(**SIZES, **UNTIED),
     "qwen3, tied": lambda: transformers.Qwen3Config(**SIZES | {"head_dim": 16}, **TIED),
     "gemma3": lambda: transformers.Gemma3TextConfig(
-        **SIZES | {"head_dim": 16}, sliding_window=19, query_pre_attn_scalar=16, layer_types=["sliding_attention", "full_attention"]
+        **SIZES | {"head_dim": 16},
+        sliding_window=19,
+        query_pre_attn_scalar=16,
+        layer_types=["sliding_attention", "full_attention"],
     ),
-}
+}  # fmt: skip
 
 
 @functools.cache
@@ -110,11 +113,14 @@ def fits(config: str, files: str) -> bool:
     return not files.startswith("tied") or CONFIGS[config]().tie_word_embeddings
 
 
-def write(folder: Path, config: str, files: str) -> None:
-    """Writes config.json and the weights."""
-    folder.mkdir(parents=True, exist_ok=True)
+def write_config(folder: Path, config: str) -> None:
+    """Writes config.json."""
     described = CONFIGS[config]()
     described.architectures = [transformers.MODEL_FOR_CAUSAL_LM_MAPPING[type(described)].__name__]
     described.save_pretrained(folder)
-    tensors = weights(config)
-    WEIGHTS[files](folder, _once(tensors) if described.tie_word_embeddings and not files.startswith("tied") else tensors)
+
+
+def write_weights(folder: Path, config: str, files: str) -> None:
+    """Writes the weights in files of this kind."""
+    tensors, once = weights(config), CONFIGS[config]().tie_word_embeddings and not files.startswith("tied")
+    WEIGHTS[files](folder, _once(tensors) if once else tensors)
