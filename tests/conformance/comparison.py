@@ -23,6 +23,7 @@ transformers.logging.set_verbosity_error()  # it warns of folders that this suit
 transformers.logging.disable_progress_bar()
 Ids = list[int]
 LIMIT = 1e-4  # nats a token
+EARLIER = ("\n", ".", "7", "\ue000")
 
 
 @dataclasses.dataclass
@@ -83,10 +84,15 @@ class Truth:
         """
         if not self.puts_space:
             return self.plain(text)
-        for earlier in (prompt, "\n", ".", "7", "\ue000"):
+        for earlier in (prompt, *EARLIER):
             if (behind := self._behind(earlier, text)) is not None:
                 return behind
         raise AssertionError(f"no text before which {text!r} stands apart")
+
+    def settled(self, text: str) -> bool:
+        """Whether the text has the same ids wherever it stands apart; a Unigram cuts "000" as "0", "00" or "00", "0"."""
+        behind = [self._behind(earlier, text) for earlier in (*PROMPTS, *EARLIER)]
+        return len({tuple(ids) for ids in behind if ids is not None}) == 1
 
     @functools.cached_property
     def puts_space(self) -> bool:

@@ -28,7 +28,8 @@ def write(tmp_path):
         (
             "a list without a default",
             [USER],
-            "has chat templates for tool_use alone, none for a plain chat: name an instruction-tuned model, or score raw prompts",
+            "has chat templates for tool_use alone, none for a plain chat: name an instruction-tuned model, or score raw "
+            "prompts",
         ),
         (
             "Mistral",
@@ -37,10 +38,10 @@ def write(tmp_path):
             "user/assistant/user/assistant/...): choose prompts that fit it",
         ),
         (
-            "Gemma",
+            "Mistral",
             [USER, {"role": "narrator", "content": "Night."}],
-            "its chat template refuses a chat of roles user, narrator (Conversation roles must alternate "
-            "user/assistant/user/assistant/...): choose prompts that fit it",
+            "its chat template refuses a chat of roles user, narrator (Only user and assistant roles are supported!): "
+            "choose prompts that fit it",
         ),
     ],
 )

@@ -8,7 +8,7 @@ from conformance.comparison import Truth, compare_texts
 from conformance.templates import CHATML, Template
 from conformance.texts import TEXTS
 from conformance.tokenizer_folders import TOKENIZERS
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from remid_jax.models.tokenizer import Tokenizer
@@ -45,6 +45,7 @@ def opened(tmp_path_factory):
 @given(text=TEXT)
 def test_any_text_has_the_ids_of_transformers(name, opened, text):
     ours, truth = opened(name)
+    assume(name != "unigram" or truth.settled(text))
     assert compare_texts(ours, truth, Template(CHATML), [text]).differences == []
 
 
