@@ -31,16 +31,18 @@ FIRST = flags.DEFINE_integer("first", 0, "How many folders, 0 for all.", lower_b
 
 INTRODUCTION = f"""# Conformance
 
-Written by `python -m benchmarks.conformance`. Small model folders in which every tokenizer meets every template, and either meets
-every config and every kind of weight files, read by `remid_jax` and by transformers {transformers.__version__}.
+Written by `python -m benchmarks.conformance`. Small model folders in which every tokenizer meets every template, and either
+meets every config and every kind of weight files, read by `remid_jax` and by transformers {transformers.__version__}.
 
-- *Texts*: 40 texts, each as raw prompt, in a chat and as answer behind a prompt. *Equal*: those with `AutoTokenizer`'s ids. A chat
-  that transformers refuses (no template, or one for tools alone) counts as equal if it is refused here, too.
-- *Worst gap*: how far the log-likelihood of an answer is from torch's (float32 both), nats a token, at most. The limit is {LIMIT:g}.
+- *Texts*: 40 texts, each as raw prompt, in a chat and as answer behind a prompt. *Equal*: those with `AutoTokenizer`'s ids. A
+  chat that transformers refuses (no template, or one for tools alone) counts as equal if it is refused here, too.
+- *Worst gap*: how far the log-likelihood of an answer is from torch's (float32 both), nats a token, at most. The limit is
+  {LIMIT:g}.
 - *Refused*: folders that transformers cannot open, and that are refused here in one line.
-- A tokenizer that puts a space before a text puts none before an answer: the right ids of an answer are those that stand behind the
-  prompt's in the whole text, or, where the two merge, those behind another text.
-- Texts that name a control token are compared with `control_tokens="tokens"`; all others give the same ids with `"text"`, the default.
+- A tokenizer that puts a space before a text puts none before an answer: the right ids of an answer are those that stand
+  behind the prompt's in the whole text, or, where the two merge, those behind another text.
+- Texts that name a control token are compared with `control_tokens="tokens"`; all others have the same ids with `"text"`, the
+  default.
 """
 
 
@@ -102,8 +104,8 @@ def sections(table: Sequence[Variant], outcomes: Sequence[Outcome]) -> Iterable[
     for outcome in outcomes:
         total.add(outcome)
     yield (
-        f"\nIn all: {total.folders} folders, {total.refused} of them refused; {total.equal:,} of {total.texts:,} texts have equal "
-        f"ids; the worst gap is {total.gap:.1e} nats a token.\n"
+        f"\nIn all: {total.folders} folders, {total.refused} of them refused; {total.equal:,} of {total.texts:,} texts have "
+        f"equal ids; the worst gap is {total.gap:.1e} nats a token.\n"
     )
 
 
