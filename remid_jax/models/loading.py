@@ -29,6 +29,7 @@ from remid_jax.models.config import DecoderConfig
 from remid_jax.models.decoder import structure
 from remid_jax.models.fingerprints import fingerprint
 from remid_jax.models.gguf import read_gguf
+from remid_jax.models.tensor_names import check_tensors
 from remid_jax.models.tokenizer import Tokenizer
 from remid_jax.parallel import parameter_shardings, path_name
 
@@ -171,7 +172,7 @@ def _open_directory(source: str, directory: Path, dtype: Dtype, mesh: Mesh | Non
     files = weight_files.weight_files(source, directory, raw)
     tensors, tied = weight_files.tie(weight_files.read_headers(files), config.tied_embeddings)
     config = dataclasses.replace(config, tied_embeddings=tied)
-    huggingface.check_tensors(config, {name: tensor.shape for name, tensor in tensors.items()}, source)
+    check_tensors(config, {name: tensor.shape for name, tensor in tensors.items()}, source)
     tokenizer = Tokenizer.from_directory(directory)
     return LanguageModel(
         source=source,

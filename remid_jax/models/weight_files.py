@@ -12,11 +12,10 @@ from safetensors import SafetensorError, safe_open
 
 from remid_jax.errors import UserError
 from remid_jax.files import read_object
-from remid_jax.models import huggingface
 from remid_jax.models.config import DecoderConfig
+from remid_jax.models.tensor_names import EMBEDDING, HEAD, canonical, layout
 
 FLOATS = ("F64", "F32", "F16", "BF16")
-EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
 class Tensor(NamedTuple):
@@ -82,7 +81,7 @@ def read_headers(files: list[Path]) -> dict[str, Tensor]:
         try:
             with safe_open(path, framework="np") as file:
                 for name in file.keys():  # noqa: SIM118 (it is no dict)
-                    part, known = file.get_slice(name), huggingface.canonical(name)
+                    part, known = file.get_slice(name), canonical(name)
                     if known is None:
                         continue
                     if part.get_dtype() not in FLOATS:
@@ -103,19 +102,19 @@ def tie(tensors: Mapping[str, Tensor], tied: bool) -> tuple[dict[str, Tensor], b
 
     The one of the two that the file holds is both; of two that are equal one is left out; two that differ are not tied.
     """
-    found = dict(tensors)
-    if tied and HEAD in found and EMBEDDING not in found:
-        found[EMBEDDING] = found.pop(HEAD)
-    elif tied and HEAD in found:
-        tied = np.array_equal(read(found[HEAD]), read(found[EMBEDDING]))
+    found, head, embedding = dict(tensors), f"{HEAD}.weight", f"{EMBEDDING}.weight"
+    if tied and head in found and embedding not in found:
+        found[embedding] = found.pop(head)
+    elif tied and head in found:
+        tied = np.array_equal(read(found[head]), read(found[embedding]))
         if tied:
-            del found[HEAD]
+            del found[head]
     return found, tied
 
 
-def read(tensor: Tensor) -> np.ndarray:
+def read(tensor: Tensor, rows: slice = slice(None)) -> np.ndarray:
     with safe_open(tensor.file, framework="np") as file:
-        return file.get_tensor(tensor.name)
+        return file.get_slice(tensor.name)[rows]
 
 
 def stacked(config: DecoderConfig, tensors: Mapping[str, Tensor], dtype: str) -> Iterator[tuple[str, np.ndarray]]:
@@ -124,11 +123,11 @@ def stacked(config: DecoderConfig, tensors: Mapping[str, Tensor], dtype: str) ->
     Raises:
       UserError: naming the first tensor that holds a number which is not finite.
     """
-    for path, parts in huggingface.layout(config).items():
+    for path, parts in layout(config).items():
         shape = parts.shape[::-1] if parts.transposed else parts.shape
         whole = np.empty((len(parts.names), *shape), dtype)
         for layer, name in enumerate(parts.names):
-            part = read(tensors[name])
+            part = read(tensors[name], slice(parts.first, parts.first + parts.shape[0]))
             whole[layer] = part.T if parts.transposed else part
             check_finite(whole[layer], str(tensors[name].file), tensors[name].name)
         yield path, whole if parts.stacked else whole[0]

@@ -82,7 +82,8 @@ def test_every_number_arrives_where_it_belongs(folder):
 
 def test_weights_are_read_at_first_use_and_only_once(folder, monkeypatch):
     reads = []
-    monkeypatch.setattr(weight_files, "read", lambda tensor, read=weight_files.read: reads.append(tensor.name) or read(tensor))
+    read = weight_files.read
+    monkeypatch.setattr(weight_files, "read", lambda tensor, *rows: reads.append(tensor.name) or read(tensor, *rows))
     model = open_model(str(folder), "float32")
     assert not model.loaded
     assert reads == []
