@@ -17,6 +17,7 @@ import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
+from remid_jax.caches import cache_folder
 from remid_jax.errors import Notice, UserError
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -102,9 +103,9 @@ def _workdir(config: ConfigDict) -> Path:
 
 
 def use_compilation_cache() -> None:
-    """Compiled programs are kept in ~/.cache/remid_jax/xla (or $JAX_COMPILATION_CACHE_DIR), so a second run starts at once."""
-    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        jax.config.update("jax_compilation_cache_dir", str(Path("~/.cache/remid_jax/xla").expanduser()))
+    """Compiled programs are kept in `cache_folder("xla")` (or $JAX_COMPILATION_CACHE_DIR), so a second run starts at once."""
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR") and (folder := cache_folder("xla")) is not None:
+        jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
