@@ -65,12 +65,12 @@ def template_settings(text: str | None, name: str) -> dict[str, Any]:
     return settings
 
 
-def thinking_of(word: str) -> Thinking:
+def thinking_of(word: str | bool) -> Thinking:
     """Returns how a policy thinks: not at all, between our tags, or as its own template has it.
 
     Raises:
       UserError: for another word.
     """
-    if word.lower() not in WORDS:
+    if str(word).lower() not in WORDS:
         raise UserError(f"config.policy.thinking={word!r}: choose no, tags or native")
-    return WORDS[word.lower()]
+    return WORDS[str(word).lower()]
