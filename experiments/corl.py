@@ -23,9 +23,10 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from experiments import cli
-from experiments.cli import asked_to_stop
 from experiments.progress import Stages
 from experiments.reading import Reading, reading_of, template_settings
+from experiments.settings import check_settings, flat
+from experiments.stopping import GO_ON, Saving, end
 from remid_jax.checkpoints import Checkpoints
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark, read_reasoning
@@ -62,6 +63,7 @@ class Fold:
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
+    check_settings(config)
     settings = settings_of(config)
     cli.use_compilation_cache()
     devices = Devices("mesh", config.devices.mesh_model)
@@ -77,7 +79,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
         "prompts": prompts.fingerprint,
         "data": hashlib.sha256(repr(records).encode()).hexdigest(),
         "teacher": hashlib.sha256(json.dumps(teacher, sort_keys=True).encode()).hexdigest(),
-        "config": hashlib.sha256(config.to_json(sort_keys=True).encode()).hexdigest(),
+        "settings": flat(config),
     }
     pairs, controls = [], {}
     for part in parts:
@@ -85,14 +87,11 @@ def main(config: ConfigDict, workdir: Path) -> None:
         folder.mkdir(exist_ok=True)
         corl = CoRL(base, part.seen, teacher, prompts, settings, devices, Store(folder / "store.sqlite"))
         try:
-            with asked_to_stop() as stopping:
-                trained = train(corl, part, folder, identity, config, stages, stopping)
+            with Saving() as saving:
+                trained = train(corl, part, folder, identity, config, stages, saving.asked)
         except Stopped as stop:
             total = sum(steps for _, steps in settings.schedule)
-            stages.console.print(
-                f"stopped after step {stop.step} of {total} of {part.name}, saved: run the same command again to go on"
-            )
-            return
+            end(f"stopped after step {stop.step} of {total} of {part.name}, saved: {GO_ON}")
         if is_first_host():
             write_training_report(folder, {"model": config.model, "method": f"CoRL, {part.name}", "config": config.to_dict()})
         reasoner, responder = (adapter_of(trained[name]) for name in LEARNERS)

@@ -24,6 +24,7 @@ import remid_jax
 from experiments import cli
 from experiments.progress import Stages
 from experiments.reading import Reading, Thinking, reading_of, template_settings, thinking_of
+from experiments.settings import check_settings
 from remid_jax.dialogues.parsing import Parsed, core_features
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark, read_reasoning, read_replies
@@ -53,6 +54,7 @@ Records = dict[str, list[Record]]
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
+    check_settings(config)
     stages = Stages(Console(stderr=True, quiet=not is_first_host()))
     benchmark = read_benchmark(config.benchmark.source)
     prompts = Prompts.load(config.prompts)
@@ -73,12 +75,14 @@ def main(config: ConfigDict, workdir: Path) -> None:
     models = open_models(config, devices, reading, thinking)
     records, excluded = choose_records(config, benchmark, prompts, models)
     everyone = [record for members in records.values() for record in members]
+    known = [record for members in benchmark.test.values() for record in members]
+    given = Given.read(config, everyone, known)
     engines = Engines(config, devices, store)
     pairs = read_pairs(config.estimator.adapters, models["estimator"]) if config.estimator.adapters else None
     members = trained(models["estimator"], pairs, records) if pairs else untrained(models["estimator"], records)
 
-    written = reasoning(config, everyone, prompts, members, engines, stages)
-    replies, drawn = respond(config, everyone, prompts, models, engines, stages)
+    written = reasoning(config, everyone, prompts, members, engines, stages, given)
+    replies, drawn = respond(config, everyone, prompts, models, engines, stages, given)
     arrays = score(config, records, prompts, models, members, written, replies, drawn, engines, stages)
     if not is_first_host():
         return
@@ -188,6 +192,23 @@ def choose_records(
     return chosen, excluded
 
 
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """Ready reasoning and replies, by record; None: they are to be generated."""
+
+    reasoning: dict[str, str] | None
+    replies: dict[str, str] | None
+
+    @classmethod
+    def read(cls, config: ConfigDict, records: Sequence[Record], known: Sequence[Record]) -> Given:
+        """Both files, before the first device step."""
+        reasoning, replies = config.estimator.reasoning, config.policy.replies
+        return cls(
+            read_reasoning(reasoning, records, known) if reasoning else None,
+            read_replies(replies, records, known) if replies else None,
+        )
+
+
 class Engines:
     """One scoring engine and one generator a model, over one store."""
 
@@ -240,13 +261,14 @@ def described_reading(model: LanguageModel) -> dict[str, Any]:
 
 
 def reasoning(
-    config: ConfigDict, records: Sequence[Record], prompts: Prompts, members: Sequence[Member], engines: Engines, stages: Stages
-) -> dict[str, dict[str, Parsed]]:
+    config: ConfigDict, records: Sequence[Record], prompts: Prompts, members: Sequence[Member], engines: Engines,
+    stages: Stages, given: Given,
+) -> dict[str, dict[str, Parsed]]:  # fmt: skip
     """{member of the estimator: {record that it may score: its reasoning}}."""
     c = config.estimator
     mine = {member.name: [records[number] for number in member.mine(records)] for member in members}
-    if c.reasoning:
-        ready = {name: core_features(text, c.fallback) for name, text in read_reasoning(c.reasoning, records).items()}
+    if given.reasoning is not None:
+        ready = {name: core_features(text, c.fallback) for name, text in given.reasoning.items()}
         return {name: {record.id: ready[record.id] for record in of_member} for name, of_member in mine.items()}
     with stages.stage("reason") as advance:
         return {
@@ -264,11 +286,12 @@ def respond(
     models: Mapping[str, LanguageModel],
     engines: Engines,
     stages: Stages,
+    given: Given,
 ) -> tuple[dict[str, Reply], dict[str, list[Sample]] | None]:
     """Replies, and samples of the policy's own kernel: None where it is not at hand, or none are wanted."""
     c = config.policy
-    if "policy" not in models:
-        return {name: Reply(text) for name, text in read_replies(c.replies, records).items()}, None
+    if given.replies is not None:
+        return {name: Reply(text) for name, text in given.replies.items()}, None
     thinking = thinking_of(c.thinking)
     wanted = c.self_samples if thinking == "no" else 0  # what a thinking policy's kernel gives is no reply: protocol rule 12
     with stages.stage("respond") as advance:

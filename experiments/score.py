@@ -21,6 +21,7 @@ from rich.console import Console
 from experiments import cli
 from experiments.progress import Stages
 from experiments.reading import reading_of, template_settings
+from experiments.settings import check_settings
 from remid_jax.dialogues.faults import raise_all
 from remid_jax.disk import check_output
 from remid_jax.errors import UserError
@@ -37,6 +38,7 @@ PREFIXES, ANSWERS = ("messages", "prompt", "prefix_ids"), ("answers", "answer_id
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
+    check_settings(config)
     for name in ("model", "input", "output"):
         if not config[name]:
             raise UserError(f"config.{name} is not set: give --config.{name}=...")

@@ -18,9 +18,10 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from experiments import cli
-from experiments.cli import asked_to_stop
 from experiments.progress import Stages
 from experiments.reading import Reading, reading_of, template_settings
+from experiments.settings import check_settings, flat
+from experiments.stopping import GO_ON, Saving, end
 from remid_jax.checkpoints import Checkpoints
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_reasoning, read_training
@@ -47,6 +48,7 @@ from remid_jax.scoring.texts import tokenizer_of
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
+    check_settings(config)
     check(config)
     cli.use_compilation_cache()
     devices = Devices("mesh", config.devices.mesh_model)
@@ -67,11 +69,12 @@ def main(config: ConfigDict, workdir: Path) -> None:
         "estimator": estimator.fingerprint,
         "prompts": prompts.fingerprint,
         "data": hashlib.sha256(repr(data).encode()).hexdigest(),
-        "config": hashlib.sha256(config.to_json(sort_keys=True).encode()).hexdigest(),
+        "settings": flat(config),
     }
     stages = Stages(Console(stderr=True, quiet=not is_first_host()))
     try:
-        with asked_to_stop() as stopping:
+        with Saving() as saving:
+            stopping = saving.asked
             recipe, count = lessons(config, start, model, estimator, prompts, stages, stopping)
             phase = Phase(
                 config.method, "policy", trainer, Feed(count, config.batch, config.seed), config.steps, lambda _: recipe
@@ -82,8 +85,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
                     config.save_every, stopping=stopping, report=lambda done, total, row: advance(done, total),
                 )["policy"]  # fmt: skip
     except Stopped as stop:
-        stages.console.print(f"stopped after step {stop.step} of {config.steps}, saved: run the same command again to go on")
-        return
+        end(f"stopped after step {stop.step} of {config.steps}, saved: {GO_ON}")
     write(config, workdir, trained, model)
     where = workdir / ("adapter" if config.lora.rank else "model")
     stages.console.print(f"trained: {where}", highlight=False, soft_wrap=True)

@@ -66,26 +66,26 @@ def _read(source: str | Path, sized: bool) -> Benchmark:
     return records.benchmark()
 
 
-def read_replies(path: str | Path, records: Sequence[Record]) -> dict[str, str]:
+def read_replies(path: str | Path, records: Sequence[Record], known: Sequence[Record] = ()) -> dict[str, str]:
     """Ready replies, one {"sample_ID", "reply"} a line, as id -> reply in the order of `records`; every record needs one.
 
-    Raises UserError: one line with every fault.
+    The file may have replies to `known` records, too. Raises UserError: one line with every fault.
     """
-    return _read_answers(Path(path), records, "reply")
+    return _read_answers(Path(path), records, "reply", {record.id for record in (*records, *known)})
 
 
-def read_reasoning(source: str | Path, records: Sequence[Record]) -> dict[str, str]:
+def read_reasoning(source: str | Path, records: Sequence[Record], known: Sequence[Record] = ()) -> dict[str, str]:
     """Ready reasoning, one {"sample_ID", "reasoning"} a line, as id -> reasoning; otherwise like `read_replies`.
 
     `package:rpgbench_compact` is the teacher's reasoning for the embedded benchmark, of which `records` may be a part. It was
     written with the golden replies in view: it is for training, never for an evaluation.
     """
     if not str(source).startswith("package:"):
-        return _read_answers(Path(source), records, "reasoning")
+        return _read_answers(Path(source), records, "reasoning", {record.id for record in (*records, *known)})
     if str(source) != f"package:{PACKAGE}":
         raise UserError(f"{source}: no such reasoning in this package: use package:{PACKAGE} or a file")
     with importlib.resources.as_file(importlib.resources.files(__package__) / PACKAGE / "teacher.jsonl") as path:
-        return _read_answers(path, records, "reasoning", whole=False)
+        return _read_answers(path, records, "reasoning", None)
 
 
 class _Records:
@@ -230,10 +230,9 @@ def _read_lists(path: Path, records: _Records, faults: list[str]) -> None:
             records.add(f"{path}: {name}[{i}]", row, allowed, exact=False)
 
 
-def _read_answers(path: Path, records: Sequence[Record], field: str, whole: bool = True) -> dict[str, str]:
-    """`whole`: the file may answer no other records than these."""
+def _read_answers(path: Path, records: Sequence[Record], field: str, allowed: set[str] | None) -> dict[str, str]:
+    """`allowed`: the records that the file may answer; None: any."""
     faults: list[str] = []
-    wanted = {record.id for record in records}
     found: dict[str, str] = {}
     for number, row in read_lines(path, faults):
         place = f"{path}: line {number}"
@@ -244,7 +243,7 @@ def _read_answers(path: Path, records: Sequence[Record], field: str, whole: bool
                 found.setdefault(identity, "")
             continue
         where = f"{place} ({identity!r})"
-        if identity not in wanted and whole:
+        if allowed is not None and identity not in allowed:
             faults.append(f"{where}: sample_ID: not a record of the benchmark")
         if identity in found:
             faults.append(f"{where}: sample_ID: a second {field} for this record")

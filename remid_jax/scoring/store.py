@@ -8,6 +8,7 @@ one that does not exist yet.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import random
@@ -53,7 +54,7 @@ class Store:
         if is_first_host():
             with self._told():
                 for n, key in enumerate(keys):
-                    values[n] = self._patiently(lambda key=key: self._value(key))
+                    values[n] = self._patiently(functools.partial(self._value, key))
         return {key: value for key, value in zip(keys, from_first_host(values), strict=True) if value is not None}
 
     def put(self, entries: Mapping[bytes, bytes]) -> None:

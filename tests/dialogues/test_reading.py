@@ -221,6 +221,8 @@ def test_faults_of_ready_answers(tmp_path, read, field):
         f"{path}: line 8, column 2: broken JSON (Expecting property name enclosed in double quotes)",
     ]
     path = jsonl(tmp_path / "s.jsonl", rows[0])
+    assert read(path, RECORDS[:1], RECORDS) == {"a": "1"}
+    assert message(read, path, RECORDS[1:2], RECORDS) == f"{path}: no {field} for record 'b'"
     assert message(read, path, RECORDS) == f"{path}: no {field} for record 'b'; {path}: no {field} for record 'c'"
     path.write_text("")
     assert message(read, path, RECORDS) == f"{path}: is empty"
