@@ -14,9 +14,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import importlib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, get_args
 
 import tokenizers
@@ -64,10 +67,10 @@ class Tokenizer:
         directory = Path(directory)
         if not any((directory / name).is_file() for name in FILES):
             return None
-        import transformers
-
         try:
-            library = transformers.AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+            library = transformers_library().AutoTokenizer.from_pretrained(
+                directory, local_files_only=True, trust_remote_code=False
+            )
         except Exception as error:  # whatever a broken file makes of it; the library raises nothing more special
             for name in JSON_OBJECTS:  # its words for a broken one name no file
                 if (directory / name).is_file():
@@ -86,11 +89,11 @@ class Tokenizer:
 
         `names` are its special tokens by their roles: "bos_token", "eos_token", ...; those not in its vocabulary are left out.
         """
-        from transformers import PreTrainedTokenizerFast
-
         known = backend.get_vocab(with_added_tokens=True)
         roles = {role: name for role, name in names.items() if name in known}
-        return cls(PreTrainedTokenizerFast(tokenizer_object=backend, chat_template=template, **roles), place)
+        return cls(
+            transformers_library().PreTrainedTokenizerFast(tokenizer_object=backend, chat_template=template, **roles), place
+        )
 
     def configured(self, thinking: bool | None = None, **changes: Any) -> Tokenizer:
         """Returns this tokenizer with other settings of `Reading`; `thinking` sets the template's switch, where it has one.
@@ -202,6 +205,12 @@ class Tokenizer:
 
     def _hidden(self, text: str) -> str:
         return self._controls.hide(text) if self.reading.control_tokens == "text" else text
+
+
+def transformers_library() -> ModuleType:
+    """Imports transformers, without its advice to install torch, which nothing here needs."""
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    return importlib.import_module("transformers")
 
 
 def _line(error: Exception) -> str:

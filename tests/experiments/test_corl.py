@@ -120,7 +120,8 @@ def test_a_local_teacher_sees_the_golden_reply(script, ending_directory, tmp_pat
     config = importlib.import_module("configs.corl_quickstart").get_config()
     config.teacher.reasoning, config.teacher.max_reasoning = None, 5
     stages = script.Stages(script.Console(quiet=True))
-    found = script.teaching(config, base, Devices(), prompts, RECORDS[:3], tmp_path, stages)
+    reading = script.reading_of(config, tmp_path)
+    found = script.teaching(config, base, reading, Devices(), prompts, RECORDS[:3], tmp_path, stages)
     generator = Generator(base, Devices(), Store(":memory:"), 1)
     for record in RECORDS[:3]:
         messages, opening = prompts.teacher(record)
