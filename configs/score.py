@@ -15,6 +15,9 @@ def get_config() -> ConfigDict:
     config.input = config_dict.placeholder(str)
     config.output = config_dict.placeholder(str)
     config.dtype = "float32"  # or "bfloat16"
+    config.control_tokens = "text"  # their names in messages and answers are text; or "tokens", read as transformers reads them
+    config.template = config_dict.placeholder(str)  # settings of the chat template, for example '{"enable_thinking": false}'
+    config.date = config_dict.placeholder(str)  # what it writes as today, 2026-01-31; by default the workdir's first day
     config.parallel = "mesh"  # or "pmap"
     config.mesh_model = 1  # devices over which each parameter is split
     config.tokens_per_step = 2048

@@ -20,8 +20,10 @@ from rich.console import Console
 
 from experiments import ablation_benchmark, ablation_world, arms, cli
 from experiments.findings import NOT_RUN, Findings
+from experiments.settings import check_settings
 from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.dialogues.records import Record
+from remid_jax.disk import check_output
 from remid_jax.errors import UserError
 from remid_jax.files import write_text
 from remid_jax.reporting import ablation, terminal
@@ -31,6 +33,9 @@ SCHEMA_VERSION = 2
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
+    check_settings(config)
+    for name in ("output", "page"):
+        check_output(config[name], f"config.{name}")
     if config.reference not in config.arms:
         raise UserError(f"config.reference={config.reference!r}: choose one of config.arms: {', '.join(config.arms)}")
     console, benchmark = Console(stderr=True), read_benchmark(config.corl.benchmark.source)

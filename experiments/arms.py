@@ -37,8 +37,6 @@ def run(ground: Ground, arm: str, seed: int) -> dict[str, Any]:
     began, config, folder = time.monotonic(), ground.training(arm, seed), ground.folder / arm / f"seed{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     corl.main(config, folder)
-    if not (folder / "estimator").is_dir():
-        raise SystemExit(0)  # stopped by SIGTERM, which it has said
     found = ground.measured(config, folder)
     steps = [json.loads(line) for path in folder.glob("*/times.jsonl") for line in path.read_text().splitlines()]
     drawn = [json.loads(line) for path in folder.glob("*/metrics.jsonl") for line in path.read_text().splitlines()]

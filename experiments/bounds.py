@@ -16,6 +16,8 @@ from rich.table import Table
 
 from experiments import cli
 from experiments.progress import Stages
+from experiments.settings import check_settings
+from remid_jax.disk import check_output
 from remid_jax.errors import UserError
 from remid_jax.files import write_bytes
 from remid_jax.information.bounds.on_worlds import CERTIFIED, every_bound, tightness
@@ -24,11 +26,11 @@ from remid_jax.parallel import Devices
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
+    check_settings(config)
     for name in ("worlds", "output"):
         if not config[name]:
             raise UserError(f"config.{name} is not set: give --config.{name}=FILE.npz")
-    if config.block < 1:
-        raise UserError(f"config.block={config.block}: a step needs at least one world")
+    check_output(config.output, "config.output")
     worlds = read_worlds(config.worlds)
     cli.use_compilation_cache()
     stages = Stages(Console(stderr=True))

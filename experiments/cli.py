@@ -1,13 +1,16 @@
-"""What every script shares: flags, configs, error lines, the compilation cache."""
+"""What every script shares: flags, configs, error lines, how a process ends, the compilation cache."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
-import signal
+import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import traceback
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,7 +18,10 @@ import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from remid_jax.errors import UserError
+from experiments import hosts, settings, stopping
+from remid_jax.caches import cache_folder
+from remid_jax.disk import writing, writing_error
+from remid_jax.errors import Notice, UserError
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "A file of configs/, by default the one of the script's name; its docstring says what it does."
@@ -26,19 +32,16 @@ _HOSTS = flags.DEFINE_integer("hosts", 1, "Several hosts: how many.", lower_boun
 _HOST = flags.DEFINE_integer("host", 0, "Several hosts: which one this is, from 0.", lower_bound=0)
 _DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
 
+NETWORK = ("httpx", "httpcore", "requests", "urllib3", "huggingface_hub")
+
 
 def run(main: Callable[[ConfigDict, Path], None]) -> None:
     """Runs `main(config, workdir)`; an error meant for people becomes one line on stderr and exit status 2."""
-    signal.signal(signal.SIGTERM, _terminate)
-    try:
-        app.run(lambda argv: _guarded(main, argv), flags_parser=_parse)
-    except KeyboardInterrupt:
-        sys.exit("interrupted: run the same command again to go on from here")
-
-
-def _terminate(number: int, frame: object) -> NoReturn:
-    print("stopped: run the same command again to go on from here", file=sys.stderr)
-    sys.exit(0)
+    stopping.heed_signals()
+    for name in ("stdout", "stderr"):  # None where the shell has closed it
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # open until the process ends
+    app.run(lambda argv: _guarded(main, argv), flags_parser=_parse)
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -50,45 +53,91 @@ def _parse(argv: list[str]) -> list[str]:
     except Exception as error:  # a config is a program: whatever is wrong in it surfaces here
         if "--debug" in argv:
             raise
-        _fail(f"{error or repr(error)}")
+        if faults := settings.override_faults(_as_in_the_file(argv), argv[1:]):
+            _fail("; ".join(faults))
+        _fail(_of_config(error))
+
+
+def _as_in_the_file(argv: list[str]) -> ConfigDict:
+    """The config without the settings of the command line; an empty one if it cannot be loaded."""
+    plain = [argv[0], *(argument for argument in argv[1:] if re.match("--?config=", argument))]
+    alone, before = flags.FlagValues(), sys.argv
+    holder = config_flags.DEFINE_config_file("config", None, "", flag_values=alone)
+    sys.argv = plain  # ml_collections looks there for settings, whatever it is given
+    try:
+        alone(plain)
+        return _loaded(holder.value)
+    except Exception:  # which _of_config tells
+        return ConfigDict()
+    finally:
+        sys.argv = before
+
+
+def _of_config(error: BaseException) -> str:
+    """Why a config cannot be loaded; ml_collections hides it behind its own error."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    said = str(error).splitlines()[-1].strip() if str(error) else repr(error)
+    if isinstance(error, flags.Error):
+        return said
+    return f"--config: cannot be loaded ({type(error).__name__}: {said}): name a file of configs/, or mend yours"
 
 
 def _guarded(main: Callable[[ConfigDict, Path], None], argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)
+    warnings.showwarning = functools.partial(_show_warning, warnings.showwarning)
     try:
         if len(argv) > 1:
             raise UserError(f"unknown argument {argv[1]!r}: settings are given as --config.NAME=VALUE")
         if _CONFIG.value is None:
             raise UserError("no --config given: name a file of configs/, for example --config=configs/quickstart.py")
         config = _loaded(_CONFIG.value)
-        _join_hosts()
+        settings.check_settings(config)
+        hosts.join(_COORDINATOR.value, _HOSTS.value, _HOST.value, config)
         main(config, _workdir(config))
-    except UserError as error:
-        if _DEBUG.value:
+        with writing("standard output"):
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever read has enough
+        _let_go(sys.stdout)
+        sys.exit(141)
+    except Exception as error:
+        if isinstance(error.__cause__, BrokenPipeError):
+            _let_go(sys.stdout)
+            sys.exit(141)
+        said = str(error) if isinstance(error, UserError) else _last_net(error)
+        if said is None or _DEBUG.value:
             raise
-        _fail(str(error))
+        _fail(said)
+
+
+def _last_net(error: Exception) -> str | None:
+    """One line for what the machine or the network did to a library; None for what is a fault of ours."""
+    first = (str(error).splitlines() or [""])[0].strip()
+    raised_in = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)][-1]
+    if isinstance(error, (AttributeError, KeyError)) and "ml_collections" in raised_in:
+        return f"--config: has no setting {first.strip(chr(34))}: name a config of this script, see configs/"
+    if type(error).__module__.partition(".")[0] in NETWORK or isinstance(error, (ConnectionError, TimeoutError)):
+        return f"the connection failed ({type(error).__name__}: {first}): run the same command again"
+    if isinstance(error, (OSError, sqlite3.Error)) or writing_error(error):
+        told = writing_error(error)
+        if isinstance(error, OSError) and error.filename and told and "the disk is full" not in str(told):
+            return f"{error.filename}: {error.strerror}: check the path and its permissions"
+        return str(told) if told else f"{type(error).__name__}: {first}: run the same command again, with --debug for more"
+    return None
 
 
 def _loaded(config: ConfigDict) -> ConfigDict:
     try:
         config.keys()
     except OSError as error:  # ml_collections reports a file that it could not load at the first look into it
-        cause = str(error.__cause__ or error).splitlines()[-1].strip()
-        raise UserError(f"--config: cannot be loaded: {cause}") from error
+        raise UserError(_of_config(error)) from error
+    if not isinstance(config, ConfigDict):
+        raise UserError("--config: cannot be loaded (get_config returns no ConfigDict): name a file of configs/, or mend yours")
     return config
 
 
-def _join_hosts() -> None:
-    if _COORDINATOR.value is None and _HOSTS.value > 1:
-        raise UserError("--hosts needs --coordinator=HOST:PORT, the same on every host")
-    if _COORDINATOR.value == "auto":
-        jax.distributed.initialize()
-    elif _COORDINATOR.value is not None:
-        jax.distributed.initialize(_COORDINATOR.value, _HOSTS.value, _HOST.value)
-
-
 def _workdir(config: ConfigDict) -> Path:
-    workdir = Path(_WORKDIR.value or config.get("workdir") or ".").expanduser()
+    workdir = expanded(_WORKDIR.value or config.get("workdir") or ".")
     try:
         workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -98,22 +147,18 @@ def _workdir(config: ConfigDict) -> Path:
     return workdir
 
 
+def expanded(path: str) -> Path:
+    """The path, with `~` in its place where there is a home."""
+    with contextlib.suppress(RuntimeError):
+        return Path(path).expanduser()
+    return Path(path)
+
+
 def use_compilation_cache() -> None:
-    """Compiled programs are kept in ~/.cache/remid_jax/xla (or $JAX_COMPILATION_CACHE_DIR), so a second run starts at once."""
-    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        jax.config.update("jax_compilation_cache_dir", str(Path("~/.cache/remid_jax/xla").expanduser()))
+    """Compiled programs are kept in `cache_folder("xla")` (or $JAX_COMPILATION_CACHE_DIR), so a second run starts at once."""
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR") and (folder := cache_folder("xla")) is not None:
+        jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-
-
-@contextlib.contextmanager
-def asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Whether SIGTERM has come, which inside does not end the process: there is something to save first."""
-    came: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
-    try:
-        yield lambda: bool(came)
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def changed(config: ConfigDict, values: Mapping[str, Any]) -> ConfigDict:
@@ -124,6 +169,24 @@ def changed(config: ConfigDict, values: Mapping[str, Any]) -> ConfigDict:
     return copy
 
 
+def _show_warning(otherwise: Callable[..., None], message: Warning | str, category: type[Warning], *place: Any) -> None:
+    if issubclass(category, Notice):
+        print(f"note: {message}", file=sys.stderr)
+    else:
+        otherwise(message, category, *place)
+
+
 def _fail(message: str) -> NoReturn:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    with contextlib.suppress(OSError):
+        print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    _let_go(sys.stdout)
     sys.exit(2)
+
+
+def _let_go(stream: Any) -> None:
+    """What cannot be written any more is not tried again when the interpreter ends."""
+    try:
+        stream.flush()
+    except OSError:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -23,8 +23,10 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from experiments import cli
-from experiments.cli import asked_to_stop
 from experiments.progress import Stages
+from experiments.reading import Reading, reading_of, template_settings
+from experiments.settings import check_settings, flat
+from experiments.stopping import GO_ON, Saving, end
 from remid_jax.checkpoints import Checkpoints
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark, read_reasoning
@@ -41,7 +43,7 @@ from remid_jax.learning.pairs import Pair, Protocol, save_pairs
 from remid_jax.learning.settings import PolicyLoss
 from remid_jax.models.adapters import Adapter, check_config
 from remid_jax.models.config import LoRAConfig
-from remid_jax.models.loading import LanguageModel, open_model
+from remid_jax.models.loading import LanguageModel, open_model, read_as
 from remid_jax.parallel import Devices, is_first_host
 from remid_jax.reporting.training import write_training_report
 from remid_jax.scoring.engine import ScoringEngine
@@ -61,20 +63,23 @@ class Fold:
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
+    check_settings(config)
     settings = settings_of(config)
     cli.use_compilation_cache()
     devices = Devices("mesh", config.devices.mesh_model)
-    base, prompts = open_model(config.model, config.dtype, devices.parameter_mesh), Prompts.load(config.prompts)
+    opened, prompts = open_model(config.model, config.dtype, devices.parameter_mesh), Prompts.load(config.prompts)
+    reading = reading_of(config, workdir)
+    base = read_as(opened, thinking=False, template=template_settings(config.template, "config.template"), **reading)
     stages = Stages(Console(stderr=True, quiet=not is_first_host()))
     records = read_records(config, base, prompts, stages)
     parts = split(config, records)
-    teacher = teaching(config, base, devices, prompts, records, workdir, stages)
+    teacher = teaching(config, base, reading, devices, prompts, records, workdir, stages)
     identity = {
         "base": base.fingerprint,
         "prompts": prompts.fingerprint,
         "data": hashlib.sha256(repr(records).encode()).hexdigest(),
         "teacher": hashlib.sha256(json.dumps(teacher, sort_keys=True).encode()).hexdigest(),
-        "config": hashlib.sha256(config.to_json(sort_keys=True).encode()).hexdigest(),
+        "settings": flat(config),
     }
     pairs, controls = [], {}
     for part in parts:
@@ -82,14 +87,11 @@ def main(config: ConfigDict, workdir: Path) -> None:
         folder.mkdir(exist_ok=True)
         corl = CoRL(base, part.seen, teacher, prompts, settings, devices, Store(folder / "store.sqlite"))
         try:
-            with asked_to_stop() as stopping:
-                trained = train(corl, part, folder, identity, config, stages, stopping)
+            with Saving() as saving:
+                trained = train(corl, part, folder, identity, config, stages, saving.asked)
         except Stopped as stop:
             total = sum(steps for _, steps in settings.schedule)
-            stages.console.print(
-                f"stopped after step {stop.step} of {total} of {part.name}, saved: run the same command again to go on"
-            )
-            return
+            end(f"stopped after step {stop.step} of {total} of {part.name}, saved: {GO_ON}")
         if is_first_host():
             write_training_report(folder, {"model": config.model, "method": f"CoRL, {part.name}", "config": config.to_dict()})
         reasoner, responder = (adapter_of(trained[name]) for name in LEARNERS)
@@ -174,14 +176,15 @@ def split(config: ConfigDict, records: Sequence[Record]) -> list[Fold]:
 
 
 def teaching(
-    config: ConfigDict, base: LanguageModel, devices: Devices, prompts: Prompts, records: Sequence[Record], workdir: Path,
-    stages: Stages,
+    config: ConfigDict, base: LanguageModel, reading: Reading, devices: Devices, prompts: Prompts, records: Sequence[Record],
+    workdir: Path, stages: Stages,
 ) -> dict[str, str]:  # fmt: skip
     """The teacher's reasoning for every record: read, or written by a local model that sees the golden reply."""
     c = config.teacher
     if c.reasoning:
         return read_reasoning(c.reasoning, records)
-    model = open_model(c.model, config.dtype, devices.parameter_mesh) if c.model else base
+    mesh = devices.parameter_mesh
+    model = read_as(open_model(c.model, config.dtype, mesh), thinking=False, **reading) if c.model else base
     generator = Generator(model, devices, Store(workdir / "store.sqlite"), config.devices.sampling_rows)
     with stages.stage("teach") as advance:
         return teach(records, prompts, generator, c.max_reasoning, advance)

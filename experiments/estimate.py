@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments import cli
+from experiments.settings import check_settings
+from remid_jax.disk import check_output
 from remid_jax.errors import UserError
 from remid_jax.files import write_text
 from remid_jax.information import score_table
@@ -21,11 +23,14 @@ from remid_jax.reporting.tables import contexts
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
+    check_settings(config)
     if not config.input:
         raise UserError("config.input is not set: give the score table, --config.input=SCORES.npz")
+    output = config.output or workdir / "estimates.json"
+    check_output(output, "config.output")
     cli.use_compilation_cache()
     results = estimates(score_table.read(config.input), Settings(**config.settings), Devices(config.parallel))
-    write_text(config.output or workdir / "estimates.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
+    write_text(output, json.dumps(results, indent=1, allow_nan=False) + "\n")
     show(results, Console(width=None if sys.stdout.isatty() else 120))
 
 

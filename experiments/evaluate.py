@@ -23,6 +23,8 @@ from rich.console import Console
 import remid_jax
 from experiments import cli
 from experiments.progress import Stages
+from experiments.reading import Reading, Thinking, reading_of, template_settings, thinking_of
+from experiments.settings import check_settings
 from remid_jax.dialogues.parsing import Parsed, core_features
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark, read_reasoning, read_replies
@@ -38,7 +40,7 @@ from remid_jax.information.estimates import Settings, estimates
 from remid_jax.information.score_table import parse
 from remid_jax.learning.pairs import read_pairs
 from remid_jax.models.adapters import adapted
-from remid_jax.models.loading import LanguageModel, open_model
+from remid_jax.models.loading import LanguageModel, open_model, read_as
 from remid_jax.models.peft_files import read_adapter
 from remid_jax.parallel import Devices, is_first_host
 from remid_jax.reporting import report, terminal
@@ -52,6 +54,7 @@ Records = dict[str, list[Record]]
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
+    check_settings(config)
     stages = Stages(Console(stderr=True, quiet=not is_first_host()))
     benchmark = read_benchmark(config.benchmark.source)
     prompts = Prompts.load(config.prompts)
@@ -68,15 +71,18 @@ def main(config: ConfigDict, workdir: Path) -> None:
     cli.use_compilation_cache()
     devices = Devices(config.devices.parallel, config.devices.mesh_model)
     store = Store(config.store or workdir / "store.sqlite")
-    models = open_models(config, devices)
+    reading, thinking = reading_of(config, workdir), thinking_of(config.policy.thinking)
+    models = open_models(config, devices, reading, thinking)
     records, excluded = choose_records(config, benchmark, prompts, models)
     everyone = [record for members in records.values() for record in members]
+    known = [record for members in benchmark.test.values() for record in members]
+    given = Given.read(config, everyone, known)
     engines = Engines(config, devices, store)
     pairs = read_pairs(config.estimator.adapters, models["estimator"]) if config.estimator.adapters else None
     members = trained(models["estimator"], pairs, records) if pairs else untrained(models["estimator"], records)
 
-    written = reasoning(config, everyone, prompts, members, engines, stages)
-    replies, drawn = respond(config, everyone, prompts, models, engines, stages)
+    written = reasoning(config, everyone, prompts, members, engines, stages, given)
+    replies, drawn = respond(config, everyone, prompts, models, engines, stages, given)
     arrays = score(config, records, prompts, models, members, written, replies, drawn, engines, stages)
     if not is_first_host():
         return
@@ -110,9 +116,15 @@ def main(config: ConfigDict, workdir: Path) -> None:
                 "model": config.policy.model if "policy" in models else None,
                 "dtype": config.policy.dtype if "policy" in models else None,
                 "adapter": config.policy.adapter if "policy" in models else None,
+                "thinking": thinking,
                 "replies": config.policy.replies or "generated",
             },
             "first_line": results_of.first_line(estimated),
+            "reading": {
+                "control_tokens": reading["control_tokens"],
+                "date": reading["date"].isoformat(),
+                "models": {role: described_reading(model) for role, model in models.items()},
+            },
             "warnings": results_of.warnings(categories, in_sample=pairs is not None and pairs.protocol == "in_sample"),
             "categories": categories,
             "estimates": estimated,
@@ -129,22 +141,29 @@ def main(config: ConfigDict, workdir: Path) -> None:
     stages.console.print(where, highlight=False, soft_wrap=True)
 
 
-def open_models(config: ConfigDict, devices: Devices) -> dict[str, LanguageModel]:
+def open_models(config: ConfigDict, devices: Devices, reading: Reading, thinking: Thinking) -> dict[str, LanguageModel]:
     """The estimator, the encoder of contexts and, unless its replies are given, the policy; one model where they are the
     same."""
-    mesh = devices.parameter_mesh
-    models = {"estimator": open_model(config.estimator.model, config.estimator.dtype, mesh)}
+    mesh, native = devices.parameter_mesh, thinking == "native"
+    templates = {role: template_settings(config[role].template, f"config.{role}.template") for role in ("estimator", "policy")}
+    opened = open_model(config.estimator.model, config.estimator.dtype, mesh)
+    models = {"estimator": read_as(opened, thinking=False, template=templates["estimator"], **reading)}
     if not config.policy.replies:
-        same = (config.policy.model, config.policy.dtype) == (config.estimator.model, config.estimator.dtype)
-        base = models["estimator"] if same else open_model(config.policy.model, config.policy.dtype, mesh)
+        alike = (config.policy.model, config.policy.dtype) == (config.estimator.model, config.estimator.dtype)
+        base = models["estimator"] if alike else open_model(config.policy.model, config.policy.dtype, mesh)
+        if not alike or native or templates["policy"] != templates["estimator"]:
+            base = read_as(base, thinking=native, template=templates["policy"], **reading)
         models["policy"] = adapted(base, read_adapter(config.policy.adapter, base)) if config.policy.adapter else base
     for model in list(models.values()):
         if not tokenizer_of(model).has_chat_template:
-            raise UserError(f"{model.source}: has no chat template, which role-playing prompts need: use a chat model")
+            lack = tokenizer_of(model).chat.lack
+            raise UserError(f"{model.source}: {lack}, which role-playing prompts need: use a chat model")
     c = config.embedding
     if c.pooling not in get_args(Pooling):
         raise UserError(f"config.embedding.pooling={c.pooling!r}: choose one of {', '.join(get_args(Pooling))}")
-    models["encoder"] = open_model(c.model, config.estimator.dtype, mesh) if c.model else models["estimator"]
+    models["encoder"] = (
+        read_as(open_model(c.model, config.estimator.dtype, mesh), **reading) if c.model else models["estimator"]
+    )
     tokenizer_of(models["encoder"])
     return models
 
@@ -154,14 +173,14 @@ def choose_records(
 ) -> tuple[Records, dict[str, dict[str, int]]]:
     """The records to evaluate, by category, and those excluded because a prompt of theirs is too long."""
     estimator = tokenizer_of(models["estimator"])
-    policy = tokenizer_of(models.get("policy", models["estimator"]))
+    policy, tags = tokenizer_of(models.get("policy", models["estimator"])), thinking_of(config.policy.thinking) == "tags"
     chosen: Records = {}
     excluded: dict[str, dict[str, int]] = {}
     for category, members in benchmark.test.items():
         wanted = config.benchmark.records
         if 0 < wanted < len(members):
             members = sorted(members, key=lambda record: record_key(config.seed, "subset", record.id))[:wanted]
-        excluded[category] = work.too_long(members, prompts, estimator, policy, config.max_prompt, config.policy.thinking)
+        excluded[category] = work.too_long(members, prompts, estimator, policy, config.max_prompt, tags)
         chosen[category] = [record for record in members if record.id not in excluded[category]]
         if len(chosen[category]) < 2:
             raise UserError(
@@ -173,23 +192,40 @@ def choose_records(
     return chosen, excluded
 
 
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """Ready reasoning and replies, by record; None: they are to be generated."""
+
+    reasoning: dict[str, str] | None
+    replies: dict[str, str] | None
+
+    @classmethod
+    def read(cls, config: ConfigDict, records: Sequence[Record], known: Sequence[Record]) -> Given:
+        """Both files, before the first device step."""
+        reasoning, replies = config.estimator.reasoning, config.policy.replies
+        return cls(
+            read_reasoning(reasoning, records, known) if reasoning else None,
+            read_replies(replies, records, known) if replies else None,
+        )
+
+
 class Engines:
     """One scoring engine and one generator a model, over one store."""
 
     def __init__(self, config: ConfigDict, devices: Devices, store: Store):
         self._devices, self._store, self._config = devices, store, config.devices
-        self._scoring: dict[str, ScoringEngine] = {}
-        self._generators: dict[str, Generator] = {}
+        self._scoring: dict[tuple[str, str], ScoringEngine] = {}
+        self._generators: dict[tuple[str, str], Generator] = {}
 
     def scoring(self, model: LanguageModel) -> ScoringEngine:
         c = self._config
         return self._scoring.setdefault(
-            model.fingerprint, ScoringEngine(model, self._devices, self._store, c.tokens_per_step, c.max_row)
+            _who(model), ScoringEngine(model, self._devices, self._store, c.tokens_per_step, c.max_row)
         )
 
     def generator(self, model: LanguageModel) -> Generator:
         return self._generators.setdefault(
-            model.fingerprint, Generator(model, self._devices, self._store, self._config.sampling_rows)
+            _who(model), Generator(model, self._devices, self._store, self._config.sampling_rows)
         )
 
     def save_counts(self, workdir: Path, stages: Stages) -> None:
@@ -208,14 +244,31 @@ class Engines:
         write_text(workdir / "run.json", json.dumps(done, indent=1) + "\n")
 
 
+def _who(model: LanguageModel) -> tuple[str, str]:
+    """What tells two models apart: their weights, and how they read texts."""
+    return model.fingerprint, tokenizer_of(model).fingerprint
+
+
+def described_reading(model: LanguageModel) -> dict[str, Any]:
+    """How a model reads texts, for the results."""
+    tokenizer = tokenizer_of(model)
+    return {
+        "tokenizer": tokenizer.fingerprint,
+        "template": dict(tokenizer.reading.template),
+        "writes_date": tokenizer.chat.writes_date,
+        "folds_system": tokenizer.chat.folds_system,
+    }
+
+
 def reasoning(
-    config: ConfigDict, records: Sequence[Record], prompts: Prompts, members: Sequence[Member], engines: Engines, stages: Stages
-) -> dict[str, dict[str, Parsed]]:
+    config: ConfigDict, records: Sequence[Record], prompts: Prompts, members: Sequence[Member], engines: Engines,
+    stages: Stages, given: Given,
+) -> dict[str, dict[str, Parsed]]:  # fmt: skip
     """{member of the estimator: {record that it may score: its reasoning}}."""
     c = config.estimator
     mine = {member.name: [records[number] for number in member.mine(records)] for member in members}
-    if c.reasoning:
-        ready = {name: core_features(text, c.fallback) for name, text in read_reasoning(c.reasoning, records).items()}
+    if given.reasoning is not None:
+        ready = {name: core_features(text, c.fallback) for name, text in given.reasoning.items()}
         return {name: {record.id: ready[record.id] for record in of_member} for name, of_member in mine.items()}
     with stages.stage("reason") as advance:
         return {
@@ -233,12 +286,14 @@ def respond(
     models: Mapping[str, LanguageModel],
     engines: Engines,
     stages: Stages,
+    given: Given,
 ) -> tuple[dict[str, Reply], dict[str, list[Sample]] | None]:
     """Replies, and samples of the policy's own kernel: None where it is not at hand, or none are wanted."""
     c = config.policy
-    if "policy" not in models:
-        return {name: Reply(text) for name, text in read_replies(c.replies, records).items()}, None
-    wanted = 0 if c.thinking else c.self_samples  # a thinking policy's kernel over replies is not at hand (protocol rule 12)
+    if given.replies is not None:
+        return {name: Reply(text) for name, text in given.replies.items()}, None
+    thinking = thinking_of(c.thinking)
+    wanted = c.self_samples if thinking == "no" else 0  # what a thinking policy's kernel gives is no reply: protocol rule 12
     with stages.stage("respond") as advance:
         replies, samples = work.respond(
             records,
@@ -249,7 +304,7 @@ def respond(
             wanted,
             config.seed,
             advance,
-            c.thinking,
+            thinking == "tags",
         )
     return replies, samples if wanted else None
 

@@ -21,6 +21,8 @@ from rich.console import Console
 
 from experiments import cli, evaluate, train
 from experiments.findings import Findings
+from experiments.settings import check_settings
+from remid_jax.disk import check_output
 from remid_jax.errors import UserError
 from remid_jax.files import write_text
 from remid_jax.reporting import policies, terminal
@@ -30,6 +32,9 @@ BASE = "base"  # the model as it is
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
+    check_settings(config)
+    for name in ("output", "page"):
+        check_output(config[name], f"config.{name}")
     check(config)
     console = Console(stderr=True)
     findings = Findings(config.output, {("policies", name): part(config, name) for name in config.policies})
@@ -88,7 +93,7 @@ def run_policy(config: ConfigDict, name: str, workdir: Path) -> dict[str, Any]:
     measured: dict[str, Any] = {"store": str(workdir / "store.sqlite")}  # golden replies are scored once for all policies
     if name != BASE:
         thinking = config.train[name].thinking
-        measured |= {"policy.adapter": str(trained(config, name, workdir)), "policy.thinking": thinking}
+        measured |= {"policy.adapter": str(trained(config, name, workdir)), "policy.thinking": "tags" if thinking else "no"}
         if thinking:
             measured["policy.max_reply"] = config.max_thinking
     (folder / "evaluation").mkdir(parents=True, exist_ok=True)
@@ -107,8 +112,6 @@ def trained(config: ConfigDict, name: str, workdir: Path) -> Path:
         values = {"adapter": str(trained(config, begins, workdir))} if begins else {}
         folder.mkdir(parents=True, exist_ok=True)
         train.main(cli.changed(config.train[name], values), folder)
-        if not (folder / "adapter").is_dir():
-            raise SystemExit(0)  # stopped by SIGTERM, which it has said
     return folder / "adapter"
 
 

@@ -4,12 +4,13 @@
 
 In, a line each: {"id", "messages" | "prompt" | "prefix_ids", "answers": [text, ...] | "answer_ids": [[id, ...], ...]}.
 Out, in the same order: {"id", "loglik": [nats, ...], "n_tokens": [...], "logprobs": [[nats, ...], ...]}.
+`-` as the input is standard input, as the output standard output.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,28 +20,37 @@ from rich.console import Console
 
 from experiments import cli
 from experiments.progress import Stages
+from experiments.reading import reading_of, template_settings
+from experiments.settings import check_settings
+from remid_jax.dialogues.faults import raise_all
+from remid_jax.disk import check_output
 from remid_jax.errors import UserError
-from remid_jax.files import read_jsonl, write_text
-from remid_jax.models.loading import LanguageModel, open_model
+from remid_jax.files import read_lines, write_text
+from remid_jax.models.loading import LanguageModel, open_model, read_as
 from remid_jax.models.tokenizer import Tokenizer
 from remid_jax.parallel import Devices, is_first_host
 from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.requests import Continuation, Request
 from remid_jax.scoring.store import Store
 
+STREAMS = {"input": "/dev/stdin", "output": "/dev/stdout"}  # what "-" stands for
 PREFIXES, ANSWERS = ("messages", "prompt", "prefix_ids"), ("answers", "answer_ids")
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
+    check_settings(config)
     for name in ("model", "input", "output"):
         if not config[name]:
             raise UserError(f"config.{name} is not set: give --config.{name}=...")
-    lines = read_jsonl(config.input)
-    check_lines(config.input, lines)
+    source, output = ({"-": standard}.get(config[name], config[name]) for name, standard in STREAMS.items())
+    check_output(output, "config.output")
+    lines = read_requests(source)
     cli.use_compilation_cache()
     devices = Devices(config.parallel, config.mesh_model)
-    model = open_model(config.model, config.dtype, devices.parameter_mesh)
-    requests = [request_of(line, model, f"{config.input}: line {n}") for n, line in lines]
+    settings = template_settings(config.template, "config.template")
+    opened = open_model(config.model, config.dtype, devices.parameter_mesh)
+    model = read_as(opened, template=settings, **reading_of(config, workdir))
+    requests = requests_of(source, lines, model)
     engine = ScoringEngine(model, devices, Store(workdir / "store.sqlite"), config.tokens_per_step, config.max_row)
     stages = Stages(Console(stderr=True, quiet=not is_first_host()))
     with stages.stage("score") as advance:
@@ -48,33 +58,46 @@ def main(config: ConfigDict, workdir: Path) -> None:
     if not is_first_host():
         return
     answers = (answer_line(line["id"], rows) for (_, line), rows in zip(lines, scores, strict=True))
-    write_text(config.output, "".join(json.dumps(answer) + "\n" for answer in answers))
+    write_text(output, "".join(json.dumps(answer) + "\n" for answer in answers))
     counts = engine.counts
     padding = counts.padding / max(1, counts.tokens + counts.padding)
     stages.console.print(
         f"{len(lines)} requests in {counts.rows} rows, {counts.store_hits} of them from the store; "
-        f"{counts.device_steps} device steps, padding {padding:.0%} -> {config.output}",
+        f"{counts.device_steps} device steps, padding {padding:.0%} -> {output}",
         highlight=False,
     )
 
 
-def check_lines(path: str, lines: list[tuple[int, dict[str, Any]]]) -> None:
-    """Raises one UserError that lists every fault of the file."""
-    faults = [f"line {n}: {fault}" for n, line in lines for fault in _faults(line)]
+def read_requests(path: str) -> list[tuple[int, dict[str, Any]]]:
+    """The lines of the input, with their numbers.
+
+    Raises:
+      UserError: listing every fault of the file.
+    """
+    faults: list[str] = []
+    lines = list(read_lines(path, faults))
     seen: dict[Any, int] = {}
     for n, line in lines:
-        if isinstance(line.get("id"), (str, int)) and seen.setdefault(line["id"], n) != n:
-            faults.append(f"line {n}: id {line['id']!r} stands on line {seen[line['id']]} already")
-    if faults:
-        more = f"; and {len(faults) - 20} more" if len(faults) > 20 else ""
-        raise UserError(f"{path}: {'; '.join(faults[:20])}{more}")
+        if not isinstance(line, dict):
+            faults.append(f"{path}: line {n}: not a JSON object")
+            continue
+        faults += [f"{path}: line {n}: {fault}" for fault in _faults(line)]
+        name = line.get("id")
+        if _is_id(name) and seen.setdefault(name, n) != n:
+            faults.append(f"{path}: line {n}: id {name!r} stands on line {seen[name]} already")
+    raise_all(faults)
+    return lines
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str) or type(value) is int
 
 
 def _faults(line: dict[str, Any]) -> Iterator[str]:
     def is_ids(value: Any) -> bool:
         return isinstance(value, list) and all(type(i) is int and i >= 0 for i in value)
 
-    if not isinstance(line.get("id"), (str, int)):
+    if not _is_id(line.get("id")):
         yield 'no "id" (a string or a number)'
     for names, shape in ((PREFIXES, "prompt"), (ANSWERS, "answers")):
         if len([name for name in names if name in line]) != 1:
@@ -100,6 +123,22 @@ def _faults(line: dict[str, Any]) -> Iterator[str]:
         yield '"answer_ids" must be a list of non-empty lists of token ids'
 
 
+def requests_of(path: str, lines: Sequence[tuple[int, dict[str, Any]]], model: LanguageModel) -> list[Request]:
+    """What the lines ask for.
+
+    Raises:
+      UserError: listing every line that the model cannot take.
+    """
+    requests, faults = [], []
+    for n, line in lines:
+        try:
+            requests.append(request_of(line, model, f"{path}: line {n} ({line['id']!r})"))
+        except UserError as error:
+            faults.append(str(error))
+    raise_all(faults)
+    return requests
+
+
 def request_of(line: dict[str, Any], model: LanguageModel, place: str) -> Request:
     """The line as the engine wants it: exactly the ids of the answers, nothing added (protocol rule 1)."""
 
@@ -110,13 +149,20 @@ def request_of(line: dict[str, Any], model: LanguageModel, place: str) -> Reques
 
     if "messages" in line:
         if not tokenizer("messages").has_chat_template:
-            raise UserError(f"{place}: messages, but {model.source} has no chat template: give prompt or prefix_ids")
+            lack = tokenizer("messages").chat.lack
+            raise UserError(f"{place}: messages, but {model.source} {lack}: give prompt or prefix_ids")
         prefix = tokenizer("messages").encode_chat(line["messages"])
     elif "prompt" in line:
         prefix = tokenizer("prompt").encode_prompt(line["prompt"])
     else:
         prefix = line["prefix_ids"]
-    answers = line["answer_ids"] if "answer_ids" in line else [tokenizer("answers").encode(a) for a in line["answers"]]
+    if "answer_ids" in line:
+        answers = line["answer_ids"]
+    else:
+        answers = [tokenizer("answers").encode(answer, after=prefix) for answer in line["answers"]]
+    if not prefix or not all(answers):
+        what = "the prompt" if not prefix else f"answer {[len(answer) for answer in answers].index(0)}"
+        raise UserError(f"{place}: {what} has no token under the tokenizer of {model.source}: give another text, or its ids")
     largest = max([*prefix, *(i for answer in answers for i in answer)], default=0)
     if largest >= model.config.vocab_size:
         raise UserError(f"{place}: token id {largest} is not below the vocabulary size {model.config.vocab_size}")

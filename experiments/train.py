@@ -18,8 +18,10 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from experiments import cli
-from experiments.cli import asked_to_stop
 from experiments.progress import Stages
+from experiments.reading import Reading, reading_of, template_settings
+from experiments.settings import check_settings, flat
+from experiments.stopping import GO_ON, Saving, end
 from remid_jax.checkpoints import Checkpoints
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_reasoning, read_training
@@ -36,7 +38,7 @@ from remid_jax.learning.settings import PolicyLoss
 from remid_jax.learning.trainer import Trainer
 from remid_jax.models.adapters import Adapter, adapted, check_config, fresh
 from remid_jax.models.config import LoRAConfig
-from remid_jax.models.loading import LanguageModel, open_model
+from remid_jax.models.loading import LanguageModel, open_model, read_as
 from remid_jax.models.peft_files import read_adapter, save_adapter
 from remid_jax.models.saving import save_model
 from remid_jax.parallel import Devices, is_first_host
@@ -46,11 +48,14 @@ from remid_jax.scoring.texts import tokenizer_of
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
+    check_settings(config)
     check(config)
     cli.use_compilation_cache()
     devices = Devices("mesh", config.devices.mesh_model)
-    model, prompts = open_model(config.model, config.dtype, devices.parameter_mesh), Prompts.load(config.prompts)
-    estimator = open_estimator(config, model, devices)
+    reading, template = reading_of(config, workdir), template_settings(config.template, "config.template")
+    opened, prompts = open_model(config.model, config.dtype, devices.parameter_mesh), Prompts.load(config.prompts)
+    model = read_as(opened, thinking=False, template=template, **reading)
+    estimator = open_estimator(config, model, devices, reading)
     data = read_data(config, model, prompts)
     learner = begin(config, model)
     optimizer, objective = adamw(steps=config.steps, **config.optimizer), objective_of(config)
@@ -64,11 +69,12 @@ def main(config: ConfigDict, workdir: Path) -> None:
         "estimator": estimator.fingerprint,
         "prompts": prompts.fingerprint,
         "data": hashlib.sha256(repr(data).encode()).hexdigest(),
-        "config": hashlib.sha256(config.to_json(sort_keys=True).encode()).hexdigest(),
+        "settings": flat(config),
     }
     stages = Stages(Console(stderr=True, quiet=not is_first_host()))
     try:
-        with asked_to_stop() as stopping:
+        with Saving() as saving:
+            stopping = saving.asked
             recipe, count = lessons(config, start, model, estimator, prompts, stages, stopping)
             phase = Phase(
                 config.method, "policy", trainer, Feed(count, config.batch, config.seed), config.steps, lambda _: recipe
@@ -79,8 +85,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
                     config.save_every, stopping=stopping, report=lambda done, total, row: advance(done, total),
                 )["policy"]  # fmt: skip
     except Stopped as stop:
-        stages.console.print(f"stopped after step {stop.step} of {config.steps}, saved: run the same command again to go on")
-        return
+        end(f"stopped after step {stop.step} of {config.steps}, saved: {GO_ON}")
     write(config, workdir, trained, model)
     where = workdir / ("adapter" if config.lora.rank else "model")
     stages.console.print(f"trained: {where}", highlight=False, soft_wrap=True)
@@ -121,10 +126,10 @@ def objective_of(config: ConfigDict) -> Objective:
     return Likelihood()
 
 
-def open_estimator(config: ConfigDict, model: LanguageModel, devices: Devices) -> LanguageModel:
+def open_estimator(config: ConfigDict, model: LanguageModel, devices: Devices, reading: Reading) -> LanguageModel:
     """The frozen model of rewards that read likelihoods: by default the base, which is the judge, too."""
-    c = config.estimator
-    base = open_model(c.model, config.dtype, devices.parameter_mesh) if c.model else model
+    c, mesh = config.estimator, devices.parameter_mesh
+    base = read_as(open_model(c.model, config.dtype, mesh), thinking=False, **reading) if c.model else model
     return adapted(base, read_adapter(c.adapter, base)) if c.adapter else base
 
 
@@ -136,7 +141,7 @@ def read_data(config: ConfigDict, model: LanguageModel, prompts: Prompts) -> Dat
     """
     tokenizer = tokenizer_of(model)
     if not tokenizer.has_chat_template:
-        raise UserError(f"{model.source}: has no chat template, which role-playing prompts need: use a chat model")
+        raise UserError(f"{model.source}: {tokenizer.chat.lack}, which role-playing prompts need: use a chat model")
     source = config.benchmark.source
     train = read_training(source)
     if not train:

@@ -17,6 +17,8 @@ from rich.markdown import Markdown
 import remid_jax
 from experiments import cli
 from experiments.progress import Stages
+from experiments.settings import check_settings
+from remid_jax.disk import check_output
 from remid_jax.errors import UserError
 from remid_jax.files import read_text, write_text
 from remid_jax.information.worlds.scenarios import SCENARIOS
@@ -28,6 +30,7 @@ Report = Callable[[int, int], None]
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
+    check_settings(config)
     check(config)
     real = terms_of(config.run) if config.run else None
     cli.use_compilation_cache()
@@ -81,14 +84,12 @@ def main(config: ConfigDict, workdir: Path) -> None:
 
 
 def check(config: ConfigDict) -> None:
-    """Raises UserError naming every setting out of range."""
-    least = {"worlds": 1, "restarts": 4, "steps": 1, "replications": 1, "draws": 1, "workers": 1, "seed": 0}
-    faults = [f"config.{name}={config[name]} is below {low}" for name, low in least.items() if config[name] < low]
-    faults += [
-        f"config.scenarios: {name!r} is not one of {', '.join(SCENARIOS)}" for name in config.scenarios if name not in SCENARIOS
-    ]
+    """Raises UserError for scenarios that do not exist, or a page that cannot be written."""
+    faults = [f"{name!r} is not one of {', '.join(SCENARIOS)}" for name in config.scenarios if name not in SCENARIOS]
     if faults:
-        raise UserError("; ".join(faults))
+        raise UserError(f"config.scenarios: {'; '.join(faults)}")
+    if config.page:
+        check_output(config.page, "config.page")
 
 
 class Parts:

@@ -9,6 +9,7 @@ Fallback = Literal["empty", "whole_text"]
 MARKER = "[Core Features of the Golden Response]"
 OPEN, CLOSE = "<Agent Response>", "</Agent Response>"
 _FENCE = re.compile(r"`{3,}")
+_LANGUAGE = re.compile(r"[ \t]*[A-Za-z][\w+#.-]*[ \t]*")
 
 
 class Parsed(NamedTuple):
@@ -22,16 +23,44 @@ def core_features(reasoning: str, fallback: Fallback = "empty") -> Parsed:
     """What follows the marker in the last fenced block that has it; else what follows the last marker; else nothing.
 
     A block that is still open where the text ends counts: generation stops at its token limit. A block with the marker and
-    nothing after it does not. `fallback="whole_text"` keeps the whole reasoning where there is no marker, as the authors do.
+    nothing after it does not. Fences inside the block belong to it. `fallback="whole_text"` keeps the whole reasoning where
+    there is no marker, as the authors do.
     """
-    blocks = _FENCE.split(reasoning)[1::2]
-    for block in reversed(blocks):
+    for block in reversed(_blocks(reasoning)):
         text = block.rpartition(MARKER)[2].strip() if MARKER in block else ""
         if text:
             return Parsed(text, False)
     if MARKER in reasoning:
         return Parsed(_FENCE.sub("", reasoning.rpartition(MARKER)[2]).strip(), True)
     return Parsed(reasoning.strip() if fallback == "whole_text" else "", True)
+
+
+def _blocks(text: str) -> list[str]:
+    """The insides of the outermost fenced blocks, with the fences inside them.
+
+    A fence with an info string that begins a line inside a block (```python) opens another, and the next as long without one
+    closes that. Fences shorter than the block's own are text.
+    """
+    blocks: list[str] = []
+    opened: list[re.Match[str]] = []
+    for fence in _FENCE.finditer(text):
+        if not opened:
+            opened = [fence]
+        elif len(fence[0]) < len(opened[0][0]):
+            continue
+        elif _opens(text, fence):
+            opened.append(fence)
+        elif len(opened) > 1:
+            opened.pop()
+        else:
+            blocks.append(text[opened.pop().end() : fence.start()])
+    return [*blocks, text[opened[0].end() :]] if opened else blocks
+
+
+def _opens(text: str, fence: re.Match[str]) -> bool:
+    """Whether a fence inside a block opens another: it begins its line, and the name of a language follows."""
+    before, after = text[: fence.start()].rpartition("\n")[2], text[fence.end() :].partition("\n")[0]
+    return not before.strip() and bool(_LANGUAGE.fullmatch(after))
 
 
 def reply_text(generated: str) -> str:

@@ -1,10 +1,10 @@
 """The prompts of the policy, the reasoner, the responder, the judge and the teacher, made from editable templates.
 
 The package's own stand in `prompts/*.md`; a config may name another folder with the same files. A file has the sections
-`# system`, `# user` and, where the model's turn is begun for it, `# assistant opening`. `{user_persona}`, `{character}` and
-`{dialogue}` are replaced by the record's texts, `{core_features}` in responder.md and judge.md by the reasoner's, `{golden}`
-in judge.md and teacher.md by the golden reply, `{candidate}` in judge.md by the one to compare with it; a paragraph with
-`{core_features}` is left out where there are none.
+`# user`, usually `# system` and, where the model's turn is begun for it, `# assistant opening`. `{user_persona}`, `{character}`
+and `{dialogue}` are replaced by the record's texts, `{core_features}` in responder.md and judge.md by the reasoner's,
+`{golden}` in judge.md and teacher.md by the golden reply, `{candidate}` in judge.md by the one to compare with it; a paragraph
+with `{core_features}` is left out where there are none.
 
 What differs between the prompts comes last, because scoring computes a shared beginning once: the systems of all but the
 judge are equal, the policy's prompt is the beginning of the responder's and of a thinking policy's, and a judge's ends with the
@@ -38,7 +38,7 @@ _FILES: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {
     "judge.md": (_SECTIONS, _CONTEXT | {_FEATURES, "golden", "candidate"}),
     "teacher.md": (_SECTIONS, _CONTEXT | {"golden"}),
 }
-"""The sections each file must have and the placeholders it may have."""
+"""The sections each file must have, `# system` if it likes, and the placeholders it may have."""
 _NEEDED: dict[str, dict[str, str]] = {
     "responder.md": {_FEATURES: "the responder would never see any reasoning"},
     "judge.md": {"golden": "the judge would have nothing to compare with", "candidate": "the judge would see no reply"},
@@ -107,7 +107,8 @@ class Prompts:
 
     def _messages(self, name: str, values: dict[str, str], core_features: str | None = None) -> Messages:
         template = self.templates[name]
-        return [{"role": role, "content": _fill(template[role], values, core_features)} for role in ("system", "user")]
+        roles = [role for role in ("system", "user") if role in template]
+        return [{"role": role, "content": _fill(template[role], values, core_features)} for role in roles]
 
     def _opening(self, name: str) -> str:
         return self.templates[name]["assistant opening"] + "\n"
@@ -134,7 +135,8 @@ def _sections(text: str, name: str, where: str, faults: list[str]) -> dict[str, 
     if before.strip():
         faults.append(f"{where}: text before the first section: begin with `# {required[0]}`")
     faults += [f"{where}: section `# {s}` occurs twice" for s in _SECTIONS if parts[::2].count(s) > 1]
-    faults += [f"{where}: section `# {s}` is missing or empty" for s in required if not found.get(s, "").strip()]
+    wanted = [s for s in required if s in found or s != "system"]  # not every model has a place for a system message
+    faults += [f"{where}: section `# {s}` is missing or empty" for s in wanted if not found.get(s, "").strip()]
     faults += [f"{where}: section `# {s}` has no place here" for s in found if s not in required]
     for section, content in found.items():
         here = frozenset() if section == _SECTIONS[2] else allowed

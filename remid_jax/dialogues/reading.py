@@ -11,14 +11,14 @@ A record: `sample_ID`, `user_persona`, `agent_character` (a mapping), `dialogue_
 from __future__ import annotations
 
 import importlib.resources
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from remid_jax.dialogues.faults import raise_all
 from remid_jax.dialogues.records import CATEGORIES, TRAIN, Benchmark, Record, Turn, character_text
 from remid_jax.errors import UserError
+from remid_jax.files import read_json, read_lines
 
 PACKAGE = "rpgbench_compact"
 LISTS: dict[str, tuple[str, ...]] = {TRAIN: (TRAIN,), "IDTest": ("IDTest",)} | {
@@ -53,10 +53,10 @@ def _read(source: str | Path, sized: bool) -> Benchmark:
     name = str(source)
     if name.startswith("package:"):
         _read_package(name.removeprefix("package:"), records, faults)
-    elif name.endswith(".jsonl"):
-        for place, row in _rows(Path(name), faults):
-            records.add(place, row, (TRAIN, *CATEGORIES), exact=True)
-    elif name.endswith(".json"):
+    elif name.removesuffix(".gz").endswith(".jsonl"):
+        for number, row in read_lines(name, faults):
+            records.add(f"{name}: line {number}", row, (TRAIN, *CATEGORIES), exact=True)
+    elif name.removesuffix(".gz").endswith(".json"):
         _read_lists(Path(name), records, faults)
     else:
         faults.append(f"{name}: not a benchmark: name a .jsonl, a .json like PDGBench.json, or package:{PACKAGE}")
@@ -66,26 +66,26 @@ def _read(source: str | Path, sized: bool) -> Benchmark:
     return records.benchmark()
 
 
-def read_replies(path: str | Path, records: Sequence[Record]) -> dict[str, str]:
+def read_replies(path: str | Path, records: Sequence[Record], known: Sequence[Record] = ()) -> dict[str, str]:
     """Ready replies, one {"sample_ID", "reply"} a line, as id -> reply in the order of `records`; every record needs one.
 
-    Raises UserError: one line with every fault.
+    The file may have replies to `known` records, too. Raises UserError: one line with every fault.
     """
-    return _read_answers(Path(path), records, "reply")
+    return _read_answers(Path(path), records, "reply", {record.id for record in (*records, *known)})
 
 
-def read_reasoning(source: str | Path, records: Sequence[Record]) -> dict[str, str]:
+def read_reasoning(source: str | Path, records: Sequence[Record], known: Sequence[Record] = ()) -> dict[str, str]:
     """Ready reasoning, one {"sample_ID", "reasoning"} a line, as id -> reasoning; otherwise like `read_replies`.
 
     `package:rpgbench_compact` is the teacher's reasoning for the embedded benchmark, of which `records` may be a part. It was
     written with the golden replies in view: it is for training, never for an evaluation.
     """
     if not str(source).startswith("package:"):
-        return _read_answers(Path(source), records, "reasoning")
+        return _read_answers(Path(source), records, "reasoning", {record.id for record in (*records, *known)})
     if str(source) != f"package:{PACKAGE}":
         raise UserError(f"{source}: no such reasoning in this package: use package:{PACKAGE} or a file")
     with importlib.resources.as_file(importlib.resources.files(__package__) / PACKAGE / "teacher.jsonl") as path:
-        return _read_answers(path, records, "reasoning", whole=False)
+        return _read_answers(path, records, "reasoning", None)
 
 
 class _Records:
@@ -115,7 +115,7 @@ class _Records:
             for key in [k for k in row if k not in (*KEYS, "lineage")]:
                 report(f"{key}: unknown key")
         texts = {
-            key: _text(row[key], key, report)
+            key: _text(row[key], key, report, may_be_empty=key == "user_persona")
             for key in ("sample_ID", "user_persona", "agent_golden_response", "lineage")
             if key in row
         }
@@ -157,24 +157,14 @@ class _Records:
         return Benchmark([r for r in self.read if r.category == TRAIN], {c: records for c, records in test.items() if records})
 
 
-def _text(value: Any, field: str, report: Report) -> str:
+def _text(value: Any, field: str, report: Report, may_be_empty: bool = False) -> str:
     if not isinstance(value, str):
         report(f"{field}: must be a text, not {_kind(value)}")
-    elif not value.strip():
+    elif not value.strip() and not may_be_empty:
         report(f"{field}: empty")
-    elif not _is_unicode(value):
-        report(f"{field}: holds half a surrogate pair, which is no character")
     else:
         return value
     return ""
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _check_character(value: Any, report: Report) -> None:
@@ -183,8 +173,6 @@ def _check_character(value: Any, report: Report) -> None:
         report(f"{field}: must be an object, not {_kind(value)}")
     elif not character_text(value):
         report(f"{field}: empty")
-    elif not _is_unicode(json.dumps(value, ensure_ascii=False)):
-        report(f"{field}: holds half a surrogate pair, which is no character")
 
 
 def _dialogue(value: Any, report: Report) -> tuple[Turn, ...]:
@@ -215,17 +203,15 @@ def _read_package(name: str, records: _Records, faults: list[str]) -> None:
         return
     folder = importlib.resources.files(__package__) / PACKAGE
     for file in sorted((f for f in folder.iterdir() if f.name.endswith(".json")), key=lambda f: f.name):
-        rows = _json(file.read_bytes(), file.name, faults)
+        with importlib.resources.as_file(file) as path:
+            rows = read_json(path, faults)
         for i, row in enumerate(rows if isinstance(rows, list) else []):
             records.add(f"{PACKAGE}/{file.name} [{i}]", row, (TRAIN, *CATEGORIES), exact=True)
 
 
 def _read_lists(path: Path, records: _Records, faults: list[str]) -> None:
-    data = _file_bytes(path, faults)
-    if data is None:
-        return
     before = len(faults)
-    lists = _json(data, str(path), faults)
+    lists = read_json(path, faults)
     if len(faults) > before:
         return
     if not isinstance(lists, dict):
@@ -244,12 +230,12 @@ def _read_lists(path: Path, records: _Records, faults: list[str]) -> None:
             records.add(f"{path}: {name}[{i}]", row, allowed, exact=False)
 
 
-def _read_answers(path: Path, records: Sequence[Record], field: str, whole: bool = True) -> dict[str, str]:
-    """`whole`: the file may answer no other records than these."""
+def _read_answers(path: Path, records: Sequence[Record], field: str, allowed: set[str] | None) -> dict[str, str]:
+    """`allowed`: the records that the file may answer; None: any."""
     faults: list[str] = []
-    wanted = {record.id for record in records}
     found: dict[str, str] = {}
-    for place, row in _rows(path, faults):
+    for number, row in read_lines(path, faults):
+        place = f"{path}: line {number}"
         identity = row.get("sample_ID") if isinstance(row, dict) else None
         if not isinstance(row, dict) or not isinstance(identity, str) or set(row) != {"sample_ID", field}:
             faults.append(f'{place}: must be {{"sample_ID": text, "{field}": text}} and nothing else')
@@ -257,7 +243,7 @@ def _read_answers(path: Path, records: Sequence[Record], field: str, whole: bool
                 found.setdefault(identity, "")
             continue
         where = f"{place} ({identity!r})"
-        if identity not in wanted and whole:
+        if allowed is not None and identity not in allowed:
             faults.append(f"{where}: sample_ID: not a record of the benchmark")
         if identity in found:
             faults.append(f"{where}: sample_ID: a second {field} for this record")
@@ -265,50 +251,12 @@ def _read_answers(path: Path, records: Sequence[Record], field: str, whole: bool
         def report(fault: str, where: str = where) -> None:
             faults.append(f"{where}: {fault}")
 
-        found[identity] = _text(row[field], field, report)
+        found[identity] = _text(row[field], field, report, may_be_empty=field == "reply")
     # A file that cannot be read at all is one fault, not one a record.
     if found or not faults:
         faults += [f"{path}: no {field} for record {record.id!r}" for record in records if record.id not in found]
     raise_all(faults)
     return {record.id: found[record.id] for record in records}
-
-
-def _rows(path: Path, faults: list[str]) -> Iterator[tuple[str, Any]]:
-    """(place, value) of each line of a JSONL; blank lines are passed over."""
-    data = _file_bytes(path, faults)
-    # Only a line feed ends a line: str.splitlines would also cut at U+2028, which JSON allows inside a text.
-    for number, line in enumerate((data or b"").split(b"\n"), 1):
-        if line.strip():
-            before = len(faults)
-            value = _json(line, str(path), faults, number)
-            if len(faults) == before:
-                yield f"{path}: line {number}", value
-
-
-def _file_bytes(path: Path, faults: list[str]) -> bytes | None:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        faults.append(f"{path}: cannot be read ({error.strerror})")
-        return None
-    if not data.strip():
-        faults.append(f"{path}: empty file")
-        return None
-    return data
-
-
-def _json(data: bytes, name: str, faults: list[str], line: int | None = None) -> Any:
-    """The JSON value in `data`, or None and a fault with its place; `line` is given if `data` is one line of a file."""
-    try:
-        return json.loads(data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        row, column = data.count(b"\n", 0, error.start) + 1, error.start - data.rfind(b"\n", 0, error.start)
-        faults.append(f"{name}: line {line or row}: not UTF-8 (byte {column} of the line)")
-    except json.JSONDecodeError as error:
-        faults.append(f"{name}: line {line or error.lineno}, column {error.colno}: broken JSON ({error.msg})")
-    except (ValueError, RecursionError) as error:
-        faults.append(f"{name}: {f'line {line}: ' if line else ''}unreadable JSON ({error})")
-    return None
 
 
 def _kind(value: Any) -> str:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from remid_jax.dialogues.languages import language_share
 from remid_jax.dialogues.parsing import Parsed
 from remid_jax.dialogues.records import CATEGORIES, LANGUAGES, Record
-from remid_jax.scoring.texts import Reply
+from remid_jax.scoring.texts import Reply, Thought
 
 SCHEMA_VERSION = 1
 PROTOCOL = "1"  # raised when a choice of the measurement protocol changes a number
@@ -44,6 +44,7 @@ def diagnostics(
             "replies": {
                 "truncated": sum(not reply.finished for reply in said),
                 "empty": sum(not reply.text for reply in said),
+                "thoughts": _thoughts([reply.thought for reply in said if reply.thought is not None]),
                 "in_language": spoken.share,
                 "detected": dict(sorted(collections.Counter(name or "undetected" for name in spoken.detected).items())),
             },
@@ -52,6 +53,15 @@ def diagnostics(
             "tokens_per_char": {side: _density(arrays, category, side) for side in ("golden", "policy")},
         }
     return found
+
+
+def _thoughts(thoughts: Sequence[Thought]) -> dict[str, Any]:
+    """Of the replies that came after a thought: how many, how many came to no end of it, and the tokens of thoughts in all."""
+    return {
+        "replies": len(thoughts),
+        "cut": sum(not thought.ended for thought in thoughts),
+        "tokens": sum(thought.tokens for thought in thoughts),
+    }
 
 
 def _density(arrays: Arrays, category: str, replies: str) -> float | None:
@@ -68,6 +78,7 @@ def warnings(categories: Mapping[str, Mapping[str, Any]], in_sample: bool = Fals
         for due, kind, text in (
             (bool(category["excluded"]), "over-long records excluded", f"{name} {len(category['excluded'])}"),
             (replies["truncated"] > 0.1 * count, "replies cut at the token limit", f"{name} {replies['truncated']}/{count}"),
+            (replies["thoughts"]["cut"] > 0, "thoughts cut at the token limit", f"{name} {replies['thoughts']['cut']}/{count}"),
             (replies["empty"] > 0.1 * count, "empty replies", f"{name} {replies['empty']}/{count}"),
             (spoken is not None and spoken < 0.5, "few replies in the user's language", f"{name} {spoken or 0:.0%}"),
             (
@@ -176,6 +187,8 @@ def samples(
             "reasoning_fallback": features[record.id].fallback,
             "reply": replies[record.id].text,
             "reply_finished": replies[record.id].finished,
+            "thought": thought.text if (thought := replies[record.id].thought) else None,
+            "thought_tokens": thought.tokens if thought else 0,
             **{key: value for key, value in numbers.items() if key not in ("record", "lineage")},
         }
         for category, members in records.items()

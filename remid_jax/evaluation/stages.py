@@ -11,7 +11,7 @@ from remid_jax.models.sampling import Sampler
 from remid_jax.models.tokenizer import Tokenizer
 from remid_jax.scoring.engine import Report
 from remid_jax.scoring.generation import Draw, Generator, Prompt, Sample, record_key
-from remid_jax.scoring.texts import Reply, chat_ids, responder_ids, tokenizer_of
+from remid_jax.scoring.texts import Reply, chat_ids, heard, responder_ids, tokenizer_of
 
 
 def too_long(
@@ -45,8 +45,8 @@ def respond(
 ) -> tuple[dict[str, Reply], dict[str, list[Sample]]]:
     """The policy's greedy replies (method.md section 7), and plain samples of its own kernel (protocol rule 12).
 
-    The samples are drawn at temperature 1, nothing filtered, nothing penalised. A `thinking` policy reasons before its reply:
-    ask for no samples of it, they would be of its reasonings.
+    The samples are drawn at temperature 1, nothing filtered, nothing penalised. A policy that reasons before its reply, in our
+    tags (`thinking`) or natively, should be asked for no samples: they would be of its reasonings.
     """
     tokenizer = tokenizer_of(generator.model)
     greedy = Draw(repetition_penalty=repetition_penalty)
@@ -59,13 +59,18 @@ def respond(
     ]
     drawn = generator.generate(asked, Sampler(max_new, generator.model.end_ids), report)
     said = {record.id: drawn for record, drawn in zip(records, drawn, strict=True)}
-    replies = {name: _reply(tokenizer.decode(first.ids), first.finish == "end", thinking) for name, (first, *_) in said.items()}
+    replies = {name: reply_of(tokenizer, first.ids, first.finish == "end", thinking) for name, (first, *_) in said.items()}
     return replies, {name: samples[1:] for name, samples in said.items()}
 
 
-def _reply(generated: str, ended: bool, thinking: bool) -> Reply:
-    """Of a thinking policy what stands between the tags alone; without them it said nothing, and that is over."""
+def reply_of(tokenizer: Tokenizer, ids: Sequence[int], ended: bool, thinking: bool = False) -> Reply:
+    """What a policy said in the ids it wrote, without what it thought.
+
+    Of a `thinking` policy what stands between our tags alone. Whoever came no further than a thought said nothing, and ended.
+    """
+    text, thought = heard(tokenizer, ids)
     if not thinking:
-        return Reply(reply_text(generated), ended)
-    text, closed = thought_reply(generated)
-    return Reply(text, ended or closed or not text)
+        cut = thought is not None and not thought.ended
+        return Reply("" if cut else reply_text(text), ended or cut, thought)
+    said, closed = thought_reply(text)
+    return Reply(said, ended or closed or not said, thought)

@@ -7,6 +7,7 @@ written -> a checkpoint is begun. Learners ("policy", or "reasoner" and "respond
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -25,6 +26,14 @@ from remid_jax.scoring.requests import Request
 
 States = dict[str, TrainState]
 ANCHOR = "anchor"  # beside the learners in a checkpoint
+CONTENTS = {
+    "base": "the base model's content",
+    "beginning": "the content of the adapter it begins from",
+    "estimator": "the estimator's content",
+    "prompts": "the content of the prompts",
+    "data": "the records' content",
+    "teacher": "the teacher's reasoning",
+}
 WORST = -1e30  # the score of a checkpoint saved for a step that failed
 
 
@@ -89,7 +98,8 @@ def run(
 ) -> dict[str, LanguageModel]:
     """Runs all phases, from the last checkpoint if there is one, and returns the learners as models.
 
-    `identity` is saved beside the state; a run that differs from it in any key does not go on from there. `report` gets
+    `identity` is saved beside the state; a run that differs from it in any key does not go on from there, nor one of other
+    `identity["settings"]` that a number depends on. `report` gets
     (steps done, steps in all, the step's row).
 
     Raises:
@@ -213,10 +223,31 @@ def _as_begun(states: States, learner: str, anchor: nnx.State | None, steps: int
 
 
 def _check_identity(identity: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
-    pairs = {key: (saved.get(key), identity.get(key)) for key in {**saved, **identity}}
-    changed = [f"{key} ({before} -> {now})" for key, (before, now) in sorted(pairs.items()) if before != now]
+    """Raises UserError naming what the saved run differs in: each setting with both its values."""
+    if "settings" in identity and "settings" not in saved:
+        raise UserError(
+            "this workdir holds a run of an earlier version, which did not save its settings, so nobody can tell whether they "
+            "are these: name another workdir"
+        )
+    before, now = ({key: value for key, value in of.items() if key != "settings"} for of in (saved, identity))
+    settings, others = saved.get("settings", {}), json.loads(json.dumps(identity.get("settings", {})))
+    changed = [
+        f"{name} ({settings.get(name, 'not there')!r} -> {others.get(name, 'not there')!r})"
+        for name in sorted({**settings, **others})
+        if not _without_effect(name) and settings.get(name, ...) != others.get(name, ...)
+    ]
+    # A fingerprint that differs because a setting does says nothing more.
+    changed = changed or [
+        CONTENTS.get(key, f"{key} ({before.get(key)!r} -> {now.get(key)!r})")
+        for key in sorted({**before, **now})
+        if before.get(key) != now.get(key)
+    ]
     if changed:
         raise UserError(
             f"this workdir holds a run that differs in {', '.join(changed)}: use the config it was begun with, or another "
             "workdir"
         )
+
+
+def _without_effect(setting: str) -> bool:
+    return setting in ("workdir", "store", "save_every", "show_every") or setting.startswith("devices.")

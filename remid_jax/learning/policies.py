@@ -23,7 +23,7 @@ from remid_jax.models.tokenizer import Tokenizer
 from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import Report, ScoringEngine
 from remid_jax.scoring.store import Store
-from remid_jax.scoring.texts import Reply, answer_ids, chat_ids, tokenizer_of
+from remid_jax.scoring.texts import Reply, answer_ids, chat_ids, heard, tokenizer_of
 
 
 class Method(NamedTuple):
@@ -71,7 +71,7 @@ class Start:
         return Sampler(self.max_new, self.policy.end_ids)
 
     def read(self, ids: Sequence[int]) -> str:
-        return tokenizer_of(self.policy).decode(ids)
+        return heard(tokenizer_of(self.policy), ids)[0]
 
     def scoring(self, model: LanguageModel) -> ScoringEngine:
         return ScoringEngine(model, self.devices, self.store, self.tokens_per_step, self.max_row)
@@ -118,14 +118,11 @@ def golden_examples(
     def answer(record: Record) -> str:
         return record.golden if reasoning is None else thinking_text(reasoning[record.id], record.golden)
 
-    return [
-        Example(
-            record.id,
-            chat_ids(tokenizer, prompts.policy(record, thinking=reasoning is not None)),
-            answer_ids(tokenizer, Reply(answer(record))),
-        )
-        for record in records
-    ]
+    examples = []
+    for record in records:
+        prompt = chat_ids(tokenizer, prompts.policy(record, thinking=reasoning is not None))
+        examples.append(Example(record.id, prompt, answer_ids(tokenizer, Reply(answer(record)), after=prompt)))
+    return examples
 
 
 def asked_of(

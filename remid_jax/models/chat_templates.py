@@ -120,10 +120,11 @@ class ChatTemplate:
         if date is not None and self.writes_date:
             template = on_day(template, date)
         try:
-            return self._library.apply_chat_template(
+            chat = self._library.apply_chat_template(
                 list(map(dict, messages)), chat_template=template, tokenize=False, add_generation_prompt=generation_prompt,
                 **self._reading.template,
             )  # fmt: skip
+            return str(chat)
         except Exception as error:  # a template is a program of its maker's
             roles = ", ".join(str(message.get("role")) for message in messages)
             why = " ".join(str(error).split()) or type(error).__name__

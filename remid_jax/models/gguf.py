@@ -25,6 +25,7 @@ from remid_jax.models.decoder import structure
 from remid_jax.models.gguf_tokenizer import read_tokenizer
 from remid_jax.models.rope import frequencies
 from remid_jax.models.tokenizer import Tokenizer
+from remid_jax.models.weight_files import check_finite
 from remid_jax.parallel import path_name
 
 ARCHITECTURES = {"llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "gemma3": "gemma3_text"}
@@ -105,7 +106,11 @@ class GgufModel:
         return tuple(dict.fromkeys(i for i in ids if i is not None))
 
     def arrays(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Every parameter as (path, float32 array), e.g. ("layers/mlp/up/kernel", [L, in, out]), dequantised."""
+        """Every parameter as (path, float32 array), e.g. ("layers/mlp/up/kernel", [L, in, out]), dequantised.
+
+        Raises:
+          UserError: naming the first tensor that holds a number which is not finite.
+        """
         architecture = self.fields["general.architecture"]
         for path, (names, shape) in _layout(self.config).items():
             whole = np.empty((len(names), *shape), np.float32)
@@ -119,6 +124,7 @@ class GgufModel:
                 if architecture == "gemma3" and path.endswith("/scale"):
                     part = part - np.float32(1)
                 whole[layer] = part.T if path.endswith("/kernel") else part
+                check_finite(whole[layer], str(self.path), name)
             yield path, whole if path.startswith("layers/") else whole[0]
 
 

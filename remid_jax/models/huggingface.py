@@ -1,4 +1,4 @@
-"""Hugging Face's names for what we have: `config.json` <-> `DecoderConfig`, and its tensors <-> our parameters.
+"""What Hugging Face's `config.json` says of an architecture: <-> `DecoderConfig`.
 
 Files only say what differs from the defaults of their `transformers` class, so those defaults are written down here, for
 the keys of transformers 5 (`rope_parameters`) as for the older ones (`rope_theta`, `rope_scaling`).
@@ -9,16 +9,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, TypeVar, cast
 
-import jax
-
 from remid_jax.errors import UserError
 from remid_jax.models.config import DecoderConfig, Rope
-from remid_jax.models.decoder import structure
-from remid_jax.parallel import path_name
 
 T = TypeVar("T")
 
@@ -314,84 +309,3 @@ def _write_rope(rope: Rope) -> dict[str, Any]:
         for key in ("beta_fast", "beta_slow", "truncate", "attention_factor"):
             written[key] = getattr(rope, key)
     return written
-
-
-# --------------------------------------------------------------------------------------------------------------- tensors
-
-# Our modules -> Hugging Face's; "{layer}" stands where we stack. A kernel is the transpose of their [out, in] weight.
-MODULES = {
-    "embedding": "model.embed_tokens",
-    "head": "lm_head",
-    "final_norm": "model.norm",
-    "layers/attention_norm": "model.layers.{layer}.input_layernorm",
-    "layers/attention/query": "model.layers.{layer}.self_attn.q_proj",
-    "layers/attention/key": "model.layers.{layer}.self_attn.k_proj",
-    "layers/attention/value": "model.layers.{layer}.self_attn.v_proj",
-    "layers/attention/output": "model.layers.{layer}.self_attn.o_proj",
-    "layers/attention/query_norm": "model.layers.{layer}.self_attn.q_norm",
-    "layers/attention/key_norm": "model.layers.{layer}.self_attn.k_norm",
-    "layers/mlp_norm": "model.layers.{layer}.post_attention_layernorm",
-    "layers/mlp/gate": "model.layers.{layer}.mlp.gate_proj",
-    "layers/mlp/up": "model.layers.{layer}.mlp.up_proj",
-    "layers/mlp/down": "model.layers.{layer}.mlp.down_proj",
-}
-# Where attention and MLP have a norm on either side, the one behind attention takes the name of the one before the MLP.
-MODULES_WITH_POST_NORMS = MODULES | {
-    "layers/attention_post_norm": "model.layers.{layer}.post_attention_layernorm",
-    "layers/mlp_norm": "model.layers.{layer}.pre_feedforward_layernorm",
-    "layers/mlp_post_norm": "model.layers.{layer}.post_feedforward_layernorm",
-}
-# Tensors without a meaning for text: tables that older versions saved, and the eyes of Gemma 3's multimodal models.
-IGNORED = re.compile(r"\.rotary_emb\.inv_freq$|(^|\.)(vision_tower|multi_modal_projector)\.")
-
-
-class Tensors(NamedTuple):
-    """The Hugging Face tensors that hold one parameter: stacked along a new first axis, unless `stacked` is False."""
-
-    names: tuple[str, ...]
-    shape: tuple[int, ...]
-    transposed: bool
-    stacked: bool
-
-
-def layout(config: DecoderConfig) -> dict[str, Tensors]:
-    """For every parameter of the base decoder, by its path as "layers/mlp/up/kernel", the tensors that hold it."""
-    modules = MODULES_WITH_POST_NORMS if config.post_norms else MODULES
-    found = {}
-    for key_path, leaf in jax.tree_util.tree_leaves_with_path(structure(dataclasses.replace(config, adapter=None))[1]):
-        path = path_name(key_path)
-        module, _, kind = path.rpartition("/") if path not in modules else (path, "", "")
-        name = f"{modules[module]}.{'bias' if kind == 'bias' else 'weight'}"
-        stacked, transposed = "{layer}" in name, kind == "kernel"
-        names = tuple(name.format(layer=layer) for layer in range(config.layers)) if stacked else (name,)
-        shape = leaf.shape[1:] if stacked else leaf.shape
-        found[path] = Tensors(names, shape[::-1] if transposed else shape, transposed, stacked)
-    return found
-
-
-def canonical(name: str) -> str | None:
-    """The name that a language model alone gives to this tensor; None for one that it has no use for."""
-    if IGNORED.search(name):
-        return None
-    name = re.sub(r"^(model\.)?language_model\.", r"\1", name)
-    return re.sub(r"^(?=(embed_tokens|layers|norm)\.)", "model.", name)  # a model saved without its head, as encoders are
-
-
-def check_tensors(config: DecoderConfig, found: Mapping[str, tuple[int, ...]], place: str) -> None:
-    """Compares the names and shapes of all tensors with those the architecture needs.
-
-    Raises:
-      UserError: naming every tensor that is missing, unknown, or of another shape.
-    """
-    wanted = {name: tensors.shape for tensors in layout(config).values() for name in tensors.names}
-    misshaped = [
-        f"{name} is {list(found[name])}, not {list(shape)}" for name, shape in wanted.items() if found.get(name, shape) != shape
-    ]
-    faults = {
-        "missing": [name for name in wanted if name not in found],
-        "unknown": [name for name in found if name not in wanted],
-        "of another shape": misshaped,
-    }
-    listed = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in faults.items() if names)
-    if listed:
-        raise UserError(f"{place}: tensors do not fit config.json: {listed}: mend the config, or fetch the model again")

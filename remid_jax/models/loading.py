@@ -7,14 +7,14 @@ asked for, one stacked parameter at a time, so the host never holds the model tw
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
-import hashlib
 import importlib.util
-import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import huggingface_hub
 import jax
@@ -22,21 +22,20 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
-from safetensors import SafetensorError, safe_open
 
 from remid_jax.errors import UserError
-from remid_jax.files import read_object, write_text
-from remid_jax.models import huggingface
+from remid_jax.files import read_object
+from remid_jax.models import huggingface, weight_files
 from remid_jax.models.config import DecoderConfig
 from remid_jax.models.decoder import structure
+from remid_jax.models.fingerprints import fingerprint
 from remid_jax.models.gguf import read_gguf
+from remid_jax.models.tensor_names import check_tensors
 from remid_jax.models.tokenizer import Tokenizer
 from remid_jax.parallel import parameter_shardings, path_name
 
 Dtype = Literal["float32", "bfloat16"]
-FLOATS = ("F64", "F32", "F16", "BF16")
-HUB_FILES = ["*.json", "*.jinja", "model*.safetensors"]
-DIGESTS = Path("~/.cache/remid_jax/digests.json")
+HUB_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "model*.safetensors"]
 
 
 @dataclasses.dataclass
@@ -56,21 +55,21 @@ class LanguageModel:
     mesh: Mesh | None = None
     base: LanguageModel | None = dataclasses.field(default=None, repr=False)
     added: nnx.State | None = dataclasses.field(default=None, repr=False)
-    _params: nnx.State | None = dataclasses.field(default=None, init=False, repr=False)
+    _held: dict[str, nnx.State] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     @property
     def loaded(self) -> bool:
         """Whether the weights have been read."""
-        return self._params is not None if self.base is None else self.base.loaded
+        return bool(self._held) if self.base is None else self.base.loaded
 
     @property
     def params(self) -> nnx.State:
         """The decoder's parameters on the devices, sharded by `parallel.parameter_shardings`; read at first use."""
         if self.base is not None and self.added is not None:
             return nnx.merge_state(self.base.params, self.added)
-        if self._params is None:
-            self._params = place_params(self.config, self.arrays(), self.dtype, self.mesh)
-        return self._params
+        if not self._held:
+            self._held["params"] = place_params(self.config, self.arrays(), self.dtype, self.mesh)
+        return self._held["params"]
 
 
 def open_model(source: str, dtype: str, mesh: Mesh | None = None) -> LanguageModel:
@@ -87,7 +86,7 @@ def open_model(source: str, dtype: str, mesh: Mesh | None = None) -> LanguageMod
     precision = cast(Dtype, dtype)
     if source.startswith("package:"):
         return _open_gguf(source, _gguf_of_package(source.removeprefix("package:")), precision, mesh)
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))  # unlike Path.expanduser, no error where nobody knows a home
     if path.suffix == ".gguf":
         return _open_gguf(source, path, precision, mesh)
     return _open_directory(source, path if path.is_dir() else _download(source), precision, mesh)
@@ -96,7 +95,14 @@ def open_model(source: str, dtype: str, mesh: Mesh | None = None) -> LanguageMod
 def with_params(model: LanguageModel, params: nnx.State, fingerprint: str) -> LanguageModel:
     """The model with other weights, already on the devices."""
     other = dataclasses.replace(model, fingerprint=fingerprint)
-    other._params = params
+    other._held["params"] = params
+    return other
+
+
+def read_as(model: LanguageModel, **settings: Any) -> LanguageModel:
+    """The model, its weights shared, with other settings of its tokenizer (see `Tokenizer.configured`)."""
+    other = copy.copy(model)
+    other.tokenizer = model.tokenizer and model.tokenizer.configured(**settings)
     return other
 
 
@@ -124,8 +130,16 @@ def _open_gguf(source: str, path: Path, dtype: Dtype, mesh: Mesh | None) -> Lang
     if not path.is_file():
         raise UserError(f"{source}: no such file: check the path")
     model = read_gguf(path)
-    fingerprint = _fingerprint(model.config, [path])
-    return LanguageModel(source, model.config, model.tokenizer, dtype, fingerprint, model.end_ids, model.arrays, mesh)
+    return LanguageModel(
+        source=source,
+        config=model.config,
+        tokenizer=model.tokenizer,
+        dtype=dtype,
+        fingerprint=fingerprint(model.config, [path]),
+        end_ids=model.end_ids,
+        arrays=model.arrays,
+        mesh=mesh,
+    )
 
 
 def _gguf_of_package(name: str) -> Path:
@@ -146,14 +160,6 @@ def _gguf_of_package(name: str) -> Path:
 # ----------------------------------------------------------------------------------------------------------- safetensors
 
 
-class _Tensor(NamedTuple):
-    """Where a tensor lies: `name` is what its file calls it."""
-
-    file: Path
-    name: str
-    shape: tuple[int, ...]
-
-
 def _download(source: str) -> Path:
     """The snapshot directory of a model on the hub."""
     if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", source):
@@ -171,86 +177,21 @@ def _download(source: str) -> Path:
 def _open_directory(source: str, directory: Path, dtype: Dtype, mesh: Mesh | None) -> LanguageModel:
     raw = _read_json(directory / "config.json", f"{source}: has no config.json: name a model's directory or hub id")
     config = huggingface.read_config(raw, f"{source}/config.json")
-    files = _weight_files(source, directory)
-    tensors = _read_headers(files)
-    if config.tied_embeddings and tensors.keys() >= {"lm_head.weight", "model.embed_tokens.weight"}:
-        # Some files repeat the tied embedding as a head; where it differs, transformers goes by the weights too.
-        if np.array_equal(_read(tensors["lm_head.weight"]), _read(tensors["model.embed_tokens.weight"])):
-            del tensors["lm_head.weight"]
-        else:
-            config = dataclasses.replace(config, tied_embeddings=False)
-    huggingface.check_tensors(config, {name: tensor.shape for name, tensor in tensors.items()}, source)
+    files = weight_files.weight_files(source, directory, raw)
+    tensors, tied = weight_files.tie(weight_files.read_headers(files), config.tied_embeddings)
+    config = dataclasses.replace(config, tied_embeddings=tied)
+    check_tensors(config, {name: tensor.shape for name, tensor in tensors.items()}, source)
     tokenizer = Tokenizer.from_directory(directory)
     return LanguageModel(
         source=source,
         config=config,
         tokenizer=tokenizer,
         dtype=dtype,
-        fingerprint=_fingerprint(config, files),
+        fingerprint=fingerprint(config, files),
         end_ids=_end_ids(directory, raw, tokenizer),
-        arrays=lambda: _stacked(config, tensors, dtype),
+        arrays=lambda: weight_files.stacked(config, tensors, dtype),
         mesh=mesh,
     )
-
-
-def _weight_files(source: str, directory: Path) -> list[Path]:
-    index = directory / "model.safetensors.index.json"
-    if index.is_file():
-        names = _read_json(index, "").get("weight_map")
-        if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
-            raise UserError(f"{index}: has no weight_map from tensors to files: fetch the model again")
-        files = [directory / name for name in sorted(set(names.values()))]
-        missing = [path.name for path in files if not path.is_file()]
-        if missing:
-            raise UserError(f"{source}: shards named in {index.name} are missing: {', '.join(missing)}: fetch the model again")
-        return files
-    if (directory / "model.safetensors").is_file():
-        return [directory / "model.safetensors"]
-    pickled = sorted(path.name for kind in ("*.bin", "*.pt", "*.pth") for path in directory.glob(kind))
-    if pickled:
-        raise UserError(
-            f"{source}: holds only pickled weights ({', '.join(pickled)}), which run code when opened and are refused: "
-            "convert them once, where you trust them, with transformers' from_pretrained and save_pretrained"
-        )
-    raise UserError(f"{source}: has no model.safetensors: name a model with safetensors weights, or a .gguf file")
-
-
-def _read_headers(files: list[Path]) -> dict[str, _Tensor]:
-    """Every tensor of the files that a language model may want, by the name that transformers gives it."""
-    found, faults = {}, []
-    for path in files:
-        try:
-            with safe_open(path, framework="np") as file:
-                for name in file.keys():  # noqa: SIM118 (it is no dict)
-                    part, known = file.get_slice(name), huggingface.canonical(name)
-                    if known is None:
-                        continue
-                    if part.get_dtype() not in FLOATS:
-                        faults.append(f"{name} is {part.get_dtype()}")
-                    found[known] = _Tensor(path, name, tuple(part.get_shape()))
-        except (SafetensorError, OSError) as error:
-            raise UserError(f"{path}: is not a whole safetensors file ({error}): fetch it again") from error
-    if faults:
-        raise UserError(
-            f"{files[0].parent}: tensors are not of type {', '.join(FLOATS)}: {', '.join(faults)}: name a model that is not "
-            "quantised, or a .gguf file"
-        )
-    return found
-
-
-def _read(tensor: _Tensor) -> np.ndarray:
-    with safe_open(tensor.file, framework="np") as file:
-        return file.get_tensor(tensor.name)
-
-
-def _stacked(config: DecoderConfig, tensors: Mapping[str, _Tensor], dtype: Dtype) -> Iterator[tuple[str, np.ndarray]]:
-    for path, parts in huggingface.layout(config).items():
-        shape = parts.shape[::-1] if parts.transposed else parts.shape
-        whole = np.empty((len(parts.names), *shape), dtype)
-        for layer, name in enumerate(parts.names):
-            part = _read(tensors[name])
-            whole[layer] = part.T if parts.transposed else part
-        yield path, whole if parts.stacked else whole[0]
 
 
 def _end_ids(directory: Path, raw: Mapping[str, Any], tokenizer: Tokenizer | None) -> tuple[int, ...]:
@@ -269,33 +210,3 @@ def _read_json(path: Path, missing: str) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(missing)
     return read_object(path, "mend it, or fetch the model again")
-
-
-# ---------------------------------------------------------------------------------------------------------- fingerprints
-
-
-def _fingerprint(config: DecoderConfig, files: list[Path]) -> str:
-    """sha256 over the config and every weight file's sha256."""
-    parts = [json.dumps(dataclasses.asdict(config), sort_keys=True), *map(_digest, files)]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _digest(path: Path) -> str:
-    """sha256 of the file, remembered in `DIGESTS` for as long as its size and time of change stay the same."""
-    stat, memory, name = path.stat(), DIGESTS.expanduser(), str(path.resolve())
-    state = [stat.st_size, stat.st_mtime_ns]
-    try:
-        known = dict(json.loads(memory.read_text()))
-        if known[name][:2] == state:
-            return known[name][2]
-    except (OSError, ValueError, TypeError):
-        known = {}
-    except LookupError:
-        pass
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    known = {other: entry for other, entry in known.items() if Path(other).exists()} | {name: [*state, digest]}
-    with contextlib.suppress(OSError, UserError):  # a home that cannot be written only costs time
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        write_text(memory, json.dumps(known, indent=1))
-    return digest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,15 @@ from safetensors.numpy import save_file
 
 from remid_jax.errors import UserError
 from remid_jax.files import read_object, write_text
-from remid_jax.models import huggingface
 from remid_jax.models.adapters import Adapter, check_config, named
+from remid_jax.models.base_copies import LORA, other_faults, vocabulary_of
 from remid_jax.models.config import TARGETS, DecoderConfig, LoRAConfig
 from remid_jax.models.decoder import structure
 from remid_jax.models.loading import LanguageModel
 from remid_jax.models.lora import LoRAParam
+from remid_jax.models.peft_modules import Module, Pair, fuse, modules_of, split
+from remid_jax.models.tensor_names import canonical
+from remid_jax.models.weight_files import check_finite
 from remid_jax.parallel import path_name
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -33,7 +37,6 @@ PLAIN: dict[str, tuple[Any, ...]] = {
     "bias": ("none",),
     "fan_in_fan_out": (False,),
     "use_dora": (False,),
-    "modules_to_save": (None, []),
     "init_lora_weights": (True, False, "gaussian", "eva", "orthogonal", "mica"),  # the others change the base's own weights
     "layer_replication": (None, []),
     "trainable_token_indices": (None, [], {}),
@@ -48,68 +51,123 @@ def read_adapter(directory: str | Path, model: LanguageModel) -> Adapter:
     """A LoRA adapter as `peft.save_pretrained` writes it, float32.
 
     Modules with a rank or alpha of their own, and layers without an adapter, get the widest rank and the common scale: matrices
-    are filled up with zeros, and B takes what its scale is more than the common one.
+    are filled up with zeros, and B takes what its scale is more than the common one. Copies of the base's own weights, which
+    PEFT may put beside, must be unchanged.
 
     Raises:
-      UserError: if a file is missing or broken, if the adapter is of a kind that is more than W x + scale B A x, or if its
-        tensors are not those of this model's layers: all are named.
+      UserError: if a file is missing or broken, if the adapter is of a kind that is more than W x + scale B A x on the layers,
+        or if its tensors are not those of this model's layers: all are named.
     """
     directory = Path(directory)
     raw, tensors = _read_config(directory / CONFIG), _read_tensors(directory / WEIGHTS)
-    own = {module: _parse_config(raw, directory / CONFIG, module) for module in {_module(name) for name in tensors}}
-    targets = tuple(target for target, name in _peft_targets().items() if any(of.endswith(f".{name}") for of in own))
-    common = dataclasses.replace(_parse_config(raw, directory / CONFIG, ""), targets=targets)
+    modules = modules_of(model.config)
+    lora = {name: tensor for name, tensor in tensors.items() if LORA.search(name) and vocabulary_of(name) is None}
+    _check_base(directory, model, modules, lora, _selective(raw))
+    odd = [f"LoRA on {of}" for of in dict.fromkeys(vocabulary_of(name) for name in tensors if LORA.search(name)) if of]
+    odd += other_faults({name: tensor for name, tensor in tensors.items() if not LORA.search(name)}, model)
+    if odd:
+        raise UserError(
+            f"{directory}: holds {_few(odd, '; ')}: only LoRA on the linear modules of the layers is read: merge it all into "
+            "the base (peft's merge_and_unload, then save_pretrained) and name the result as the model"
+        )
+    own = {module: _parse_config(raw, directory / CONFIG, module) for module in dict.fromkeys(map(_module, lora))}
+    common = _parse_config(raw, directory / CONFIG, "")
     for config in (common, *own.values()):
-        check_config(dataclasses.replace(config, targets=targets), str(directory / CONFIG))
-    rank = max(config.rank for config in own.values())
-    widest = dataclasses.replace(common, rank=rank, alpha=common.alpha * (rank / common.rank))
-    wanted = _tensor_names(model.config, widest)
-    expected = {
-        name: _with_rank(name, shape, own.get(_module(name), common).rank) for names, shape in wanted.values() for name in names
-    }
-    selective = _selective(raw)
+        check_config(config, str(directory / CONFIG))
+    _check_own(directory, own, lora)
+    pairs: dict[tuple[str, int], Pair] = {}
+    for name, config in own.items():
+        a, b = (lora[f"{name}.lora_{kind}.weight"].astype(np.float32) for kind in "AB")
+        for part, pair in split(modules[name], a, b * (_scale(config) / _scale(common))):
+            pairs[part.target, part.layer] = pair
+    rank = max(len(a) for a, _ in pairs.values())
+    targets = tuple(target for target in TARGETS if any(target == of for of, _ in pairs))
+    widest = dataclasses.replace(common, rank=rank, alpha=common.alpha * (rank / common.rank), targets=targets)
+
+    def filled(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> jax.Array:
+        target, _, kind = path_name(path).split("/")[-3:]
+        whole = np.zeros(leaf.shape, np.float32)
+        for layer in range(model.config.layers):
+            if (target, layer) in pairs:
+                part = pairs[target, layer][kind == "b"].T
+                whole[layer, : part.shape[0], : part.shape[1]] = part
+        return jnp.asarray(whole)
+
+    return Adapter(widest, jax.tree_util.tree_map_with_path(filled, _shapes(model.config, widest)))
+
+
+def _check_base(
+    directory: Path, model: LanguageModel, modules: Mapping[str, Module], lora: Mapping[str, np.ndarray], selective: bool
+) -> None:
+    """Raises UserError where the layers that the adapter was trained on are not this model's."""
+    empty = [name for name, tensor in lora.items() if tensor.ndim != 2 or not tensor.size]
+    if empty:
+        raise UserError(
+            f"{directory / WEIGHTS}: tensors are empty: {_few(empty)}: so they are where training was in shards (DeepSpeed, "
+            "FSDP): gather the weights, then save"
+        )
+    fits = {name: modules[_module(name)] for name in lora if _module(name) in modules}
+    layers = {part.layer for module in fits.values() for part in module.parts}
+    kinds = {name.rpartition(".")[2] for name in map(_module, fits)}
+    absent = [
+        f"{name}.lora_A.weight"
+        for name, module in modules.items()
+        if name.rpartition(".")[2] in kinds and module.parts[0].layer not in layers and not selective
+    ]
+    sides = {name: (1, module.inputs) if ".lora_A." in name else (0, module.outputs) for name, module in fits.items()}
     faults = {
-        "missing": [name for name in expected if name not in tensors and (_module(name) in own or not selective)],
-        "unknown": [name for name in tensors if name not in expected],
+        "missing": absent,
+        "unknown": [name for name in lora if name not in fits],
         "of another shape": [
-            f"{name} is {list(tensors[name].shape)}, not {list(shape)}"
-            for name, shape in expected.items()
-            if name in tensors and tensors[name].shape != shape
+            f"{name} is {list(lora[name].shape)}, not {[size, 'rank'] if axis == 0 else ['rank', size]}".replace("'", "")
+            for name, (axis, size) in sides.items()
+            if lora[name].shape[axis] != size
         ],
     }
     listed = "; ".join(f"{kind}: {_few(names)}" for kind, names in faults.items() if names)
     if listed:
         raise UserError(f"{directory}: is no adapter of {model.source}: tensors {listed}: name the base it was trained on")
 
-    def filled(name: str, shape: tuple[int, ...]) -> np.ndarray:
-        found = np.zeros(shape, np.float32)
-        if name in tensors:
-            rows, columns = tensors[name].shape
-            found[:rows, :columns] = tensors[name]
-            if ".lora_B." in name:
-                found *= _scale(own[_module(name)]) / _scale(common)
-        return found.T
 
-    stacked = {path: np.stack([filled(name, shape) for name in names]) for path, (names, shape) in wanted.items()}
-
-    def of(path: tuple[Any, ...], _: Any) -> jax.Array:
-        return jnp.asarray(stacked[path_name(path)])
-
-    return Adapter(widest, jax.tree_util.tree_map_with_path(of, _shapes(model.config, widest)))
+def _check_own(directory: Path, own: Mapping[str, LoRAConfig], lora: Mapping[str, np.ndarray]) -> None:
+    """Raises UserError where the tensors are not all there, or not of the ranks that adapter_config.json names."""
+    if not own:
+        raise UserError(f"{directory / WEIGHTS}: holds no LoRA on the layers: save the adapter again")
+    names = {f"{module}.lora_{kind}.weight": config.rank for module, config in own.items() for kind in "AB"}
+    ranks = {name: tensor.shape[".lora_B." in name] for name, tensor in lora.items()}
+    faults = {
+        "missing": [name for name in names if name not in ranks],
+        "of another rank": [
+            f"{name} of {ranks[name]}, not {rank}" for name, rank in names.items() if ranks.get(name, rank) != rank
+        ],
+    }
+    listed = "; ".join(f"{kind}: {_few(found)}" for kind, found in faults.items() if found)
+    if listed:
+        raise UserError(f"{directory}: tensors do not fit its {CONFIG}: {listed}: save the adapter again, both files")
 
 
 def save_adapter(directory: str | Path, adapter: Adapter, model: LanguageModel, dtype: str = "float32") -> None:
     """Writes what `peft.PeftModel.from_pretrained` and `read_adapter` open; an adapter already there is replaced."""
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    config, targets = adapter.config, _peft_targets()
-    leaves, tensors = named(adapter.params), {}
-    for path, (names, _) in _tensor_names(model.config, config).items():
-        for name, layer in zip(names, np.asarray(leaves[path]), strict=True):
-            tensors[PREFIX + name] = np.ascontiguousarray(layer.T.astype(jnp.dtype(dtype)))
+    config = adapter.config
+    matrices = {tuple(path.split("/")[-3::2]): np.asarray(leaf) for path, leaf in named(adapter.params).items()}
+    tensors: dict[str, np.ndarray] = {}
+    ranks: dict[str, int] = {}
+    for name, module in modules_of(model.config).items():
+        pairs = {
+            part.target: (matrices[part.target, "a"][part.layer].T, matrices[part.target, "b"][part.layer].T)
+            for part in module.parts
+            if part.target in config.targets
+        }
+        if pairs:
+            for kind, array in zip("AB", fuse(module, pairs), strict=True):
+                tensors[f"{PREFIX}{name}.lora_{kind}.weight"] = np.ascontiguousarray(array.astype(jnp.dtype(dtype)))
+            ranks[name.rpartition(".")[2]] = config.rank * len(pairs)
     whole = directory / f".{WEIGHTS}.part"
     save_file(tensors, whole, metadata={"format": "pt"})
     whole.replace(directory / WEIGHTS)
+    fused = {module: rank for module, rank in ranks.items() if rank != config.rank}
     raw = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -117,31 +175,18 @@ def save_adapter(directory: str | Path, adapter: Adapter, model: LanguageModel, 
         "r": config.rank,
         "lora_alpha": config.alpha,
         "lora_dropout": config.dropout,
-        "target_modules": [targets[target] for target in config.targets],
+        "target_modules": list(ranks),
         "bias": "none",
         "inference_mode": True,
     }
+    if fused:
+        scale = _scale(config)
+        raw |= {"rank_pattern": fused, "alpha_pattern": {module: scale * rank for module, rank in fused.items()}}
     write_text(directory / CONFIG, json.dumps(raw, indent=1) + "\n")
 
 
 def _shapes(config: DecoderConfig, lora: LoRAConfig) -> nnx.State:
     return nnx.split_state(structure(dataclasses.replace(config, adapter=lora))[1], LoRAParam, ...)[0]
-
-
-def _peft_targets() -> dict[str, str]:
-    """{"query": "q_proj", ...}."""
-    modules = huggingface.MODULES.items()
-    return {path.rpartition("/")[2]: name.rpartition(".")[2] for path, name in modules if path.rpartition("/")[2] in TARGETS}
-
-
-def _tensor_names(config: DecoderConfig, lora: LoRAConfig) -> dict[str, tuple[list[str], tuple[int, ...]]]:
-    """For every parameter of the adapter the names that PEFT gives its layers' tensors, and the shape of each."""
-    found = {}
-    for path, leaf in named(_shapes(config, lora)).items():
-        module, _, kind = path.rpartition("/lora/")
-        name = f"{huggingface.MODULES[module]}.lora_{kind.upper()}.weight"
-        found[path] = ([name.format(layer=layer) for layer in range(config.layers)], leaf.shape[:0:-1])
-    return found
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -183,10 +228,6 @@ def _module(name: str) -> str:
     return name.rpartition(".lora_")[0]
 
 
-def _with_rank(name: str, shape: tuple[int, ...], rank: int) -> tuple[int, ...]:
-    return (rank, shape[1]) if ".lora_A." in name else (shape[0], rank)
-
-
 def _scale(config: LoRAConfig) -> float:
     return config.alpha / config.rank
 
@@ -199,9 +240,11 @@ def _read_tensors(path: Path) -> dict[str, np.ndarray]:
             found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: is not a whole safetensors file ({error}): save the adapter again") from error
-    bare = {re.sub(r"^base_model\.model\.", "", name): tensor for name, tensor in found.items()}
-    return {huggingface.canonical(name) or name: tensor for name, tensor in bare.items()}
+    for name, tensor in found.items():
+        check_finite(tensor, str(path), name)
+    known = {canonical(name.removeprefix(PREFIX)): tensor for name, tensor in found.items()}
+    return {name: tensor for name, tensor in known.items() if name is not None}
 
 
-def _few(names: list[str], most: int = 6) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _few(names: list[str], between: str = ", ", most: int = 6) -> str:
+    return between.join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

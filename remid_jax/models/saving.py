@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
@@ -14,8 +15,9 @@ from safetensors.numpy import save_file
 
 from remid_jax.errors import UserError
 from remid_jax.files import write_text
-from remid_jax.models import huggingface
 from remid_jax.models.config import DecoderConfig
+from remid_jax.models.huggingface import write_config
+from remid_jax.models.tensor_names import Tensors, layout
 from remid_jax.models.tokenizer import Tokenizer
 from remid_jax.parallel import path_name
 
@@ -36,9 +38,10 @@ def save_model(directory: str | Path, config: DecoderConfig, params: nnx.State, 
     if tokenizer is not None:
         with contextlib.suppress(UserError):  # a tokenizer without one
             end_id = tokenizer.end_of_turn_id
-    raw = huggingface.write_config(config, str(leaves["embedding"].dtype), end_id, str(directory))
+    raw = write_config(config, str(leaves["embedding"].dtype), end_id, str(directory))
     directory.mkdir(parents=True, exist_ok=True)
-    shards = _plan_shards(config, leaves)
+    tensors_of = layout(config)
+    shards = _plan_shards(tensors_of, leaves)
     names = [
         "model.safetensors" if len(shards) == 1 else f"model-{n:05d}-of-{len(shards):05d}.safetensors"
         for n in range(1, len(shards) + 1)
@@ -49,7 +52,7 @@ def save_model(directory: str | Path, config: DecoderConfig, params: nnx.State, 
     for name, paths in zip(names, shards, strict=True):
         tensors: dict[str, np.ndarray] = {}
         for path in paths:
-            tensors |= _unstack(np.asarray(leaves[path]), huggingface.layout(config)[path])
+            _unstack(np.asarray(leaves[path]), tensors_of[path], tensors)
         whole = directory / f".{name}.part"
         save_file(tensors, whole, metadata={"format": "pt"})
         os.replace(whole, directory / name)
@@ -63,23 +66,29 @@ def save_model(directory: str | Path, config: DecoderConfig, params: nnx.State, 
     write_text(directory / "config.json", json.dumps(raw, indent=1) + "\n")
 
 
-def _plan_shards(config: DecoderConfig, leaves: dict[str, jax.Array]) -> list[list[str]]:
-    """Parameter paths, in groups of at most SHARD_BYTES or of one: what is on the host at a time."""
+def _plan_shards(tensors_of: Mapping[str, Tensors], leaves: Mapping[str, jax.Array]) -> list[list[str]]:
+    """Parameter paths, in groups of at most SHARD_BYTES or of one: what is on the host at a time.
+
+    Parameters that share tensors stay together.
+    """
+    together: dict[str, list[str]] = {}
+    for path, parts in tensors_of.items():
+        together.setdefault(parts.names[0], []).append(path)
     shards: list[list[str]] = []
     room = 0
-    for path in huggingface.layout(config):
-        size = leaves[path].nbytes
+    for paths in together.values():
+        size = sum(leaves[path].nbytes for path in paths)
         if not shards or size > room:
             shards.append([])
             room = SHARD_BYTES
-        shards[-1].append(path)
+        shards[-1] += paths
         room -= size
     return shards
 
 
-def _unstack(array: np.ndarray, tensors: huggingface.Tensors) -> dict[str, np.ndarray]:
-    layers = array if tensors.stacked else array[None]
-    return {
-        name: np.ascontiguousarray(layer.T if tensors.transposed else layer)
-        for name, layer in zip(tensors.names, layers, strict=True)
-    }
+def _unstack(array: np.ndarray, parts: Tensors, tensors: dict[str, np.ndarray]) -> None:
+    """Writes each layer of a parameter to its rows of its tensor."""
+    layers = array if parts.stacked else array[None]
+    for name, layer in zip(parts.names, layers, strict=True):
+        whole = tensors.setdefault(name, np.empty((parts.rows, *parts.shape[1:]), layer.dtype))
+        whole[parts.first : parts.first + parts.shape[0]] = layer.T if parts.transposed else layer

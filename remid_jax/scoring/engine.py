@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal
+from typing import Literal, NoReturn
 
 import jax
 import numpy as np
@@ -47,7 +47,6 @@ class ScoringEngine:
         self._context = {
             "kernel": KERNEL_VERSION,
             "model": model.fingerprint,
-            "tokenizer": model.tokenizer.fingerprint if model.tokenizer else None,
             "dtype": model.dtype,
             "backend": jax.default_backend(),
         }
@@ -65,17 +64,18 @@ class ScoringEngine:
         Raises:
           UserError: for a request that cannot be scored (see `plan_rows`), with an id outside the model's vocabulary, or
             longer than the model takes.
-          AssertionError: if any scored token lacks a finite log-probability: a fault of this program, never a number.
+          UserError: for a score that is not finite, naming the requests of its row.
+          AssertionError: if a scored token lacks its log-probability: a fault of this program, never a number.
         """
         plan = self.plan(requests)
 
         def step(numbers: Sequence[int]) -> list[np.ndarray]:
             return self._score_step([plan.rows[n] for n in numbers])
 
-        scores = self._rows(plan.rows, "logprobs", [row.digest for row in plan.rows], step, report)
+        scores = self._rows(plan, "logprobs", [row.digest for row in plan.rows], step, report)
         rows = [np.frombuffer(score, np.float32) for score in scores]
         for n, row in enumerate(plan.rows):
-            assert np.isfinite(rows[n]).sum() == len(row.scored) == len(rows[n]), f"row {n} is not fully scored"
+            assert len(row.scored) == len(rows[n]), f"row {n} is not fully scored"
         return [[rows[place.row][place.indices] for place in places] for places in plan.places]
 
     def embed(
@@ -92,7 +92,8 @@ class ScoringEngine:
         trained as sentence encoders are read. Texts of one `group` may share a packed row.
 
         Raises:
-          UserError: for a text without tokens, too long, or with an id outside the model's vocabulary.
+          UserError: for a text without tokens, too long, or with an id outside the model's vocabulary, and for a vector that is
+            not finite.
         """
         start = self.model.tokenizer.end_of_turn_id if self.model.tokenizer else 0
         groups = group or [""] * len(texts)
@@ -112,7 +113,7 @@ class ScoringEngine:
             rows = [plan.rows[n] for n in numbers]
             return self._embed_step(rows, [slots[n] for n in numbers], most)
 
-        pooled = self._rows(plan.rows, f"embedding {pooling}", digests, step, report)
+        pooled = self._rows(plan, f"embedding {pooling}", digests, step, report)
         rows = [np.frombuffer(vectors, np.float32).reshape(-1, self.model.config.width) for vectors in pooled]
         return (
             np.stack([rows[row][index] for row, index in where])
@@ -121,15 +122,15 @@ class ScoringEngine:
         )
 
     def _rows(
-        self, rows: Sequence[Row], kind: str, digests: Sequence[bytes], step: Callable[[Sequence[int]], list[np.ndarray]],
-        report: Report,
-    ) -> list[bytes]:  # fmt: skip
+        self, plan: Plan, kind: str, digests: Sequence[bytes], step: Callable[[Sequence[int]], list[np.ndarray]], report: Report
+    ) -> list[bytes]:
         """What `step` makes of each row, from the store where it is there; `step` takes numbers of rows of one bucket."""
+        rows = plan.rows
         longest = max((int(row.positions.max()) + 1 for row in rows), default=0)
         check_texts(self.model, (row.tokens for row in rows), longest)
         keys = [key_of(self._context | {"kind": kind}, digest) for digest in digests]
         stored = self.store.get(keys)
-        found = {n: stored[key] for n, key in enumerate(keys) if key in stored}
+        found = {n: stored[key] for n, key in enumerate(keys) if key in stored and _is_finite(stored[key])}
         self.counts.rows += len(keys)
         self.counts.store_hits += len(found)
         missing = [n for n in range(len(keys)) if n not in found]
@@ -139,6 +140,9 @@ class ScoringEngine:
         for numbers in in_buckets([row.bucket for row in rows], missing, self.batch_rows):
             made = {n: array.tobytes() for n, array in zip(numbers, step(numbers), strict=True)}
             self._count(kind, rows, numbers)
+            if wrong := [n for n, value in made.items() if not _is_finite(value)]:
+                asked = [r for r, places in enumerate(plan.places, 1) if any(place.row in wrong for place in places)]
+                refuse_not_finite(self.model, kind, asked, len(plan.places))
             self.store.put({keys[n]: value for n, value in made.items()})
             found |= made
             done += sum(len(rows[n].tokens) for n in numbers)
@@ -209,6 +213,20 @@ def check_texts(model: LanguageModel, ids: Iterable[Sequence[int] | np.ndarray],
             f"{model.source}: a text of {longest} tokens is longer than the {model.config.max_positions} it takes: shorten or "
             "exclude it"
         )
+
+
+def _is_finite(value: bytes) -> bool:
+    return bool(np.isfinite(np.frombuffer(value, np.float32)).all())
+
+
+def refuse_not_finite(model: LanguageModel, kind: str, requests: Sequence[int], count: int) -> NoReturn:
+    """Raises UserError, naming the first of the `requests`, counted from 1, among `count`, that came out so."""
+    other = "" if model.dtype == "float32" else "open it in float32, or "
+    raise UserError(
+        f"{model.source}: {kind} of {len(requests)} of {count} requests are not finite in {model.dtype}, first those of number "
+        f"{min(requests)}: the model's numbers overflow, as those of a bfloat16 model that was exported in float16 may, or its "
+        f"training has diverged: {other}name another export of it, or an earlier checkpoint"
+    )
 
 
 @functools.lru_cache(maxsize=64)

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -17,7 +18,7 @@ from remid_jax.models.config import DecoderConfig
 from remid_jax.models.loading import LanguageModel
 from remid_jax.models.sampling import Draws, Prompts, Sampler, decode, prefill
 from remid_jax.parallel import Devices
-from remid_jax.scoring.engine import Counts, Report, check_texts
+from remid_jax.scoring.engine import Counts, Report, check_texts, refuse_not_finite
 from remid_jax.scoring.kernel import KERNEL_VERSION
 from remid_jax.scoring.packing import bucket_of
 from remid_jax.scoring.store import Store, key_of
@@ -74,7 +75,8 @@ class Generator:
         """The draws of every prompt; all prompts must want the same number of them.
 
         Raises:
-          UserError: if a prompt with its reply is longer than the model takes, or has an id outside the model's vocabulary.
+          UserError: if a prompt with its reply is longer than the model takes, or has an id outside the model's vocabulary; for
+            a log-probability that is not finite.
         """
         if not prompts:
             return []
@@ -86,7 +88,8 @@ class Generator:
         batches = [order[first : first + size] for first in range(0, len(order), size)]
         keys = {n: key for batch in batches for n, key in self._keys(prompts, batch, size, draws, sampler)}
         stored = self.store.get(keys.values())
-        samples = {n: _unpack(stored[key]) for n, key in keys.items() if key in stored}
+        kept = {n: _unpack(stored[key]) for n, key in keys.items() if key in stored}
+        samples = {n: replies for n, replies in kept.items() if _are_finite(replies)}
         missing = [batch for batch in batches if any(n not in samples for n in batch)]
         self.counts.rows += len(prompts)
         self.counts.store_misses += sum(n not in samples for n in order)
@@ -98,6 +101,8 @@ class Generator:
                 report(done + tokens * rows, total)
 
             drawn = self._run([prompts[n] for n in batch], size, sampler, advance)
+            if wrong := [n for n, replies in zip(batch, drawn, strict=True) if not _are_finite(replies)]:
+                refuse_not_finite(self.model, "replies", [n + 1 for n in wrong], len(prompts))
             self.store.put({keys[n]: _pack(draw) for n, draw in zip(batch, drawn, strict=True)})
             samples.update(zip(batch, drawn, strict=True))
             done += len(batch) * draws * sampler.max_new
@@ -110,7 +115,7 @@ class Generator:
             "kind": "samples",
             "kernel": KERNEL_VERSION,
             "model": self.model.fingerprint,
-            "tokenizer": self.model.tokenizer.fingerprint if self.model.tokenizer else None,
+            "tokenizer": self.model.tokenizer.fingerprint if sampler.stop_strings and self.model.tokenizer else None,
             "dtype": self.model.dtype,
             "backend": jax.default_backend(),
             "sampler": dataclasses.asdict(sampler),
@@ -185,6 +190,10 @@ def _compiled(devices: Devices, config: DecoderConfig, sampler: Sampler) -> tupl
         devices.spread(functools.partial(prefill, config, sampler.max_new)),
         devices.spread(functools.partial(decode, config, sampler, SEGMENT)),
     )
+
+
+def _are_finite(samples: Sequence[Sample]) -> bool:
+    return all(math.isfinite(logprob) for sample in samples for logprob in sample.logprobs)
 
 
 def _pack(samples: Sequence[Sample]) -> bytes:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 from collections.abc import Mapping, Sequence
 
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record
+from remid_jax.dialogues.thoughts import opened_thought, split_thoughts, thought_tags
 from remid_jax.errors import UserError
 from remid_jax.models.loading import LanguageModel
 from remid_jax.models.tokenizer import Tokenizer
@@ -24,21 +26,54 @@ def tokenizer_of(model: LanguageModel) -> Tokenizer:
 
 
 @dataclasses.dataclass(frozen=True)
+class Thought:
+    """What a model thought before it spoke, in how many tokens, its tags among them; `ended`: before the token limit."""
+
+    text: str
+    tokens: int
+    ended: bool
+
+
+@dataclasses.dataclass(frozen=True)
 class Reply:
     """What a policy said. `finished`: it ended by itself, so its end belongs to the answer (protocol rule 2)."""
 
     text: str
     finished: bool = True
+    thought: Thought | None = None
 
 
-def answer_ids(tokenizer: Tokenizer, reply: Reply) -> tuple[int, ...]:
-    """The scored ids of a reply: its own, and the end of the turn if it finished."""
-    return (*tokenizer.encode(reply.text), *((tokenizer.end_of_turn_id,) if reply.finished else ()))
+def answer_ids(tokenizer: Tokenizer, reply: Reply, after: Sequence[int] = ()) -> tuple[int, ...]:
+    """The scored ids of a reply behind the ids `after`: its own, and the end of the turn if it finished."""
+    return (*tokenizer.encode(reply.text, after), *((tokenizer.end_of_turn_id,) if reply.finished else ()))
 
 
 def chat_ids(tokenizer: Tokenizer, messages: Sequence[Mapping[str, str]], opening: str = "") -> list[int]:
     """The prompt's ids; `opening` are the first words of the assistant's turn, put into its mouth."""
-    return tokenizer.encode_chat(list(map(dict, messages))) + (tokenizer.encode(opening) if opening else [])
+    ids = tokenizer.encode_chat(messages)
+    return ids + tokenizer.encode(opening, after=ids) if opening else ids
+
+
+def heard(tokenizer: Tokenizer, ids: Sequence[int]) -> tuple[str, Thought | None]:
+    """What a model said in `ids`, and what it thought before; None if it did not."""
+    tags = thought_tags(tokenizer.chat.text)
+    opened = opened_thought(tokenizer.chat.generation_prompt, tags)
+    names = [name for pair in tags for name in pair]
+    text = tokenizer.decode(ids, keep=names)
+    spoken = split_thoughts(text, tags, opened)
+    if not spoken.thoughts and spoken.ended and not any(name in text for name in names):
+        return text, None
+    tokens = len(ids)
+    if spoken.ended:  # as many as there are before the last closing tag is whole
+        closings = [closing for _, closing in tags]
+        wanted = sum(text.count(closing) for closing in closings)
+
+        def closed(count: int) -> bool:
+            written = tokenizer.decode(ids[:count], keep=names)
+            return sum(written.count(closing) for closing in closings) >= wanted
+
+        tokens = bisect.bisect_left(range(len(ids) + 1), True, key=closed)
+    return spoken.said, Thought(spoken.thoughts, tokens, spoken.ended)
 
 
 def responder_ids(tokenizer: Tokenizer, prompts: Prompts, record: Record | None, features: str | None) -> list[int]:

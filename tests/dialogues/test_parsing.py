@@ -20,6 +20,15 @@ CASES = {
     "the marker without a fence": (f"Thus.\n{MARKER}\n- a", "- a", True),
     "the marker mentioned, then alone": (f"I end with {MARKER}.\n{MARKER}\n- a", "- a", True),
     "the marker before a fenced list": (f"{MARKER}\n```\n- a\n```", "- a", True),
+    "code in the block": (
+        f"```\n{MARKER}\nSay:\n```python\nprint(1)\n```\nand be kind.\n```\nDone.",
+        "Say:\n```python\nprint(1)\n```\nand be kind.",
+        False,
+    ),
+    "code in a block that is cut off": (f"```\n{MARKER}\nSay:\n```python\nprint(1)", "Say:\n```python\nprint(1)", False),
+    "a shorter fence in the block": (f"````\n{MARKER}\n```\n1\n```\nb\n````\nDone.", "```\n1\n```\nb", False),
+    "a full block before code": (f"```\n{MARKER}\n- a\n```\n```python\ncode\n```", "- a", False),
+    "code before a full block": (f"```python\ncode\n```\n```\n{MARKER}\n- a\n```", "- a", False),
     "no marker": ("Thus.\n```\n- a\n```", "", True),
     "the marker last": (f"Thus. {MARKER}", "", True),
     "nothing": ("", "", True),
@@ -50,6 +59,20 @@ def test_a_block_is_found_whatever_stands_around_it(before, features, after):
 @given(prose, prose.filter(str.strip))
 def test_a_block_that_generation_cut_off_is_found(before, features):
     assert core_features(f"{before}```\n{MARKER}\n{features}") == (features.strip(), False)
+
+
+@given(
+    prose,
+    st.lists(
+        st.tuples(prose.filter(str.strip), st.sampled_from(["python", "c++", "text", "js"]), prose), min_size=1, max_size=4
+    ),
+    prose.filter(str.strip),
+    prose,
+)
+def test_nothing_of_a_block_with_code_in_it_is_lost(before, pieces, last, after):
+    features = "".join(f"{text}\n```{language}\n{code}\n```\n" for text, language, code in pieces) + last
+    whole = f"{before}```\n{MARKER}\n{features}\n```\n{after}"
+    assert core_features(whole) == (features.strip(), False)
 
 
 @given(st.text())

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 import shutil
 from pathlib import Path
 
@@ -157,6 +158,16 @@ def test_line_ends_of_windows_change_no_prompt(folder, prompts):
     assert loaded.templates == prompts.templates
 
 
+def test_a_model_without_a_system_message_needs_none(folder, prompts):
+    for path in folder.glob("*.md"):
+        path.write_text(re.sub(r"# system\n.*?(?=# user)", "", path.read_text(encoding="utf-8"), flags=re.DOTALL))
+    mine = Prompts.load(folder)
+    for ask in (Prompts.policy, Prompts.teacher):
+        [user] = ask(mine, RECORD) if ask is Prompts.policy else ask(mine, RECORD)[0]
+        assert user == (ask(prompts, RECORD) if ask is Prompts.policy else ask(prompts, RECORD)[0])[1]
+    assert mine.contextless()[0] == prompts.contextless()[0][1:]
+
+
 def test_every_fault_of_a_folder_is_named_at_once(folder):
     edit(folder / "policy.md", "{character}", "{charakter} {golden}")
     edit(folder / "reasoner.md", "# user\n", "# users\n")
@@ -175,7 +186,6 @@ def test_every_fault_of_a_folder_is_named_at_once(folder):
         f"{folder}/responder.md: {{core_features}} is missing: the responder would never see any reasoning",
         f"{folder}/contextless.md: text before the first section: begin with `# system`",
         f"{folder}/contextless.md: section `# user` occurs twice",
-        f"{folder}/contextless.md: section `# system` is missing or empty",
         f"{folder}/judge.md: {{candidate}} is missing: the judge would see no reply",
     ]
 

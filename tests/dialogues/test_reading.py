@@ -37,6 +37,7 @@ def drop(r, key):
     return {k: v for k, v in r.items() if k != key}
 
 
+HALF = "holds half a surrogate pair, which is no character: cut the text elsewhere, or replace it by U+FFFD"
 FAULTY = {
     "missing key": (drop(row("x"), "user_persona"), "user_persona: missing"),
     "missing category": (drop(row("x"), "subset_tag"), "subset_tag: missing"),
@@ -47,11 +48,8 @@ FAULTY = {
     "lineage a number": (row("x", lineage=3), "lineage: must be a text, not a number"),
     "character a text": (row("x", agent_character="Bo"), "agent_character: must be an object, not a text"),
     "character empty": (row("x", agent_character={"name": ""}), "agent_character: empty"),
-    "half a surrogate": (row("x", user_persona="\ud800"), "user_persona: holds half a surrogate pair, which is no character"),
-    "half a surrogate inside": (
-        row("x", agent_character={"name": ["\udc00"]}),
-        "agent_character: holds half a surrogate pair, which is no character",
-    ),
+    "half a surrogate": (row("x", user_persona="\ud800"), f"user_persona: {HALF}"),
+    "half a surrogate inside": (row("x", agent_character={"name": ["\udc00"]}), f"agent_character.name[0]: {HALF}"),
     "dialogue an object": (row("x", dialogue_context={}), "dialogue_context: must be a list, not an object"),
     "dialogue empty": (row("x", dialogue_context=[]), "dialogue_context: empty"),
     "turn of no speaker": (
@@ -97,9 +95,9 @@ def test_the_same_faults_are_found_in_the_lists_of_the_authors(tmp_path, name):
 
 
 def test_all_faults_of_a_file_come_at_once(tmp_path):
-    path = jsonl(tmp_path / "b.jsonl", *(row(f"r{i}", user_persona="") for i in range(23)), "{", row("g", "german"))
-    listed = [f"{path}: line {i + 1} ('r{i}'): user_persona: empty" for i in range(20)]
-    assert message(read_benchmark, path).split("; ") == [*listed, "and 5 more"]  # 3 personas, broken JSON, 1 German
+    path = jsonl(tmp_path / "b.jsonl", *(row(f"r{i}", agent_golden_response="") for i in range(23)), "{", row("g", "german"))
+    listed = [f"{path}: line {i + 1} ('r{i}'): agent_golden_response: empty" for i in range(20)]
+    assert message(read_benchmark, path).split("; ") == [*listed, "and 5 more"]  # 3 replies, broken JSON, 1 German
     path = jsonl(tmp_path / "c.jsonl", row("a", lineage=""), row("c", user_persona=1, agent_golden_response=""), "[1]")
     assert message(read_benchmark, path).split("; ") == [
         f"{path}: line 1 ('a'): lineage: empty",
@@ -111,20 +109,20 @@ def test_all_faults_of_a_file_come_at_once(tmp_path):
 
 def test_unreadable_files(tmp_path):
     path = tmp_path / "b.jsonl"
-    assert message(read_benchmark, path) == f"{path}: cannot be read (No such file or directory)"
+    assert message(read_benchmark, path) == f"{path}: cannot be read (No such file or directory): check the path"
     path.write_text(" \n")
-    assert message(read_benchmark, path) == f"{path}: empty file"
+    assert message(read_benchmark, path) == f"{path}: is empty"
     jsonl(path, row("a"), row("b"), '{"sample_ID": x}')
     assert message(read_benchmark, path) == f"{path}: line 3, column 15: broken JSON (Expecting value)"
     path.write_bytes(b"\n".join([*(json.dumps(row(i)).encode() for i in "ab"), b'{"\xff"}']))
-    assert message(read_benchmark, path) == f"{path}: line 3: not UTF-8 (byte 3 of the line)"
+    assert message(read_benchmark, path) == f"{path}: line 3: not UTF-8 (byte 3 of the line): save it as UTF-8"
     path.write_text("[" * 100_000)
-    assert message(read_benchmark, path).startswith(f"{path}: line 1")
+    assert message(read_benchmark, path) == f"{path}: line 1: nested deeper than 100: make it flatter"
     lists = tmp_path / "b.json"
     lists.write_text('{"IDTrain": [],\n "IDTest" []}')
     assert message(read_benchmark, lists) == f"{lists}: line 2, column 11: broken JSON (Expecting ':' delimiter)"
     lists.write_bytes(b'{"IDTrain":\n\xff')
-    assert message(read_benchmark, lists) == f"{lists}: line 2: not UTF-8 (byte 1 of the line)"
+    assert message(read_benchmark, lists) == f"{lists}: line 2: not UTF-8 (byte 1 of the line): save it as UTF-8"
     lists.write_text("[]")
     names = "IDTrain, IDTest, OOD1Test, OOD2Test, OOD3Test"
     assert message(read_benchmark, lists) == (
@@ -210,12 +208,12 @@ def test_ready_answers(tmp_path, read, field):
 
 @pytest.mark.parametrize(("read", "field"), [(read_replies, "reply"), (read_reasoning, "reasoning")])
 def test_faults_of_ready_answers(tmp_path, read, field):
-    rows = [{"sample_ID": i, field: t} for i, t in (("a", "1"), ("a", "2"), ("b", " "), ("z", "3"), ("c", 4))]
+    rows = [{"sample_ID": i, field: t} for i, t in (("a", "1"), ("a", "2"), ("b", None), ("z", "3"), ("c", 4))]
     path = jsonl(tmp_path / "r.jsonl", *rows, {"sample_ID": "c", "text": "x"}, {field: "x"}, "{")
     shape = f'must be {{"sample_ID": text, "{field}": text}} and nothing else'
     assert message(read, path, RECORDS).split("; ") == [
         f"{path}: line 2 ('a'): sample_ID: a second {field} for this record",
-        f"{path}: line 3 ('b'): {field}: empty",
+        f"{path}: line 3 ('b'): {field}: must be a text, not null",
         f"{path}: line 4 ('z'): sample_ID: not a record of the benchmark",
         f"{path}: line 5 ('c'): {field}: must be a text, not a number",
         f"{path}: line 6: {shape}",
@@ -223,9 +221,20 @@ def test_faults_of_ready_answers(tmp_path, read, field):
         f"{path}: line 8, column 2: broken JSON (Expecting property name enclosed in double quotes)",
     ]
     path = jsonl(tmp_path / "s.jsonl", rows[0])
+    assert read(path, RECORDS[:1], RECORDS) == {"a": "1"}
+    assert message(read, path, RECORDS[1:2], RECORDS) == f"{path}: no {field} for record 'b'"
     assert message(read, path, RECORDS) == f"{path}: no {field} for record 'b'; {path}: no {field} for record 'c'"
     path.write_text("")
-    assert message(read, path, RECORDS) == f"{path}: empty file"
+    assert message(read, path, RECORDS) == f"{path}: is empty"
+
+
+def test_a_policy_may_say_nothing_and_a_user_be_nobody(tmp_path):
+    path = jsonl(tmp_path / "r.jsonl", *({"sample_ID": i, "reply": t} for i, t in (("a", ""), ("b", " \n"), ("c", "Ho."))))
+    assert read_replies(path, RECORDS) == {"a": "", "b": " \n", "c": "Ho."}
+    path = jsonl(tmp_path / "s.jsonl", *({"sample_ID": i, "reasoning": t} for i, t in (("a", ""), ("b", "b"), ("c", "c"))))
+    assert message(read_reasoning, path, RECORDS) == f"{path}: line 1 ('a'): reasoning: empty"
+    path = jsonl(tmp_path / "b.jsonl", row("a", user_persona=""), row("b"))
+    assert [record.user_persona for record in read_benchmark(path).test["IDTest"]] == ["", "Ana, 30, a baker."]
 
 
 def test_the_packages_reasoning_is_read_for_some_of_its_records():

@@ -15,9 +15,9 @@ from remid_jax.errors import UserError
 
 @pytest.fixture
 def run(tmp_path):
-    def start(script: str, *flags: str, **settings: str) -> subprocess.Popen:
+    def start(script: str, *flags: str, stdin: bool = False, **settings: str) -> subprocess.Popen:
         command = [sys.executable, "-m", f"experiments.{script}", *flags]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | ({"stdin": -1} if stdin else {})
         return subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "COLUMNS": "120", **settings}, **pipes)
 
     def run(script: str, *flags: str, **settings: str) -> Finished:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scripts import ROOT
 
-from experiments.score import check_lines, request_of
+from experiments.score import read_requests, requests_of
 from remid_jax.errors import UserError
 from remid_jax.models.decoder import NEVER, TokenTree, bind
 from remid_jax.models.loading import open_model
@@ -92,18 +92,30 @@ def test_company_and_layout_move_nothing(score):
         ({"id": 1, "prefix_ids": [1] * 9000, "answer_ids": [[1]]}, "9001 tokens, but"),
     ],
 )
-def test_a_bad_line_is_named(tiny_directory, line, words):
-    lines = [(1, {"id": "good", "prompt": "a", "answers": ["b"]}), (2, line)]
+def test_a_bad_line_is_named(tiny_directory, tmp_path, line, words):
+    path = jsonl(tmp_path / "in.jsonl", {"id": "good", "prompt": "a", "answers": ["b"]}, line)
     model = open_model(str(tiny_directory), "float32")
-
-    def read():
-        check_lines("in.jsonl", lines)
-        request_of(line, model, "in.jsonl: line 2")
-
     with pytest.raises(UserError) as caught:
-        read()
-    assert str(caught.value).startswith("in.jsonl: line 2: ")
+        requests_of(path, read_requests(path), model)
+    assert str(caught.value).startswith(f"{path}: line 2")
     assert words in str(caught.value)
+
+
+def jsonl(path, *lines):
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return str(path)
+
+
+def test_all_lines_that_do_not_fit_are_listed_at_once(tiny_directory, tmp_path):
+    model = open_model(str(tiny_directory), "float32")
+    lines = [{"id": n, "prefix_ids": [1] * (9000 if n % 2 else 9), "answer_ids": [[1]]} for n in range(60)]
+    path = jsonl(tmp_path / "in.jsonl", *lines)
+    with pytest.raises(UserError) as caught:
+        requests_of(path, read_requests(path), model)
+    said = str(caught.value).split("; ")
+    assert said[0] == f"{path}: line 2 (1): 9001 tokens, but {model.source} takes at most 8192: shorten it"
+    assert [of.split(": ")[1] for of in said[:-1]] == [f"line {n + 1} ({n})" for n in range(1, 40, 2)]
+    assert said[-1] == "and 10 more"
 
 
 def test_bad_input_is_one_line_and_nothing_is_written(run, tmp_path, tiny_directory):
@@ -116,8 +128,33 @@ def test_bad_input_is_one_line_and_nothing_is_written(run, tmp_path, tiny_direct
     assert (tmp_path / "out.jsonl").read_text() == "mine"
 
 
-def test_all_faults_are_listed_at_once():
-    lines = [{"prompt": "a", "answers": []}, {"id": 1}, {"id": 1, "prompt": "x", "answers": [3]}]
+def test_all_faults_are_listed_at_once(tmp_path):
+    lines = [{"prompt": "a", "answers": []}, {"id": 1}, {"id": 1, "prompt": "x", "answers": [3]}, [1], {"id": True}]
+    path = jsonl(tmp_path / "in.jsonl", *lines)
     with pytest.raises(UserError) as caught:
-        check_lines("in.jsonl", list(enumerate(lines, 1)))
-    assert all(f"line {n}" in str(caught.value) for n in (1, 2, 3))
+        read_requests(path)
+    assert all(f"line {n}: " in str(caught.value) for n in range(1, 6))
+
+
+def test_standard_streams_and_devices(run, tmp_path, tiny_directory):
+    """In and out of pipes; what else is said goes to stderr."""
+    flags = (f"--config={ROOT}/configs/score.py", f"--config.model={tiny_directory}", "--workdir=work")
+    process = run.start("score", *flags, "--config.input=-", "--config.output=-", stdin=True)
+    out, err = process.communicate("".join(json.dumps(line) + "\n" for line in LINES), timeout=300)
+    assert process.returncode == 0, err
+    assert [json.loads(line)["id"] for line in out.splitlines()] == ["chat", 7, "ids", "mixed"]
+    jsonl(tmp_path / "in.jsonl", *LINES)
+    full = run("score", *flags, "--config.input=in.jsonl", "--config.output=/dev/full")
+    assert (
+        full.error == "error: /dev/full: the disk is full (No space left on device): make room and run the same command again"
+    )
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [("no/out.jsonl", "there is no folder"), (".", "is a folder"), ("/proc/out", "cannot be written")],
+)
+def test_an_output_that_cannot_be_is_found_before_anything_else(refused, tmp_path, output, said):
+    jsonl(tmp_path / "in.jsonl", *LINES)
+    error = refused("score", {"model": "no model at all", "input": "in.jsonl", "output": output})
+    assert error.startswith(f"config.output={output}: {said}")

@@ -16,7 +16,7 @@ import tiny_run
 from remid_jax.checkpoints import Checkpoints
 from remid_jax.errors import UserError
 from remid_jax.learning.feed import Feed
-from remid_jax.learning.loop import Stopped
+from remid_jax.learning.loop import Stopped, _check_identity
 from remid_jax.models.adapters import named
 from remid_jax.parallel import Devices
 
@@ -130,9 +130,35 @@ def test_another_config_does_not_go_on_from_here(tmp_path):
     seen = []
     with pytest.raises(Stopped):
         tiny_run.train(tmp_path, Devices(), seen.append, stopping=lambda: len(seen) == 1)
-    with pytest.raises(UserError, match=r"this workdir holds a run that differs in base \(tiny -> other\)"):
+    with pytest.raises(UserError, match=r"this workdir holds a run that differs in the base model's content: use the config"):
         tiny_run.train(tmp_path, Devices(), identity={"base": "other"})
     assert state(tmp_path)[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"steps": 4}, "steps (2 -> 4)"),
+        ({"steps": 4, "optimizer.schedule": "constant"}, "optimizer.schedule ('cosine' -> 'constant'), steps (2 -> 4)"),
+        ({"date": "2026-01-01"}, "date ('not there' -> '2026-01-01')"),
+        ({"targets": ("up",)}, "targets (['up', 'down'] -> ['up'])"),
+    ],
+)
+def test_settings_that_differ_are_named_with_both_values(changes, said):
+    """And nothing else is: neither fingerprints that follow from them nor what no number depends on."""
+    settings = {"steps": 2, "optimizer.schedule": "cosine", "targets": ("up", "down"), "workdir": "a", "devices.max_row": 8}
+    saved = json.loads(json.dumps({"base": "x", "data": "y", "settings": settings}))
+    _check_identity({"base": "x", "data": "y", "settings": settings | {"workdir": "b", "devices.max_row": 9}}, saved)
+    with pytest.raises(UserError) as caught:
+        _check_identity({"base": "x", "data": "z", "settings": settings | changes}, saved)
+    assert str(caught.value) == (
+        f"this workdir holds a run that differs in {said}: use the config it was begun with, or another workdir"
+    )
+
+
+def test_a_run_of_an_earlier_version_is_told():
+    with pytest.raises(UserError, match="a run of an earlier version, which did not save its settings"):
+        _check_identity({"base": "x", "settings": {"steps": 2}}, {"base": "x", "config": "5f3a"})
 
 
 def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_good_state(uninterrupted, tmp_path, monkeypatch):

@@ -243,7 +243,7 @@ def test_names_of_control_tokens_that_only_the_config_gives(tmp_path):
 def test_missing_and_broken_files(tmp_path):
     assert Tokenizer.from_directory(tmp_path) is None
     (tmp_path / "tokenizer.json").write_text('{"model":')
-    with pytest.raises(UserError, match=r"tokenizer\.json: broken JSON"):
+    with pytest.raises(UserError, match=r"tokenizer\.json: line 1, column 10: broken JSON"):
         Tokenizer.from_directory(tmp_path)
     trained("smollm").save(str(tmp_path / "tokenizer.json"))
     for broken, said in (("{,", "broken JSON"), ("[]", "not a JSON object")):

@@ -22,6 +22,7 @@ from remid_jax.models import huggingface
 from remid_jax.models.config import Rope
 from remid_jax.models.gguf import read_gguf
 from remid_jax.models.rope import frequencies
+from remid_jax.models.tensor_names import layout
 
 
 @pytest.fixture
@@ -57,9 +58,9 @@ def test_config_and_weights_are_those_of_the_torch_model(name, tmp_path):
     expected = huggingface.read_config(model.config.to_dict(), "torch")
     assert found.config == expected
     arrays, state = dict(found.arrays()), model.state_dict()
-    layout = huggingface.layout(expected)
-    assert arrays.keys() == layout.keys()
-    for key, parts in layout.items():
+    names = layout(expected)
+    assert arrays.keys() == names.keys()
+    for key, parts in names.items():
         wanted = np.stack([state[part].numpy().T if parts.transposed else state[part].numpy() for part in parts.names])
         assert arrays[key].dtype == np.float32
         np.testing.assert_array_equal(arrays[key], wanted if parts.stacked else wanted[0])
