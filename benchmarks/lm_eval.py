@@ -48,7 +48,10 @@ DATA = flags.DEFINE_string("data", "../shared/data", "Where spc_test.jsonl and x
 PAIRS = flags.DEFINE_integer("pairs", 200, "How many pairs.", lower_bound=1)
 TURNS = flags.DEFINE_integer("turns", 6, "How many earlier turns a prompt holds at most.", lower_bound=1)
 
-NEEDED = ("lm-eval==0.4.13", "torch==2.13.0", f"transformers=={transformers.__version__}", "accelerate", "peft", "sentencepiece", "protobuf")
+NEEDED = (
+    "lm-eval==0.4.13", "torch==2.13.0", f"transformers=={transformers.__version__}", "accelerate", "peft", "sentencepiece",
+    "protobuf",
+)  # fmt: skip
 WORKER = Path(__file__).with_name("lm_eval_worker.py")
 GOAL = 1e-3  # nats an answer
 Lines = list[dict[str, Any]]
