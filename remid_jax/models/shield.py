@@ -92,7 +92,8 @@ def _plain_beginning(part: dict | None, first: bool = True) -> dict | None:
 
     What is not `first` to see a text sees pieces of it, and puts a space before each: that is no beginning.
     """
-    if part is None or part["type"] == "Prepend" or str(part.get("pattern", {}).get("Regex", "")).startswith(("^", r"\A")):
+    at_beginning = part is not None and str(part.get("pattern", {}).get("Regex", "")).startswith(("^", r"\A"))
+    if part is None or part["type"] == "Prepend" or (part["type"] == "Replace" and at_beginning):
         return None
     if part["type"] == "Sequence":
         key = "normalizers" if "normalizers" in part else "pretokenizers"
