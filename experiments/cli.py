@@ -187,9 +187,17 @@ def _show_warning(otherwise: Callable[..., None], message: Warning | str, catego
 
 def _fail(message: str) -> NoReturn:
     with contextlib.suppress(OSError):
-        print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+        print(f"error: {one_line(message)}", file=sys.stderr, flush=True)
     _let_go(sys.stdout)
     sys.exit(2)
+
+
+def one_line(message: str) -> str:
+    """The message without line breaks; what a file holds may not steer a terminal, so its control characters are spelt out."""
+    spelt = (
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in " ".join(message.split())
+    )
+    return "".join(spelt)
 
 
 def _let_go(stream: Any) -> None:
