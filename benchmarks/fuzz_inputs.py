@@ -43,8 +43,8 @@ STRANGE: list[Any] = [
     [], {}, [[]], {"role": "user"}, [{"role": "user", "content": ""}], ["a"], [1], [-1], ["\udc00"], {"a": {"b": ["\ud800"]}},
 ]  # fmt: skip
 PIECES = [
-    b"\xff", b"\xef\xbb\xbf", b"\x00", b"\r", b"\r\n", b"NaN", b"-Infinity", b"1e999", b"9" * 5000, b"[" * 2000, b"]", b"}", b'"',
-    b",",     b"\\", b'"id": 1, ', b"\\ud83d", b"\xc3", b"\n\n", b"\x1f\x8b", b"{}", b"null\n", b"\xe2\x80\xa8",
+    b"\xff", b"\xef\xbb\xbf", b"\x00", b"\r", b"\r\n", b"NaN", b"-Infinity", b"1e999", b"9" * 5000, b"[" * 2000, b"]", b"}",
+    b'"', b",", b"\\", b'"id": 1, ', b"\\ud83d", b"\xc3", b"\n\n", b"\x1f\x8b", b"{}", b"null\n", b"\xe2\x80\xa8",
 ]  # fmt: skip
 LINES: list[dict[str, Any]] = [
     {
