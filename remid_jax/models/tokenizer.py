@@ -17,6 +17,7 @@ import hashlib
 import importlib
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -27,7 +28,7 @@ import tokenizers
 from remid_jax.errors import UserError
 from remid_jax.files import read_object
 from remid_jax.models.chat_templates import ChatTemplate, ControlTokens, Messages, Reading
-from remid_jax.models.shield import Controls, Shield, without_prefix_space
+from remid_jax.models.shield import Controls, Shield, as_read, without_prefix_space
 
 if TYPE_CHECKING:  # imported when a tokenizer is opened: it takes seconds
     from transformers import PreTrainedTokenizerBase
@@ -150,8 +151,12 @@ class Tokenizer:
         text = self._hidden(text)
         if self._continuing is None:
             return self._whole.encode(text)
-        before = self._library.added_tokens_decoder.get(int(after[-1])) if after else None
-        return self._continuing.encode(text) if before is None else self._whole.encode(before.content + text)[1:]
+        before = self._backend.get_added_tokens_decoder().get(int(after[-1])) if after else None
+        if before is not None:
+            return self._whole.encode(before.content + text)[1:]
+        token = self._added.search(text)  # what stands behind one is a beginning again
+        first = token.start() if token else len(text)
+        return self._continuing.encode(text[:first]) + self._whole.encode(text[first:])
 
     def encode_prompt(self, text: str) -> list[int]:
         """Returns the ids of a raw prompt, as the model's own tokenizer gives them, control tokens read.
@@ -202,6 +207,10 @@ class Tokenizer:
         if backend is None:
             return None
         return Shield(backend, self._controls, lambda text: backend.encode(text, add_special_tokens=False).ids)
+
+    @functools.cached_property
+    def _added(self) -> re.Pattern[str]:
+        return as_read(self._backend.get_added_tokens_decoder().values())
 
     def _hidden(self, text: str) -> str:
         return self._controls.hide(text) if self.reading.control_tokens == "text" else text

@@ -149,5 +149,5 @@ def test_what_cannot_be_is_refused(corl, changes, says):
 
 def test_another_config_does_not_go_on_from_this_run(corl):
     corl(schedule=(("plain_responder", 1),))
-    with pytest.raises(UserError, match="differs in config"):
+    with pytest.raises(UserError, match=r"differs in schedule \(.*1.* -> .*2.*\): use"):
         corl(schedule=(("plain_responder", 2),))
