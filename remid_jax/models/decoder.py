@@ -78,18 +78,21 @@ class Attention(nnx.Module):
         self.key = Linear(c.width, keys, c.qkv_bias, "key", c.adapter, rngs)
         self.value = Linear(c.width, keys, c.qkv_bias, "value", c.adapter, rngs)
         self.output = Linear(queries, c.width, c.output_bias, "output", c.adapter, rngs)
-        self.query_norm = RMSNorm(c.head_size, c.norm_eps, c.norm_offset) if c.qk_norm else None
-        self.key_norm = RMSNorm(c.head_size, c.norm_eps, c.norm_offset) if c.qk_norm else None
+        sizes = (queries, keys) if c.whole_qk_norm else (c.head_size, c.head_size)
+        self.query_norm, self.key_norm = (RMSNorm(n, c.norm_eps, c.norm_offset) if c.qk_norm else None for n in sizes)
+        self.whole_qk_norm = c.whole_qk_norm
         self.heads, self.kv_heads, self.head_size = c.heads, c.kv_heads, c.head_size
         self.scale, self.softcap = c.attention_scale or c.head_size**-0.5, c.attention_softcap
 
     def project(self, x: Float[Array, "B T D"], cos: Array, sin: Array, dropout: Keys = None) -> tuple[Array, Array, Array]:
         """Rotated queries [B, N, T, H] and keys [B, K, T, H], and values like keys, in the weights' dtype."""
         b, t, _ = x.shape
-        q = self.query(x, dropout).reshape(b, t, self.heads, self.head_size)
-        k = self.key(x, dropout).reshape(b, t, self.kv_heads, self.head_size)
-        v = self.value(x, dropout).reshape(b, t, self.kv_heads, self.head_size)
-        if self.query_norm is not None and self.key_norm is not None:
+        q, k, v = self.query(x, dropout), self.key(x, dropout), self.value(x, dropout)
+        if self.query_norm is not None and self.key_norm is not None and self.whole_qk_norm:
+            q, k = self.query_norm(q), self.key_norm(k)
+        q = q.reshape(b, t, self.heads, self.head_size)
+        k, v = (a.reshape(b, t, self.kv_heads, self.head_size) for a in (k, v))
+        if self.query_norm is not None and self.key_norm is not None and not self.whole_qk_norm:
             q, k = self.query_norm(q), self.key_norm(k)
         dtype = self.query.kernel.dtype
         q, k, v = (a.astype(dtype).swapaxes(1, 2) for a in (rotate(q, cos, sin), rotate(k, cos, sin), v))
@@ -132,24 +135,30 @@ class MLP(nnx.Module):
 
 
 class Layer(nnx.Module):
-    """Attention and MLP on a float32 residual stream, each behind a norm (and, in Gemma, before another)."""
+    """Attention and MLP on a float32 residual stream, each behind a norm, before one (OLMo), or between two (Gemma)."""
 
     def __init__(self, config: DecoderConfig, rngs: nnx.Rngs):
         def norm() -> RMSNorm:
             return RMSNorm(config.width, config.norm_eps, config.norm_offset)
 
-        self.attention_norm, self.mlp_norm = norm(), norm()
+        self.attention_norm, self.mlp_norm = (norm() if config.pre_norms else None for _ in range(2))
         self.attention, self.mlp = Attention(config, rngs), MLP(config, rngs)
-        self.attention_post_norm = norm() if config.post_norms else None
-        self.mlp_post_norm = norm() if config.post_norms else None
+        self.attention_post_norm, self.mlp_post_norm = (norm() if config.post_norms else None for _ in range(2))
+        self.residual_scale = config.residual_scale
+
+    def project(self, x: Float[Array, "B T D"], cos: Array, sin: Array, dropout: Keys) -> tuple[Array, Array, Array]:
+        return self.attention.project(x if self.attention_norm is None else self.attention_norm(x), cos, sin, dropout)
 
     def add_attention(self, x: Float[Array, "B T D"], mixed: Float[Array, "B T NH"], dropout: Keys) -> Float[Array, "B T D"]:
         y = self.attention.output(mixed, dropout)
-        return x + (y if self.attention_post_norm is None else self.attention_post_norm(y))
+        return self._add(x, y if self.attention_post_norm is None else self.attention_post_norm(y))
 
     def add_mlp(self, x: Float[Array, "B T D"], dropout: Keys) -> Float[Array, "B T D"]:
-        y = self.mlp(self.mlp_norm(x), dropout)
-        return x + (y if self.mlp_post_norm is None else self.mlp_post_norm(y))
+        y = self.mlp(x if self.mlp_norm is None else self.mlp_norm(x), dropout)
+        return self._add(x, y if self.mlp_post_norm is None else self.mlp_post_norm(y))
+
+    def _add(self, x: Float[Array, "B T D"], y: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
+        return x + (y if self.residual_scale == 1 else y * self.residual_scale)
 
 
 class Decoder(nnx.Module):
@@ -190,6 +199,7 @@ class Decoder(nnx.Module):
             turns.append(angles(c.local_rope or c.rope, c.head_size, here.positions))
         graphdef, weights = nnx.split(self.layers)
         sliding = jnp.array(c.sliding_layers if c.has_sliding_layers else (False,) * c.layers)
+        turned = jnp.array(c.turned_layers) if c.turned_layers else None
 
         def step(carry: tuple[Array, Cache | None], scanned: tuple[nnx.State, Array, Array]):
             x, cache = carry
@@ -197,7 +207,9 @@ class Decoder(nnx.Module):
             layer = nnx.merge(graphdef, state)
             keys_here = None if dropout is None else fold_in(dropout, index)
             cos, sin = turns[0] if len(turns) == 1 else jax.tree.map(lambda a, b: jnp.where(is_sliding, b, a), *turns)
-            q, k, v = layer.attention.project(layer.attention_norm(x), cos, sin, keys_here)
+            if turned is not None:
+                cos, sin = jnp.where(turned[index], cos, 1.0), jnp.where(turned[index], sin, 0.0)
+            q, k, v = layer.project(x, cos, sin, keys_here)
             if cache is not None:
                 keys = jax.lax.dynamic_update_slice(cache.keys, k[None], (index, 0, 0, start, 0))
                 values = jax.lax.dynamic_update_slice(cache.values, v[None], (index, 0, 0, start, 0))
@@ -237,6 +249,7 @@ class Decoder(nnx.Module):
     def logits(self, hidden: Float[Array, "*shape D"]) -> Float[Array, "*shape V"]:
         """Next-token logits, float32."""
         logits = contract("...d,vd->...v", hidden, (self.embedding if self.head is None else self.head)[...])
+        logits = logits if self.config.logit_divisor == 1 else logits / self.config.logit_divisor
         cap = self.config.final_softcap
         return logits if cap is None else jnp.tanh(logits / cap) * cap
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import os
@@ -15,19 +14,15 @@ import numpy as np
 from remid_jax.caches import cache_folder
 from remid_jax.errors import UserError
 from remid_jax.files import write_text
-from remid_jax.models.config import DecoderConfig
+from remid_jax.models.config import DecoderConfig, description
 
 BLOCK, BLOCKS = 2**18, 64  # of a sample: 16 MiB in all
 
 
 def fingerprint(config: DecoderConfig, files: Sequence[Path]) -> str:
     """sha256 over the architecture and every weight file's sha256."""
-    parts = [json.dumps(_told(config), sort_keys=True), *map(file_digest, files)]
+    parts = [json.dumps(description(config), sort_keys=True), *map(file_digest, files)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _told(config: DecoderConfig) -> dict:
-    return dataclasses.asdict(config)
 
 
 def file_digest(path: Path) -> str:

@@ -1,7 +1,6 @@
 """What Hugging Face's `config.json` says of an architecture: <-> `DecoderConfig`.
 
-Files only say what differs from the defaults of their `transformers` class, so those defaults are written down here, for
-the keys of transformers 5 (`rope_parameters`) as for the older ones (`rope_theta`, `rope_scaling`).
+It is read with the keys of transformers 5 (`rope_parameters`) as with the older ones (`rope_theta`, `rope_scaling`).
 """
 
 from __future__ import annotations
@@ -10,53 +9,25 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 from remid_jax.errors import UserError
 from remid_jax.models.config import DecoderConfig, Rope
+from remid_jax.models.families import EVERY_FAMILY, FAMILIES, Family, refusal
 
 T = TypeVar("T")
 
 # ---------------------------------------------------------------------------------------------------------------- configs
 
 
-class Family(NamedTuple):
-    """A `model_type`: the class that transformers opens it with, and what that class assumes where config.json is silent."""
-
-    architecture: str
-    defaults: dict[str, Any]
-
-
-EVERY_FAMILY = {
-    "hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": 10_000.0, "tie_word_embeddings": False,
-    "attention_bias": False, "mlp_bias": False,
-}  # fmt: skip
-FAMILIES = {
-    "llama": Family("LlamaForCausalLM", {"max_position_embeddings": 2048}),
-    "mistral": Family(
-        "MistralForCausalLM", {"max_position_embeddings": 131_072, "num_key_value_heads": 8, "sliding_window": 4096}
-    ),
-    "qwen2": Family(
-        "Qwen2ForCausalLM",
-        {"max_position_embeddings": 32_768, "num_key_value_heads": 32, "sliding_window": 4096, "max_window_layers": 28},
-    ),
-    "qwen3": Family(
-        "Qwen3ForCausalLM",
-        {"max_position_embeddings": 32_768, "num_key_value_heads": 32, "head_dim": 128, "sliding_window": 4096,
-         "max_window_layers": 28},
-    ),
-    "gemma3_text": Family(
-        "Gemma3ForCausalLM",
-        {"vocab_size": 262_208, "hidden_size": 2304, "intermediate_size": 9216, "num_hidden_layers": 26,
-         "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "max_position_embeddings": 131_072,
-         "hidden_activation": "gelu_pytorch_tanh", "tie_word_embeddings": True, "query_pre_attn_scalar": 256,
-         "sliding_window": 4096, "sliding_window_pattern": 6, "rope_theta": 1_000_000.0, "rope_local_base_freq": 10_000.0},
-    ),
-}  # fmt: skip
 ACTIVATIONS: dict[str, Literal["silu", "gelu_tanh", "gelu"]] = {
     "silu": "silu", "swish": "silu", "gelu_pytorch_tanh": "gelu_tanh", "gelu_new": "gelu_tanh", "gelu": "gelu",
 }  # fmt: skip
 LAYER_TYPES = {"full_attention": False, "sliding_attention": True}
+MULTIPLIERS = {  # Granite's
+    "embedding_scale": "embedding_multiplier", "residual_scale": "residual_multiplier",
+    "attention_scale": "attention_multiplier", "logit_divisor": "logits_scaling",
+}  # fmt: skip
 
 
 class Settings:
@@ -106,18 +77,16 @@ def read_config(raw: Mapping[str, Any], place: str) -> DecoderConfig:
     if name == "gemma3":
         name, raw = "gemma3_text", raw.get("text_config") or {}
     if name not in FAMILIES:
-        named = ", ".join(map(str, raw.get("architectures") or [])) or "unnamed"
-        known = ", ".join(f"{family.architecture} ({key})" for key, family in FAMILIES.items())
-        raise UserError(f"{place}: architecture {named} (model_type {name}) is not supported: choose a model of {known}")
+        raise UserError(f"{place}: {refusal(str(name), [str(of) for of in raw.get('architectures') or []])}")
     settings = Settings({**EVERY_FAMILY, **FAMILIES[name].defaults, **raw})
-    config = _config(cast(Any, name), settings)
+    config = _config(name, settings)
     if settings.faults:
         raise UserError(f"{place}: {'; '.join(settings.faults)}: mend the file, or choose another model")
     return config
 
 
-def _config(family: Literal["llama", "mistral", "qwen2", "qwen3", "gemma3_text"], settings: Settings) -> DecoderConfig:
-    get, gemma = settings.values.get, family == "gemma3_text"
+def _config(name: str, settings: Settings) -> DecoderConfig:
+    get, family, gemma = settings.values.get, FAMILIES[name], name == "gemma3_text"
     settings.refuse("quantization_config")
     settings.refuse("use_bidirectional_attention", False)
     width, layers, heads = (settings.size(key) for key in ("hidden_size", "num_hidden_layers", "num_attention_heads"))
@@ -130,11 +99,13 @@ def _config(family: Literal["llama", "mistral", "qwen2", "qwen3", "gemma3_text"]
     activation = str(get("hidden_activation" if gemma else "hidden_act"))
     if activation not in ACTIVATIONS:
         settings.faults.append(f"activation {activation} is not one of {', '.join(ACTIVATIONS)}")
-    rope, local_rope = _read_ropes(gemma, settings)
-    sliding_layers = _read_sliding_layers(family, layers, settings)
-    bias = bool(get("attention_bias")) and family in ("llama", "qwen3", "gemma3_text")
-    return DecoderConfig(
-        family=family,
+    rope, local_rope = _read_ropes(family, head_size, settings)
+    turned_layers = _read_turned_layers(layers, settings) if name == "smollm3" else ()
+    sliding_layers = _read_sliding_layers(family, layers, turned_layers, settings)
+    max_positions = settings.size("max_position_embeddings")
+    bias = bool(get("attention_bias")) and "attention_bias" in family.heeds
+    config = DecoderConfig(
+        family=name,
         vocab_size=settings.size("vocab_size"),
         width=width,
         layers=layers,
@@ -144,40 +115,56 @@ def _config(family: Literal["llama", "mistral", "qwen2", "qwen3", "gemma3_text"]
         mlp_width=settings.size("intermediate_size"),
         norm_eps=float(settings.number("rms_norm_eps")),
         rope=rope,
-        max_positions=settings.size("max_position_embeddings"),
+        max_positions=min(max_positions, rope.original_positions) if rope.scaling == "longrope" else max_positions,
         tied_embeddings=bool(get("tie_word_embeddings")),
         local_rope=local_rope,
         sliding_window=settings.size("sliding_window") if any(sliding_layers) else None,
         sliding_layers=sliding_layers if any(sliding_layers) else (),
+        qkv_bias=bias,
+        output_bias=bias,
+        mlp_bias=bool(get("mlp_bias")) and "mlp_bias" in family.heeds,
+        activation=ACTIVATIONS.get(activation, "silu"),
+        turned_layers=() if all(turned_layers) else turned_layers,
+    )
+    config = dataclasses.replace(config, **family.traits)
+    if gemma:
         # attn_logit_softcapping is not read: transformers' Gemma 3 has the key, but its forward pass, which normalises
         # queries and keys instead, does not use it.
-        attention_scale=float(settings.number("query_pre_attn_scalar")) ** -0.5 if gemma else None,
-        final_softcap=_optional(settings, "final_logit_softcapping") if gemma else None,
-        qkv_bias=bias or family == "qwen2",
-        output_bias=bias,
-        mlp_bias=bool(get("mlp_bias")) and family == "llama",
-        qk_norm=gemma or family == "qwen3",
-        post_norms=gemma,
-        norm_offset=1.0 if gemma else 0.0,
-        embedding_scale=width**0.5 if gemma else 1.0,
-        activation=ACTIVATIONS.get(activation, "silu"),
-    )
+        scale, softcap = float(settings.number("query_pre_attn_scalar")) ** -0.5, _optional(settings, "final_logit_softcapping")
+        return dataclasses.replace(config, attention_scale=scale, final_softcap=softcap, embedding_scale=width**0.5)
+    if name == "granite":
+        traits: dict[str, Any] = {ours: float(settings.number(theirs)) for ours, theirs in MULTIPLIERS.items()}
+        return dataclasses.replace(config, **traits)
+    return config
 
 
 def _optional(settings: Settings, key: str) -> float | None:
     return None if settings.values.get(key) is None else float(settings.number(key))
 
 
-def _read_sliding_layers(family: str, layers: int, settings: Settings) -> tuple[bool, ...]:
-    """Which layers see a window only. Mistral: all or none; Qwen: those from `max_window_layers`; Gemma: all but each sixth."""
-    get, qwen = settings.values.get, family in ("qwen2", "qwen3")
-    if family == "llama":
+def _read_turned_layers(layers: int, settings: Settings) -> tuple[bool, ...]:
+    """Which layers have rotary embeddings: as the file lists, or all but each `no_rope_layer_interval`-th."""
+    listed = settings.of(list, "no_rope_layers")
+    if listed is None:
+        interval = settings.size("no_rope_layer_interval")
+        return tuple(bool((layer + 1) % interval) for layer in range(layers))
+    if len(listed) < layers or not set(listed) <= {0, 1}:
+        settings.faults.append(f"no_rope_layers must say 1 or 0 for each of the {layers} layers")
+    return tuple(bool(turned) for turned in listed[:layers])
+
+
+def _read_sliding_layers(family: Family, layers: int, turned: tuple[bool, ...], settings: Settings) -> tuple[bool, ...]:
+    """Which layers see a window only, by the file's list or by the family's rule."""
+    get, switched = settings.values.get, family.windows in ("late", "unturned")
+    if family.windows == "none":
         return (False,) * layers
-    has_window = get("sliding_window") is not None and (not qwen or bool(get("use_sliding_window")))
-    if family == "mistral":
+    has_window = get("sliding_window") is not None and (not switched or bool(get("use_sliding_window")))
+    if family.windows == "all":
         return (has_window,) * layers
     kinds = settings.of(list, "layer_types")
-    if kinds is None and qwen:
+    if kinds is None and family.windows == "unturned":
+        return tuple(has_window and not turns for turns in turned)
+    if kinds is None and family.windows == "late":
         first = settings.of(int, "max_window_layers") or 0
         return tuple(has_window and layer >= first for layer in range(layers))
     if kinds is None:
@@ -190,33 +177,45 @@ def _read_sliding_layers(family: str, layers: int, settings: Settings) -> tuple[
     return tuple(LAYER_TYPES.get(kind, False) for kind in kinds)
 
 
-def _read_ropes(gemma: bool, settings: Settings) -> tuple[Rope, Rope | None]:
-    """The rotary embedding, and Gemma's second one for its sliding layers. An old `rope_scaling` goes before the new key."""
+def _read_ropes(family: Family, head_size: int, settings: Settings) -> tuple[Rope, Rope | None]:
+    """The rotary embedding, and a second one for sliding layers. An old `rope_scaling` goes before the new key."""
     old, new = (settings.of(dict, key) or {} for key in ("rope_scaling", "rope_parameters"))
-    if not gemma:
+    if not family.two_ropes:
         key = "original_max_position_embeddings"  # some files say it outside, and then that counts
         outside = {} if settings.values.get(key) is None else {key: settings.values[key]}
-        return _read_rope({**(old or new), **outside}, "rope_theta", settings), None
+        return _read_rope({**(old or new), **outside}, "rope_theta", family, head_size, settings), None
     by_kind = Settings(new)
     full, local = (by_kind.of(dict, kind) or {} for kind in LAYER_TYPES)
     settings.faults += [f"rope_parameters: {fault}" for fault in by_kind.faults]
-    return _read_rope({**full, **old}, "rope_theta", settings), _read_rope(local, "rope_local_base_freq", settings)
+    return (
+        _read_rope({**full, **old}, "rope_theta", family, head_size, settings),
+        _read_rope(local, "rope_local_base_freq", family, head_size, settings),
+    )
 
 
-def _read_rope(parameters: Mapping[str, Any], theta_key: str, outer: Settings) -> Rope:
+def _read_rope(parameters: Mapping[str, Any], theta_key: str, family: Family, head_size: int, outer: Settings) -> Rope:
     own = Settings(parameters)
     positions = outer.size("max_position_embeddings")
     rope = Rope(float(own.number("rope_theta", outer.values.get(theta_key))))
     kind = parameters.get("rope_type", parameters.get("type", "default"))
-    own.refuse("partial_rotary_factor", 1)
-    if kind in ("llama3", "yarn"):
+    if "longrope" in family.ropes:  # Phi
+        kind = "longrope" if kind in ("su", "yarn") else kind
+        share = own.number("partial_rotary_factor", outer.values.get("partial_rotary_factor") or 1.0)
+        rope = dataclasses.replace(rope, rotated=float(share))
+        if int(head_size * share) % 2 or share > 1:
+            own.faults.append(f"partial_rotary_factor={share} of head_dim={head_size} is no number of pairs")
+    else:
+        own.refuse("partial_rotary_factor", 1)
+    if kind in ("llama3", "yarn", "longrope"):
         original = own.size("original_max_position_embeddings", positions)
         rope = dataclasses.replace(rope, original_positions=original)
     if kind in ("linear", "llama3", "yarn"):
         factor = float(own.number("factor", positions / rope.original_positions if kind == "yarn" else None))
         rope = dataclasses.replace(rope, scaling=kind, factor=factor)
-    elif kind != "default":
-        own.faults.append(f"rope_type {kind} is not one of default, linear, llama3, yarn")
+    if kind not in family.ropes:
+        own.faults.append(f"rope_type {kind} is not one of {', '.join(family.ropes)}")
+    if kind == "longrope":
+        rope = _read_longrope(rope, positions, int(head_size * rope.rotated) // 2, own)
     if kind == "llama3":
         low, high = float(own.number("low_freq_factor")), float(own.number("high_freq_factor"))
         rope = dataclasses.replace(rope, low_frequency_factor=low, high_frequency_factor=high)
@@ -227,6 +226,19 @@ def _read_rope(parameters: Mapping[str, Any], theta_key: str, outer: Settings) -
         )  # fmt: skip
     outer.faults += [f"rope: {fault}" for fault in own.faults]
     return rope
+
+
+def _read_longrope(rope: Rope, positions: int, pairs: int, own: Settings) -> Rope:
+    """Its factors by pair, and how much cosines and sines grow: sqrt(1 + ln stretch / ln original) (arXiv 2402.13753)."""
+    short, long = (tuple(map(float, own.of(list, key) or ())) for key in ("short_factor", "long_factor"))
+    if len(short) != pairs or len(long) != pairs:
+        own.faults.append(f"short_factor and long_factor do not have a number for each of {pairs} pairs")
+    stretch = float(own.number("factor", positions / rope.original_positions))
+    growth = math.sqrt(1 + math.log(stretch) / math.log(max(2, rope.original_positions))) if stretch > 1 else 1.0
+    return dataclasses.replace(
+        rope, scaling="longrope", short_factors=short, long_factors=long, stretched_positions=positions,
+        attention_factor=float(own.number("attention_factor", growth)),
+    )  # fmt: skip
 
 
 def _yarn_attention_factor(factor: float, own: Settings) -> float:
@@ -250,7 +262,7 @@ def write_config(config: DecoderConfig, dtype: str, end_id: int | None, place: s
     """
     if not config.has_sliding_layers:
         config = dataclasses.replace(config, sliding_window=None, sliding_layers=())
-    gemma, family = config.family == "gemma3_text", FAMILIES[config.family]
+    family, gemma = FAMILIES[config.family], config.family == "gemma3_text"
     activation = next(name for name, ours in ACTIVATIONS.items() if ours == config.activation)
     written: dict[str, Any] = {
         "architectures": [family.architecture],
@@ -266,7 +278,7 @@ def write_config(config: DecoderConfig, dtype: str, end_id: int | None, place: s
         "num_attention_heads": config.heads,
         "num_key_value_heads": config.kv_heads,
         "head_dim": config.head_size,
-        "max_position_embeddings": config.max_positions,
+        "max_position_embeddings": config.rope.stretched_positions or config.max_positions,
         "rms_norm_eps": config.norm_eps,
         "tie_word_embeddings": config.tied_embeddings,
         "attention_bias": config.output_bias,
@@ -275,21 +287,28 @@ def write_config(config: DecoderConfig, dtype: str, end_id: int | None, place: s
         "rope_parameters": _write_rope(config.rope),
         "sliding_window": config.sliding_window,
     }
-    if config.family in ("qwen2", "qwen3", "gemma3_text"):
+    if family.windows in ("late", "unturned", "patterned"):
         kinds = {sliding: kind for kind, sliding in LAYER_TYPES.items()}
         written["layer_types"] = [kinds[sliding] for sliding in config.sliding_layers or (False,) * config.layers]
-    if config.family in ("qwen2", "qwen3"):
+    if family.windows in ("late", "unturned"):
         written["use_sliding_window"] = config.has_sliding_layers
-    if gemma:
+    if family.two_ropes:
         assert config.local_rope is not None
-        assert config.attention_scale is not None
         ropes = {"full_attention": _write_rope(config.rope), "sliding_attention": _write_rope(config.local_rope)}
+        written["rope_parameters"] = ropes
+    if gemma:
+        assert config.attention_scale is not None
         written |= {
-            "rope_parameters": ropes,
             "query_pre_attn_scalar": round(config.attention_scale**-2),
             "final_logit_softcapping": config.final_softcap,
             "attn_logit_softcapping": None,
         }
+    if config.family == "smollm3":
+        written["no_rope_layers"] = [int(turned) for turned in config.turned_layers or (True,) * config.layers]
+    if config.family == "granite":
+        written |= {theirs: getattr(config, ours) for ours, theirs in MULTIPLIERS.items()}
+    if config.rope.scaling == "longrope":
+        written["original_max_position_embeddings"] = config.rope.original_positions
     found = read_config(written, place)
     traits = [f.name for f in dataclasses.fields(config) if getattr(found, f.name) != getattr(config, f.name)]
     if traits:
@@ -299,8 +318,13 @@ def write_config(config: DecoderConfig, dtype: str, end_id: int | None, place: s
 
 def _write_rope(rope: Rope) -> dict[str, Any]:
     written: dict[str, Any] = {"rope_type": rope.scaling or "default", "rope_theta": rope.theta}
-    if rope.scaling is not None:
+    if rope.rotated != 1:
+        written["partial_rotary_factor"] = rope.rotated
+    if rope.scaling in ("linear", "llama3", "yarn"):
         written["factor"] = rope.factor
+    if rope.scaling == "longrope":
+        written |= {"short_factor": list(rope.short_factors), "long_factor": list(rope.long_factors)}
+        written["attention_factor"] = rope.attention_factor
     if rope.scaling in ("llama3", "yarn"):
         written["original_max_position_embeddings"] = rope.original_positions
     if rope.scaling == "llama3":

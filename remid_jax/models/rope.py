@@ -12,16 +12,20 @@ from remid_jax.models.config import Rope
 
 
 def frequencies(rope: Rope, head_size: int) -> np.ndarray:
-    """Angular frequency of each rotated pair, radians per position, float32 [head_size // 2].
+    """Angular frequency of each rotated pair, radians per position, float32 [half of what is rotated].
 
     Plain: theta^(-2k/H). `linear` divides all by `factor`. `llama3` divides those whose wavelength exceeds
     original_positions / low_frequency_factor, keeps those below original_positions / high_frequency_factor, and blends
-    between. `yarn` blends by the number of turns made over the original context (arXiv 2309.00071, section 3.2).
+    between. `yarn` blends by the number of turns made over the original context (arXiv 2309.00071, section 3.2). `longrope`
+    divides each by its own factor. H is the head's size, or as much of it as is rotated.
     """
+    head_size = int(head_size * rope.rotated)
     pair = np.arange(0, head_size, 2, dtype=np.float32) / head_size
     plain = (1.0 / rope.theta**pair).astype(np.float32)
     if rope.scaling is None:
         return plain
+    if rope.scaling == "longrope":
+        return (1.0 / (np.array(rope.short_factors, np.float32) * rope.theta**pair)).astype(np.float32)
     if rope.scaling == "linear":
         return plain / np.float32(rope.factor)
     if rope.scaling == "llama3":
@@ -58,6 +62,10 @@ def angles(
 def rotate(
     x: Float[Array, "B T N H"], cos: Float[Array, "B T 1 half"], sin: Float[Array, "B T 1 half"]
 ) -> Float[Array, "B T N H"]:
-    """Rotates the pairs (x[k], x[k + H/2]) by their position's angle (the half-split layout of Hugging Face weights)."""
-    left, right = jnp.split(x.astype(jnp.float32), 2, axis=-1)
-    return jnp.concatenate([left * cos - right * sin, right * cos + left * sin], axis=-1)
+    """Rotates the pairs (x[k], x[k + half]) by their position's angle (the half-split layout of Hugging Face weights).
+
+    What stands behind the pairs stays as it is.
+    """
+    half = cos.shape[-1]
+    left, right, *rest = jnp.split(x.astype(jnp.float32), (half, 2 * half)[: 1 + (2 * half < x.shape[-1])], axis=-1)
+    return jnp.concatenate([left * cos - right * sin, right * cos + left * sin, *rest], axis=-1)

@@ -1,12 +1,11 @@
 """`experiments.corl` on a tiny chat model whose replies end: folds, what is written, going on after a stop, what is refused."""
 
-import contextlib
 import importlib
 import json
 
 import numpy as np
 import pytest
-from scripts import ROOT, change
+from scripts import ROOT, change, stop
 
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record, Turn, write_jsonl
@@ -94,8 +93,10 @@ def test_two_folds_each_blind_to_what_it_is_to_score_and_a_stop_changes_nothing(
     assert pairs.protocol == "cross_fitted"
 
     answers = iter([False] * 6 + [True] + [False] * 100)  # all of the first fold, and two steps of the second
-    monkeypatch.setattr(script, "asked_to_stop", lambda: contextlib.nullcontext(lambda: next(answers)))
-    stopped = corl("stopped")
+    stop(monkeypatch, script, answers)
+    with pytest.raises(SystemExit, match=r"stopped after step 2 of .* of fold1, saved: run the same command again"):
+        corl("stopped")
+    stopped = whole.parent / "stopped"
     assert not (stopped / "estimator").exists()
     assert len(lines(stopped / "fold1" / "metrics.jsonl")) == 2
     corl("stopped")

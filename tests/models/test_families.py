@@ -1,15 +1,12 @@
 """Every family against torch transformers in float32, on tiny random models built so that each mistake would show.
 
-A parity test says little where the mistake it should catch changes nothing: weights at their initial scale give flat
-attention and logits near zero, norms of one hide a missing norm. So the models here have peaked attention, wide logits,
-random norms and biases; and before a model is compared, mistakes are planted in the reference, each of which must move
-its logits by a hundred times the tolerance.
+A parity test says little where the mistake it should catch changes nothing: so before a model is compared, mistakes are
+planted in the reference, each of which must move its logits by a hundred times the tolerance.
 """
 
 import copy
 import dataclasses
 import functools
-import tempfile
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +14,21 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from family_models import (
+    CONFIGS,
+    LONG,
+    TOLERANCE,
+    VOCAB,
+    WINDOW,
+    build,
+    causal,
+    forward,
+    gap,
+    ids,
+    ours,
+    reference,
+    torch_logits,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,111 +36,12 @@ from remid_jax.models.decoder import NEVER, TokenTree, bind, empty_cache
 from remid_jax.models.loading import open_model
 from remid_jax.models.saving import save_model
 
-VOCAB, WINDOW, LONG = 307, 17, 300
-TOLERANCE, VISIBLE = 1e-4, 1e-2
-
-SIZES = {"vocab_size": VOCAB, "hidden_size": 32, "intermediate_size": 40, "num_hidden_layers": 3, "rms_norm_eps": 1e-2,
-         "max_position_embeddings": 512, "bos_token_id": None, "eos_token_id": 1, "pad_token_id": None}  # fmt: skip
-LLAMA3 = {"rope_type": "llama3", "rope_theta": 1e4, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-          "original_max_position_embeddings": 64}  # fmt: skip
-YARN = {"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 128}
-LINEAR = {"rope_type": "linear", "rope_theta": 1e4, "factor": 4.0}
-PLAIN = {"rope_type": "default", "rope_theta": 1e4}
-
-
-def heads(queries, keys, size):
-    return {"num_attention_heads": queries, "num_key_value_heads": keys, "head_dim": size}
-
-
-CONFIGS = {
-    "llama, grouped, tied, biases, llama3": lambda: transformers.LlamaConfig(
-        **SIZES, **heads(4, 2, 8), tie_word_embeddings=True, attention_bias=True, mlp_bias=True, rope_parameters=LLAMA3
-    ),
-    "llama, one key a query, linear": lambda: transformers.LlamaConfig(**SIZES, **heads(2, 2, 24), rope_parameters=LINEAR),
-    "mistral, one key head, window": lambda: transformers.MistralConfig(
-        **SIZES, **heads(4, 1, 16), sliding_window=WINDOW, rope_parameters=PLAIN
-    ),
-    "qwen2, grouped, tied, some windows, yarn": lambda: transformers.Qwen2Config(
-        **SIZES, **heads(4, 2, 8), tie_word_embeddings=True, use_sliding_window=True, sliding_window=WINDOW,
-        max_window_layers=1, rope_parameters=YARN,
-    ),
-    "qwen3, wide heads, biases": lambda: transformers.Qwen3Config(
-        **SIZES, **heads(4, 2, 16), attention_bias=True, rope_parameters=PLAIN
-    ),
-    "gemma3, windows, softcap, two ropes": lambda: transformers.Gemma3TextConfig(
-        **SIZES | {"num_hidden_layers": 4}, **heads(4, 2, 16), layer_types=["sliding_attention", "full_attention"] * 2,
-        sliding_window=WINDOW, query_pre_attn_scalar=20, final_logit_softcapping=6.0,
-        rope_parameters={"full_attention": LINEAR, "sliding_attention": {"rope_type": "default", "rope_theta": 100.0}},
-    ),
-}  # fmt: skip
-SLIDING = [name for name in CONFIGS if "window" in name]
-
-
-def build(config):
-    return transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
-
-
-@functools.cache
-def reference(name):
-    """The torch model: peaked attention, logits of a standard deviation of 2 and more, nothing at its initial value."""
-    torch.manual_seed(0)
-    model = build(CONFIGS[name]())
-    centre = 0.0 if "gemma" in name else 1.0
-    with torch.no_grad():
-        for parameter_name, parameter in model.named_parameters():
-            if "q_norm" in parameter_name or "k_norm" in parameter_name:
-                parameter.normal_(centre + 0.5, 0.3)
-            elif "norm" in parameter_name:
-                parameter.normal_(centre, 0.3)
-            elif "embed" in parameter_name:
-                parameter.normal_(0.0, 0.5)
-            elif "q_proj.weight" in parameter_name or "k_proj.weight" in parameter_name:
-                parameter.normal_(0.0, 0.22)
-            elif parameter.ndim == 1:
-                parameter.normal_(0.0, 0.15)
-            else:
-                parameter.normal_(0.0, 0.5 if "lm_head" in parameter_name else 0.25)
-    return model
-
-
-@functools.cache
-def ours(name):
-    """The same model, by way of the files that transformers saves."""
-    with tempfile.TemporaryDirectory() as directory:
-        reference(name).save_pretrained(directory)
-        model = open_model(directory, "float32")
-        assert model.params is not None
-    return model
-
-
-@functools.cache
-def ids():
-    """300 random ids, among them the first and last of the vocabulary and a run of one id."""
-    tokens = np.random.default_rng(0).integers(0, VOCAB, LONG)
-    tokens[[0, 5]], tokens[[3, 299]], tokens[8:14] = 0, VOCAB - 1, 7
-    return tokens
-
-
-@torch.no_grad()
-def torch_logits(model, length=LONG, **options):
-    return model(torch.tensor(ids()[None, :length]), **options).logits[0].numpy()
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def forward(config, params, tokens, tree):
-    decoder = bind(config, params)
-    hidden = decoder(tokens, tree)[0]
-    return hidden, decoder.logits(hidden)
-
-
-def causal(lengths, width):
-    slots = np.arange(width)[None].repeat(len(lengths), 0)
-    return TokenTree(slots, np.where(slots < np.array(lengths)[:, None], NEVER, 0))
-
-
-def gap(a, b):
-    return float(np.abs(a - b).max())
-
+VISIBLE = 1e-2
+PACKED = [
+    "smollm3, tied, biases, some unturned, windows",
+    "olmo3, windows, two ropes",
+    "phi3, grouped, partial, longrope, window",
+]
 
 # ----------------------------------------------------------------------------------------------------------------- parity
 
@@ -155,7 +68,10 @@ def scaling_lost(model, kind=None):
 def gate_and_up_swapped(model):
     other = copy.deepcopy(model)
     for layer in other.model.layers:
-        layer.mlp.gate_proj, layer.mlp.up_proj = layer.mlp.up_proj, layer.mlp.gate_proj
+        if "phi3" in model.config.model_type:
+            layer.mlp.gate_up_proj.weight.data = layer.mlp.gate_up_proj.weight.roll(model.config.intermediate_size, 0)
+        else:
+            layer.mlp.gate_proj, layer.mlp.up_proj = layer.mlp.up_proj, layer.mlp.gate_proj
     return torch_logits(other)
 
 
@@ -189,25 +105,37 @@ def mistakes(name):
         "gate and up": gate_and_up_swapped(model),
         "causal mask": one_token_ahead(model),
     }
-    if "gemma3" in name:
+    config = model.config
+    if "two ropes" in name:
         made["local theta"] = theta_doubled(model, "sliding_attention")
         made["global theta"] = theta_doubled(model, "full_attention")
         made["scaling"] = scaling_lost(model, "full_attention")
-        made["final softcap"] = torch_logits(changed(model, final_logit_softcapping=None))
-        made["attention scale"] = torch_logits(changed(model, query_pre_attn_scalar=16))
-        made["norm behind attention"] = without(model, "post_attention_layernorm")
-        made["norm behind MLP"] = without(model, "post_feedforward_layernorm")
     else:
         made["theta"] = theta_doubled(model)
-        if model.config.rope_parameters["rope_type"] != "default":
+        if config.rope_parameters["rope_type"] != "default":
             made["scaling"] = scaling_lost(model)
-    if "windows" in name or "window" in name:
+    if "gemma3" in name:
+        made["final softcap"] = torch_logits(changed(model, final_logit_softcapping=None))
+        made["attention scale"] = torch_logits(changed(model, query_pre_attn_scalar=16))
+    if "gemma3" in name or "olmo" in name:
+        made["norm behind attention"] = without(model, "post_attention_layernorm")
+        made["norm behind MLP"] = without(model, "post_feedforward_layernorm")
+    if "window" in name:
         made["window"] = torch_logits(changed(model, sliding_window=WINDOW + 1))
-    if "gemma3" in name or "qwen3" in name:
+    if "gemma3" in name or "qwen3" in name or "olmo" in name:
         made["query norm"] = without(model, "q_norm")
         made["key norm"] = without(model, "k_norm")
     if "biases" in name or "qwen2" in name:
         made["biases"] = biases_lost(model)
+    if "unturned" in name:
+        made["turned"] = torch_logits(changed(model, no_rope_layers=[1] * config.num_hidden_layers))
+    if "granite" in name:
+        for key in ("embedding_multiplier", "residual_multiplier", "attention_multiplier", "logits_scaling"):
+            made[key] = torch_logits(changed(model, **{key: getattr(config, key) * 1.25}))
+    if "partial" in name:
+        ropes = copy.deepcopy(config.rope_parameters) | {"partial_rotary_factor": 0.5}
+        ropes |= {key: ropes[key][:4] for key in ("short_factor", "long_factor") if key in ropes}
+        made["rotated"] = torch_logits(changed(model, rope_parameters=ropes))
     return made
 
 
@@ -291,7 +219,9 @@ def trees(draw):
     return list(zip(parents, lengths, strict=True))
 
 
-@pytest.mark.parametrize("name", [SLIDING[0], SLIDING[-1], "llama, one key a query, linear"])
+@pytest.mark.parametrize(
+    "name", ["mistral, one key head, window", "gemma3, windows, softcap, two ropes", "llama, one key a query, linear", *PACKED]
+)
 @settings(max_examples=15, deadline=None)
 @given(tree=trees(), seed=st.integers(0, 2**32 - 1))
 def test_a_packed_tree_equals_its_branches_alone(name, tree, seed):
@@ -330,7 +260,9 @@ def step(config, params, tokens, tree, cache, start):
     return bind(config, params)(tokens, tree, cache, start)
 
 
-@pytest.mark.parametrize("name", [SLIDING[0], SLIDING[-1], "qwen3, wide heads, biases"])
+@pytest.mark.parametrize(
+    "name", ["mistral, one key head, window", "gemma3, windows, softcap, two ropes", "qwen3, wide heads, biases", *PACKED]
+)
 def test_prefill_and_decode_equal_the_whole_forward_pass(name):
     """Two prompts, padded to one width, go on behind the padding at positions of their own."""
     model, prompts, width, new = ours(name), np.array([[30], [11]]), 30, 2 * WINDOW
