@@ -1,6 +1,6 @@
 """The table of tests/conformance as figures: ids beside transformers', log-likelihoods beside torch's.
 
-    python -m benchmarks.conformance          prints the table and writes docs/conformance.md (about 15 minutes on two cores)
+    python -m benchmarks.conformance          prints the table and writes docs/conformance.md (5 to 9 minutes)
     python -m benchmarks.conformance --first=52 --page=      the first 52 folders, printed only
 
 Ends with status 1 if an id differs or an answer is further off than the limit.

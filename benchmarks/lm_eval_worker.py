@@ -1,9 +1,9 @@
 """What `benchmarks.lm_eval` runs in an environment of its own, where lm-eval is installed and this package is not.
 
-    python -P lm_eval_worker.py tokenizer TEXTS.txt FOLDER            a SentencePiece tokenizer, as Llama 2's files hold it
-    python -P lm_eval_worker.py score FOLDER PAIRS.jsonl OUT.jsonl    lm-eval's log-likelihoods, and the ids that it scores
+    python -I lm_eval_worker.py tokenizer TEXTS.txt FOLDER            a SentencePiece tokenizer, as Llama 2's files hold it
+    python -I lm_eval_worker.py score FOLDER PAIRS.jsonl OUT.jsonl    lm-eval's log-likelihoods, and the ids that it scores
 
--P: else this folder's lm_eval.py would stand before the package of that name.
+-I: else this folder's lm_eval.py would stand before the package of that name.
 """
 
 import json

@@ -12,6 +12,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any, NoReturn
 
 import jax
@@ -41,7 +42,14 @@ def run(main: Callable[[ConfigDict, Path], None]) -> None:
     for name in ("stdout", "stderr"):  # None where the shell has closed it
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # open until the process ends
+    sys.excepthook = _show_error
     app.run(lambda argv: _guarded(main, argv), flags_parser=_parse)
+
+
+def _show_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Orbax leaves a save that fails before its writers are done; each of those then finds no one to tell, and says so here."""
+    if not (isinstance(error, RuntimeError) and str(error) == "Event loop is closed"):
+        sys.__excepthook__(kind, error, trace)
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -84,7 +92,8 @@ def _of_config(error: BaseException) -> str:
 
 
 def _guarded(main: Callable[[ConfigDict, Path], None], argv: list[str]) -> None:
-    logging.set_verbosity(logging.WARNING)
+    # What a library logs as an error it raises, too: people get one line of it.
+    logging.set_verbosity(logging.INFO if _DEBUG.value else logging.FATAL)
     warnings.showwarning = functools.partial(_show_warning, warnings.showwarning)
     try:
         if len(argv) > 1:
@@ -178,9 +187,17 @@ def _show_warning(otherwise: Callable[..., None], message: Warning | str, catego
 
 def _fail(message: str) -> NoReturn:
     with contextlib.suppress(OSError):
-        print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+        print(f"error: {one_line(message)}", file=sys.stderr, flush=True)
     _let_go(sys.stdout)
     sys.exit(2)
+
+
+def one_line(message: str) -> str:
+    """The message without line breaks; what a file holds may not steer a terminal, so its control characters are spelt out."""
+    spelt = (
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in " ".join(message.split())
+    )
+    return "".join(spelt)
 
 
 def _let_go(stream: Any) -> None:

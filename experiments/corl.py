@@ -22,7 +22,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from experiments import cli
+from experiments import cli, hosts
 from experiments.progress import Stages
 from experiments.reading import Reading, reading_of, template_settings
 from experiments.settings import check_settings, flat
@@ -88,7 +88,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
         corl = CoRL(base, part.seen, teacher, prompts, settings, devices, Store(folder / "store.sqlite"))
         try:
             with Saving() as saving:
-                trained = train(corl, part, folder, identity, config, stages, saving.asked)
+                trained = train(corl, part, folder, identity, config, stages, hosts.on_any(saving.asked))
         except Stopped as stop:
             total = sum(steps for _, steps in settings.schedule)
             end(f"stopped after step {stop.step} of {total} of {part.name}, saved: {GO_ON}")

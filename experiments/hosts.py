@@ -11,11 +11,13 @@ import hashlib
 import json
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 import remid_jax
@@ -53,6 +55,13 @@ def join(coordinator: str | None, hosts: int, host: int, config: ConfigDict) -> 
             first = (str(error).splitlines() or [""])[0]
             raise UserError(f"host {host}: the hosts did not come together ({first}): start them again") from error
     stopping.heed_signals()  # JAX puts a handler of its own in the place of ours
+
+
+def on_any(asked: Callable[[], bool]) -> Callable[[], bool]:
+    """Whether `asked` says so on any host, the same on all: they stop after the same step. All must call it equally often."""
+    if jax.process_count() == 1:
+        return asked
+    return lambda: bool(np.any(multihost_utils.process_allgather(np.array(asked()))))
 
 
 def given(config: ConfigDict) -> dict[str, str]:

@@ -35,7 +35,7 @@ class Range:
     def __str__(self) -> str:
         kind = "a whole number" if self.whole else "a number"
         low = f"{'above' if self.open_low else 'from'} {self.low:g}" if math.isfinite(self.low) else ""
-        high = f" {'below' if self.open_high else 'to'} {self.high:.10g}" if math.isfinite(self.high) else ""
+        high = f" {'and below' if self.open_high else 'to'} {self.high:.10g}" if math.isfinite(self.high) else ""
         return f"{kind} {low}{high}".strip()
 
 

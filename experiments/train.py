@@ -17,7 +17,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from experiments import cli
+from experiments import cli, hosts
 from experiments.progress import Stages
 from experiments.reading import Reading, reading_of, template_settings
 from experiments.settings import check_settings, flat
@@ -74,7 +74,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
     stages = Stages(Console(stderr=True, quiet=not is_first_host()))
     try:
         with Saving() as saving:
-            stopping = saving.asked
+            stopping = hosts.on_any(saving.asked)
             recipe, count = lessons(config, start, model, estimator, prompts, stages, stopping)
             phase = Phase(
                 config.method, "policy", trainer, Feed(count, config.batch, config.seed), config.steps, lambda _: recipe

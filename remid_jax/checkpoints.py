@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
 from orbax.checkpoint import v1 as ocp
 
+from remid_jax.disk import writing
 from remid_jax.errors import UserError
 
 T = TypeVar("T")
@@ -19,13 +23,18 @@ class Checkpoints:
 
     A checkpoint is a tree of arrays and a JSON object beside it, and exists whole or not at all: what a killed process left
     half written is swept away when the folder is opened again.
+
+    Raises:
+      UserError: if the disk is full or the folder cannot be written; of a save in the background at the next `save` or `close`.
     """
 
     def __init__(self, folder: str | Path):
+        self._folder = Path(folder).absolute()
         keep = policies.AnyPreservationPolicy(
             [policies.LatestN(1), policies.BestN(get_metric_fn=lambda metrics: metrics["score"], n=1)]
         )
-        self._orbax = ocp.training.Checkpointer(Path(folder).absolute(), preservation_policy=keep, cleanup_tmp_directories=True)
+        with writing(self._folder):
+            self._orbax = ocp.training.Checkpointer(self._folder, preservation_policy=keep, cleanup_tmp_directories=True)
 
     @property
     def latest(self) -> int | None:
@@ -40,7 +49,8 @@ class Checkpoints:
 
     def save(self, number: int, state: Any, beside: dict[str, Any], score: float) -> None:
         """Begins to write; returns as soon as `state` may be changed. At most one save is under way."""
-        self._orbax.save_async(number, state, custom_metadata=beside, metrics={"score": score}, force=True)
+        with self._whole_or_not_at_all():
+            self._orbax.save_async(number, state, custom_metadata=beside, metrics={"score": score}, force=True)
 
     def beside(self, number: int) -> dict[str, Any]:
         """The JSON object of a checkpoint."""
@@ -63,4 +73,16 @@ class Checkpoints:
 
     def close(self) -> None:
         """Returns when the save under way, if any, is on disk; nothing can be saved afterwards."""
-        self._orbax.close()
+        with self._whole_or_not_at_all():
+            self._orbax.close()
+
+    @contextlib.contextmanager
+    def _whole_or_not_at_all(self) -> Iterator[None]:
+        """Room that half a checkpoint takes is given back at once, not when the folder is opened again."""
+        try:
+            with writing(self._folder):
+                yield
+        except UserError:
+            for part in self._folder.glob("*.orbax-checkpoint-tmp*"):
+                shutil.rmtree(part, ignore_errors=True)
+            raise

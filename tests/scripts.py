@@ -42,3 +42,29 @@ def change(config, changes: dict) -> None:
 
 def load(path: Path):
     return json.loads(path.read_text())
+
+
+class Asked:
+    """Stands in for `stopping.Saving`: whether a signal has come is what `answers` says, one after the other."""
+
+    def __init__(self, answers):
+        self.answers = answers
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def asked(self) -> bool:
+        return next(self.answers)
+
+
+def stop(monkeypatch, script, answers) -> None:
+    """From now on `script` is asked to stop as `answers` says, and then raises SystemExit with its last line."""
+
+    def end(line: str):
+        raise SystemExit(line)
+
+    monkeypatch.setattr(script, "Saving", lambda: Asked(answers))
+    monkeypatch.setattr(script, "end", end)

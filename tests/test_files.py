@@ -45,8 +45,8 @@ def refusal(function, *arguments):
         b'{"a": 1}\n\n{"b": "\xc3\xa9"}\n',
         b'\xef\xbb\xbf{"a": 1}\n\xef\xbb\xbf\n\xef\xbb\xbf{"b": "\xc3\xa9"}',
         b'{"a": 1}\r\n\r\n{"b": "\\u00e9"}\r\n',
-        gzip.compress(b'{"a": 1}\n\n{"b": "\xc3\xa9"}\n'),
-        gzip.compress(b'{"a": 1}\n\n') + gzip.compress(b'{"b": "\xc3\xa9"}\n'),
+        gzip.compress(b'{"a": 1}\n\n{"b": "\xc3\xa9"}\n', mtime=0),
+        gzip.compress(b'{"a": 1}\n\n', mtime=0) + gzip.compress(b'{"b": "\xc3\xa9"}\n', mtime=0),
     ],
 )
 def test_one_content_in_many_spellings(tmp_path, content):
@@ -118,7 +118,7 @@ def test_files_that_cannot_be_read(tmp_path):
     assert message(read_text, "a\0b") == "a\0b: cannot be read (embedded null byte): check the path"
     path.write_bytes(b" \n")
     assert message(read_text, path) == f"{path}: is empty"
-    path.write_bytes(gzip.compress(b'{"a": 1}' * 100)[:-12])
+    path.write_bytes(gzip.compress(b'{"a": 1}' * 100, mtime=0)[:-12])
     assert message(lines, path).startswith(f"{path}: is broken gzip (")
     path.write_bytes('{"a": 1}\n'.encode("utf-16"))
     assert message(lines, path) == f"{path}: is UTF-16: save it as UTF-8"

@@ -6,6 +6,7 @@ written -> a checkpoint is begun. Learners ("policy", or "reasoner" and "respond
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import time
@@ -170,8 +171,8 @@ def run(
             first = last
         return _models(trainers, states)
     finally:  # whatever happened, a save under way comes to its end
-        checkpoints.close()
-        journal.close()
+        with contextlib.closing(journal):
+            checkpoints.close()
 
 
 def _times(lesson: Lesson, seconds: float) -> dict[str, float]:

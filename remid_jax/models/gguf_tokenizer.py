@@ -17,7 +17,7 @@ import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors
 
 from remid_jax.errors import UserError
-from remid_jax.models.tokenizer import Tokenizer
+from remid_jax.models.tokenizer import Tokenizer, transformers_library
 
 WAY_OUT = "put the original model's tokenizer.json and tokenizer_config.json beside the file"
 GPT2 = {262: "Ġthe", 50256: "<|endoftext|>"}  # two ids by which its vocabulary is known
@@ -56,10 +56,8 @@ def _is_gpt2(tokens: list[str]) -> bool:
 
 
 def _read_gemma(path: Path) -> Tokenizer:
-    import transformers
-
     try:
-        library = transformers.AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
+        library = transformers_library().AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
     except Exception as error:  # whatever a broken file makes of it
         why = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path}: transformers cannot read its tokenizer ({why}): {WAY_OUT}") from error

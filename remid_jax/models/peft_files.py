@@ -16,6 +16,7 @@ from flax import nnx
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from remid_jax.disk import replacing
 from remid_jax.errors import UserError
 from remid_jax.files import read_object, write_text
 from remid_jax.models.adapters import Adapter, check_config, named
@@ -164,9 +165,8 @@ def save_adapter(directory: str | Path, adapter: Adapter, model: LanguageModel, 
             for kind, array in zip("AB", fuse(module, pairs), strict=True):
                 tensors[f"{PREFIX}{name}.lora_{kind}.weight"] = np.ascontiguousarray(array.astype(jnp.dtype(dtype)))
             ranks[name.rpartition(".")[2]] = config.rank * len(pairs)
-    whole = directory / f".{WEIGHTS}.part"
-    save_file(tensors, whole, metadata={"format": "pt"})
-    whole.replace(directory / WEIGHTS)
+    with replacing(directory / WEIGHTS) as whole:
+        save_file(tensors, whole, metadata={"format": "pt"})
     fused = {module: rank for module, rank in ranks.items() if rank != config.rank}
     raw = {
         "peft_type": "LORA",

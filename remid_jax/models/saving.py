@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 from flax import nnx
 from safetensors.numpy import save_file
 
+from remid_jax.disk import replacing, writing
 from remid_jax.errors import UserError
 from remid_jax.files import write_text
 from remid_jax.models.config import DecoderConfig
@@ -39,7 +39,8 @@ def save_model(directory: str | Path, config: DecoderConfig, params: nnx.State, 
         with contextlib.suppress(UserError):  # a tokenizer without one
             end_id = tokenizer.end_of_turn_id
     raw = write_config(config, str(leaves["embedding"].dtype), end_id, str(directory))
-    directory.mkdir(parents=True, exist_ok=True)
+    with writing(directory):
+        directory.mkdir(parents=True, exist_ok=True)
     tensors_of = layout(config)
     shards = _plan_shards(tensors_of, leaves)
     names = [
@@ -53,9 +54,8 @@ def save_model(directory: str | Path, config: DecoderConfig, params: nnx.State, 
         tensors: dict[str, np.ndarray] = {}
         for path in paths:
             _unstack(np.asarray(leaves[path]), tensors_of[path], tensors)
-        whole = directory / f".{name}.part"
-        save_file(tensors, whole, metadata={"format": "pt"})
-        os.replace(whole, directory / name)
+        with replacing(directory / name) as whole:
+            save_file(tensors, whole, metadata={"format": "pt"})
         weight_map |= dict.fromkeys(tensors, name)
     if len(shards) > 1:
         total = sum(leaf.nbytes for leaf in leaves.values())

@@ -6,10 +6,11 @@ stands beside it gets other ids. Here a text is encoded in one piece, split exac
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import tokenizers
 from tokenizers import AddedToken
@@ -23,8 +24,7 @@ class Controls:
 
     def __init__(self, backend: tokenizers.Tokenizer):
         added = backend.get_added_tokens_decoder().items()
-        self.tokens = {i: token for i, token in added if token.special or CONTROL_NAME.fullmatch(token.content)}
-        self.ids = {token.content: i for i, token in self.tokens.items()}
+        self.ids = {token.content: i for i, token in added if token.special or CONTROL_NAME.fullmatch(token.content)}
         self.name = any_of(self.ids)
         nonce = secrets.token_hex(8)  # no text can hold what is drawn anew in each process
         self.aliases = {name: f"\ue000{nonce}.{i}\ue000" for name, i in self.ids.items()}
@@ -51,38 +51,31 @@ class Shield:
 
     def __init__(self, backend: tokenizers.Tokenizer, controls: Controls, plain: Callable[[str], list[int]]):
         self._backend, self._controls, self._plain = backend, controls, plain
-        self._blind: tokenizers.Tokenizer | None = None
-        self._id_of_alias: dict[int | None, int] = {}
 
     def encode(self, text: str) -> list[int]:
         """Returns the ids of a text: control tokens where it has their names, the names as text where it has stand-ins."""
         if not self._controls.hidden_in(text):
             return self._plain(text)
-        if self._blind is None:
-            self._blind = blind(self._backend, self._controls)
-            aliases = self._controls.aliases.items()
-            self._id_of_alias = {self._blind.token_to_id(alias): self._controls.ids[name] for name, alias in aliases}
-        ids = self._blind.encode(self._controls.aliased(text), add_special_tokens=False).ids
-        return [self._id_of_alias.get(i, i) for i in ids]
+        return self._blind.encode(self._controls.aliased(text), add_special_tokens=False).ids
+
+    @functools.cached_property
+    def _blind(self) -> tokenizers.Tokenizer:
+        return blind(self._backend, self._controls.aliases)
 
 
-def blind(backend: tokenizers.Tokenizer, controls: Controls) -> tokenizers.Tokenizer:
-    """A copy that takes the names of control tokens for text, and reads their aliases in their place."""
+def blind(backend: tokenizers.Tokenizer, aliases: Mapping[str, str]) -> tokenizers.Tokenizer:
+    """A copy that reads control tokens by their aliases alone, so that their names are text to it."""
     raw = json.loads(backend.to_str())
     for token in raw["added_tokens"]:
-        token["special"] |= token["id"] in controls.tokens
-    copy = tokenizers.Tokenizer.from_str(json.dumps(raw))
-    copy.add_tokens(
-        [
-            AddedToken(
-                controls.aliases[token.content], single_word=token.single_word, lstrip=token.lstrip, rstrip=token.rstrip,
-                normalized=token.normalized,
-            )
-            for token in controls.tokens.values()
-        ]
-    )  # fmt: skip
-    copy.encode_special_tokens = True
-    return copy
+        token["content"] = aliases.get(token["content"], token["content"])
+    model = raw["model"]
+    if isinstance(model["vocab"], dict):
+        model["vocab"] = {aliases.get(piece, piece): i for piece, i in model["vocab"].items()}
+    else:
+        model["vocab"] = [[aliases.get(piece, piece), score] for piece, score in model["vocab"]]
+    if model.get("unk_token") in aliases:
+        model["unk_token"] = aliases[model["unk_token"]]
+    return tokenizers.Tokenizer.from_str(json.dumps(raw))
 
 
 def without_prefix_space(backend: tokenizers.Tokenizer) -> tokenizers.Tokenizer | None:
@@ -94,19 +87,34 @@ def without_prefix_space(backend: tokenizers.Tokenizer) -> tokenizers.Tokenizer 
     return tokenizers.Tokenizer.from_str(json.dumps(raw | changed))
 
 
-def _plain_beginning(part: dict | None) -> dict | None:
-    """A normalizer or pre-tokenizer, as tokenizer.json writes it, without what it puts before a text."""
-    if part is None or part["type"] == "Prepend":
+def _plain_beginning(part: dict | None, first: bool = True) -> dict | None:
+    """A normalizer or pre-tokenizer, as tokenizer.json writes it, without what it puts before a text.
+
+    What is not `first` to see a text sees pieces of it, and puts a space before each: that is no beginning.
+    """
+    at_beginning = part is not None and str(part.get("pattern", {}).get("Regex", "")).startswith(("^", r"\A"))
+    if part is None or part["type"] == "Prepend" or (part["type"] == "Replace" and at_beginning):
         return None
     if part["type"] == "Sequence":
         key = "normalizers" if "normalizers" in part else "pretokenizers"
-        parts = [_plain_beginning(inner) for inner in part[key]]
+        parts = [_plain_beginning(inner, first and n == 0) for n, inner in enumerate(part[key])]
         return part | {key: [inner for inner in parts if inner is not None]}
-    if part["type"] == "Metaspace":
+    if part["type"] == "Metaspace" and (first or part["prepend_scheme"] == "first"):
         return part | {"prepend_scheme": "never"}
-    if part["type"] == "ByteLevel":
+    if part["type"] == "ByteLevel" and first:
         return part | {"add_prefix_space": False}
     return part
+
+
+def as_read(tokens: Iterable[AddedToken]) -> re.Pattern[str]:
+    """Matches any of the tokens where a backend reads it, with the space before it that it swallows."""
+    longest_first = sorted(tokens, key=lambda token: len(token.content), reverse=True)
+    patterns = []
+    for token in longest_first:
+        name = re.escape(token.content)
+        name = rf"(?<!\w){name}(?!\w)" if token.single_word else name
+        patterns.append(rf"\s*{name}" if token.lstrip else name)
+    return re.compile("|".join(patterns) or "(?!)")
 
 
 def any_of(strings: Iterable[str]) -> re.Pattern[str]:

@@ -14,9 +14,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import importlib
 import json
+import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, get_args
 
 import tokenizers
@@ -24,7 +28,7 @@ import tokenizers
 from remid_jax.errors import UserError
 from remid_jax.files import read_object
 from remid_jax.models.chat_templates import ChatTemplate, ControlTokens, Messages, Reading
-from remid_jax.models.shield import Controls, Shield, without_prefix_space
+from remid_jax.models.shield import Controls, Shield, as_read, without_prefix_space
 
 if TYPE_CHECKING:  # imported when a tokenizer is opened: it takes seconds
     from transformers import PreTrainedTokenizerBase
@@ -64,10 +68,10 @@ class Tokenizer:
         directory = Path(directory)
         if not any((directory / name).is_file() for name in FILES):
             return None
-        import transformers
-
         try:
-            library = transformers.AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+            library = transformers_library().AutoTokenizer.from_pretrained(
+                directory, local_files_only=True, trust_remote_code=False
+            )
         except Exception as error:  # whatever a broken file makes of it; the library raises nothing more special
             for name in JSON_OBJECTS:  # its words for a broken one name no file
                 if (directory / name).is_file():
@@ -86,11 +90,11 @@ class Tokenizer:
 
         `names` are its special tokens by their roles: "bos_token", "eos_token", ...; those not in its vocabulary are left out.
         """
-        from transformers import PreTrainedTokenizerFast
-
         known = backend.get_vocab(with_added_tokens=True)
         roles = {role: name for role, name in names.items() if name in known}
-        return cls(PreTrainedTokenizerFast(tokenizer_object=backend, chat_template=template, **roles), place)
+        return cls(
+            transformers_library().PreTrainedTokenizerFast(tokenizer_object=backend, chat_template=template, **roles), place
+        )
 
     def configured(self, thinking: bool | None = None, **changes: Any) -> Tokenizer:
         """Returns this tokenizer with other settings of `Reading`; `thinking` sets the template's switch, where it has one.
@@ -147,8 +151,12 @@ class Tokenizer:
         text = self._hidden(text)
         if self._continuing is None:
             return self._whole.encode(text)
-        before = self._library.added_tokens_decoder.get(int(after[-1])) if after else None
-        return self._continuing.encode(text) if before is None else self._whole.encode(before.content + text)[1:]
+        before = self._backend.get_added_tokens_decoder().get(int(after[-1])) if after else None
+        if before is not None:
+            return self._whole.encode(before.content + text)[1:]
+        token = self._added.search(text)  # what stands behind one is a beginning again
+        first = token.start() if token else len(text)
+        return self._continuing.encode(text[:first]) + self._whole.encode(text[first:])
 
     def encode_prompt(self, text: str) -> list[int]:
         """Returns the ids of a raw prompt, as the model's own tokenizer gives them, control tokens read.
@@ -200,8 +208,18 @@ class Tokenizer:
             return None
         return Shield(backend, self._controls, lambda text: backend.encode(text, add_special_tokens=False).ids)
 
+    @functools.cached_property
+    def _added(self) -> re.Pattern[str]:
+        return as_read(self._backend.get_added_tokens_decoder().values())
+
     def _hidden(self, text: str) -> str:
         return self._controls.hide(text) if self.reading.control_tokens == "text" else text
+
+
+def transformers_library() -> ModuleType:
+    """Imports transformers, without its advice to install torch, which nothing here needs."""
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    return importlib.import_module("transformers")
 
 
 def _line(error: Exception) -> str:

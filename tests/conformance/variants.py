@@ -24,12 +24,13 @@ def cover() -> tuple[Variant, ...]:
     The first `len(TOKENIZERS)` variants hold every tokenizer, every template, and every config with every kind of files.
     """
     models = [(config, files) for config, files in itertools.product(CONFIGS, WEIGHTS) if weight_files.fits(config, files)]
-    variants, met = [], Counter[tuple[str, str]]()
+    variants, met = [], Counter[tuple[str, ...]]()
     for turn, (n, tokenizer) in itertools.product(range(len(TEMPLATES)), enumerate(TOKENIZERS)):
         template = list(TEMPLATES)[(n + turn) % len(TEMPLATES)]
-
-        pairs = {model: list(itertools.product((tokenizer, template), model)) for model in models}
-        model = min(models, key=lambda model: (met[model], sorted(met[pair] for pair in pairs[model])))
+        # Each with its axis: a tokenizer and a config may have one name.
+        names = (("tokenizer", tokenizer), ("template", template))
+        pairs = {model: [(*name, value) for name, value in itertools.product(names, model)] for model in models}
+        model = min(models, key=lambda model: (met[model] > 0, sorted(met[pair] for pair in pairs[model])))
         met.update([model, *pairs[model]])
         variants.append(Variant(tokenizer, template, *model))
     return tuple(variants)

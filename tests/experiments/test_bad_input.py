@@ -51,7 +51,7 @@ def test_benchmark_files(evaluate, tmp_path, few_records):
 def test_replies_file(evaluate, tmp_path, few_records):
     names = [json.loads(line)["sample_ID"] for line in few_records.read_text().splitlines()]
     lines = [{"sample_ID": name, "reply": "Hello."} for name in names[:-1]]
-    lines[0]["reply"] = ""
+    lines[0]["reply"] = None
     (tmp_path / "replies.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     error = evaluate(**{"policy.replies": "replies.jsonl"})
     assert names[0] in error

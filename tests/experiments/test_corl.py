@@ -1,12 +1,11 @@
 """`experiments.corl` on a tiny chat model whose replies end: folds, what is written, going on after a stop, what is refused."""
 
-import contextlib
 import importlib
 import json
 
 import numpy as np
 import pytest
-from scripts import ROOT, change
+from scripts import ROOT, change, stop
 
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record, Turn, write_jsonl
@@ -94,8 +93,10 @@ def test_two_folds_each_blind_to_what_it_is_to_score_and_a_stop_changes_nothing(
     assert pairs.protocol == "cross_fitted"
 
     answers = iter([False] * 6 + [True] + [False] * 100)  # all of the first fold, and two steps of the second
-    monkeypatch.setattr(script, "asked_to_stop", lambda: contextlib.nullcontext(lambda: next(answers)))
-    stopped = corl("stopped")
+    stop(monkeypatch, script, answers)
+    with pytest.raises(SystemExit, match=r"stopped after step 2 of .* of fold1, saved: run the same command again"):
+        corl("stopped")
+    stopped = whole.parent / "stopped"
     assert not (stopped / "estimator").exists()
     assert len(lines(stopped / "fold1" / "metrics.jsonl")) == 2
     corl("stopped")
@@ -120,7 +121,8 @@ def test_a_local_teacher_sees_the_golden_reply(script, ending_directory, tmp_pat
     config = importlib.import_module("configs.corl_quickstart").get_config()
     config.teacher.reasoning, config.teacher.max_reasoning = None, 5
     stages = script.Stages(script.Console(quiet=True))
-    found = script.teaching(config, base, Devices(), prompts, RECORDS[:3], tmp_path, stages)
+    reading = script.reading_of(config, tmp_path)
+    found = script.teaching(config, base, reading, Devices(), prompts, RECORDS[:3], tmp_path, stages)
     generator = Generator(base, Devices(), Store(":memory:"), 1)
     for record in RECORDS[:3]:
         messages, opening = prompts.teacher(record)
@@ -148,5 +150,5 @@ def test_what_cannot_be_is_refused(corl, changes, says):
 
 def test_another_config_does_not_go_on_from_this_run(corl):
     corl(schedule=(("plain_responder", 1),))
-    with pytest.raises(UserError, match="differs in config"):
+    with pytest.raises(UserError, match=r"differs in schedule \(.*1.* -> .*2.*\): use"):
         corl(schedule=(("plain_responder", 2),))

@@ -138,7 +138,7 @@ def test_ready_replies_and_ready_reasoning(evaluate, tmp_path, few_records):
 
 
 def test_a_thinking_policy_has_no_self_information_and_says_nothing_without_its_tags(evaluate):
-    work = evaluate("work", {"policy.thinking": True})
+    work = evaluate("work", {"policy.thinking": "tags"})
     found, table = load(work / "results.json"), np.load(work / "scores.npz")
     for name, category in found["estimates"]["categories"].items():
         assert category["self"]["self_information"] is None

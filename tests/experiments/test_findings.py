@@ -62,5 +62,5 @@ def test_what_would_be_lost_is_named(findings, written):
 
 def test_broken_json_is_refused(findings, tmp_path):
     (tmp_path / "found.json").write_text("{")
-    with pytest.raises(UserError, match=r"found.json: broken JSON .*: mend it, or name another config.output"):
+    with pytest.raises(UserError, match=r"json: line 1, column 2: broken JSON .*: mend it, or name another config.output"):
         findings()

@@ -1,6 +1,5 @@
 """Every way of training a policy, through `experiments.train`, on a tiny chat model whose replies end; what it refuses."""
 
-import contextlib
 import importlib
 import itertools
 import json
@@ -9,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scripts import ROOT, change
-from tiny import CONFIG, plain_logprobs, tiny_model
+from scripts import ROOT, change, stop
+from tiny import plain_logprobs, tiny_model
 
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_training
@@ -201,13 +200,11 @@ def test_thinking_sft_and_grpo(train, ending_directory, tmp_path):
     assert [row["text"] for row in rollouts] == expected
 
 
-def test_stopped_while_it_draws_it_goes_on_from_what_was_drawn(train, script, tmp_path, monkeypatch, capsys):
+def test_stopped_while_it_draws_it_goes_on_from_what_was_drawn(train, script, tmp_path, monkeypatch):
     whole = train("policy_rft", "whole", **{"rollouts.rows": 3})
-    looks = itertools.count()
-    monkeypatch.setattr(script, "asked_to_stop", lambda: contextlib.nullcontext(lambda: next(looks) > 3))
-    with pytest.raises(FileNotFoundError):  # no step was made, so there is no metrics.jsonl
+    stop(monkeypatch, script, (look > 3 for look in itertools.count()))
+    with pytest.raises(SystemExit, match="stopped after step 0 of 1"):
         train("policy_rft", "stopped", **{"rollouts.rows": 3})
-    assert "stopped after step 0 of 1" in capsys.readouterr().err
     monkeypatch.undo()
     monkeypatch.syspath_prepend(ROOT)
     made, run = [], Generator._run
@@ -218,7 +215,7 @@ def test_stopped_while_it_draws_it_goes_on_from_what_was_drawn(train, script, tm
 
 def test_a_run_belongs_to_its_base_and_its_beginning(train, tiny_directory):
     train("policy_sft")
-    with pytest.raises(UserError, match=r"this workdir holds a run that differs in base \(.*beginning.*config.*use the config"):
+    with pytest.raises(UserError, match=r"holds a run that differs in model \('.*' -> '.*tiny.*'\): use the config"):
         train("policy_sft", model=str(tiny_directory))
 
 
@@ -236,7 +233,7 @@ NAN = {"rewards": {"length": 1.0}}
         ("policy_mi_grpo", {"reward_settings.pointwise_information.others": 9}, "others=9: some record has only 5"),
         ("policy_grpo", {"rollouts.draws": 1}, "draws at least 2"),
         ("policy_grpo", {"loss.penalty": "k1"}, "penalty='k1': choose one of none, k2, k3_ratio"),
-        ("policy_dpo", {"preference.beta": 0.0}, "config.preference.beta=0.0: must be positive"),
+        ("policy_dpo", {"preference.beta": 0.0}, "config.preference.beta=0.0: must be a number above 0"),
         ("policy_dpo", {"thinking": True}, "config.thinking learns from reasoning: name a JSONL"),
         ("policy_thinking_sft", {"augment": True}, "config.augment makes records that config.reasoning has no reasoning for"),
         ("policy_thinking_sft", {"reasoning": "nowhere.jsonl"}, "nowhere.jsonl: cannot be read"),
@@ -253,7 +250,7 @@ def test_what_cannot_be_trained_is_refused(train, monkeypatch, tmp_path, name, c
         write_jsonl(tmp_path / "tests.jsonl", [Record("a", "Ana.", {"name": "Bo"}, (Turn("user", "Ho?"),), "Yes.", "IDTest")])
     if changes.get("adapter") == "OTHER":
         other = DecoderConfig("llama", 97, 16, 2, 2, 2, 8, 48, 1e-5, Rope(), 8192, tied_embeddings=False)
-        save_adapter(tmp_path / "other", fresh(other, LoRAConfig(3, 6.0), 0), tiny_model(config=CONFIG))
+        save_adapter(tmp_path / "other", fresh(other, LoRAConfig(3, 6.0), 0), tiny_model(config=other))
         changes = {"adapter": str(tmp_path / "other")}
     with pytest.raises(UserError, match=said):
         train(name, **changes)

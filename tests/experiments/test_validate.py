@@ -46,7 +46,7 @@ def test_parts_are_kept_and_too_large_a_claim_is_an_error(refused, tmp_path, mon
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"worlds": 0}, "config.worlds=0 is below 1"),
+        ({"worlds": 0}, "config.worlds=0: must be a whole number from 1 to 2147483647"),
         ({"scenarios": ("weather",)}, "config.scenarios: 'weather' is not one of user, character"),
         ({"run": "missing.json"}, "missing.json"),
     ],

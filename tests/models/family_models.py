@@ -52,27 +52,33 @@ CONFIGS = {
         rope_parameters={"full_attention": LINEAR, "sliding_attention": {"rope_type": "default", "rope_theta": 100.0}},
     ),
     "smollm3, tied, biases, some unturned, windows": lambda: transformers.SmolLM3Config(
-        **SIZES | {"num_hidden_layers": 4}, **heads(4, 2, 8), tie_word_embeddings=True, attention_bias=True, mlp_bias=True,
-        rope_parameters=PLAIN, no_rope_layers=[1, 0, 1, 0], use_sliding_window=True, sliding_window=WINDOW,
-        layer_types=["full_attention", "full_attention", "sliding_attention", "sliding_attention"],
+        **SIZES | {"num_hidden_layers": 4}, num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=True,
+        attention_bias=True, mlp_bias=True, no_rope_layers=[1, 0, 1, 0], use_sliding_window=True, sliding_window=WINDOW,
+        rope_parameters=PLAIN,
     ),
-    "olmo2, grouped, biases, yarn": lambda: transformers.Olmo2Config(
-        **SIZES, **heads(4, 2, 8), attention_bias=True, rope_parameters=YARN
+    "olmo2, grouped, biases, llama3": lambda: transformers.Olmo2Config(
+        **SIZES, num_attention_heads=4, num_key_value_heads=2, attention_bias=True, rope_parameters=LLAMA3
     ),
     "olmo3, windows, two ropes": lambda: transformers.Olmo3Config(
-        **SIZES | {"num_hidden_layers": 4}, **heads(4, 2, 8), sliding_window=WINDOW,
-        rope_parameters={"full_attention": YARN, "sliding_attention": PLAIN},
+        **SIZES | {"num_hidden_layers": 4}, num_attention_heads=4, num_key_value_heads=2, sliding_window=WINDOW,
+        layer_types=["sliding_attention", "full_attention"] * 2, rope_parameters={
+            "full_attention": YARN, "sliding_attention": {"rope_type": "default", "rope_theta": 100.0}
+        },
     ),
-    "granite, grouped, tied, biases, multipliers": lambda: transformers.GraniteConfig(
-        **SIZES, **heads(4, 2, 8), tie_word_embeddings=True, attention_bias=True, mlp_bias=True, rope_parameters=PLAIN,
-        embedding_multiplier=1.5, residual_multiplier=0.7, attention_multiplier=0.3, logits_scaling=0.8,
+    "granite, grouped, tied, biases": lambda: transformers.GraniteConfig(
+        **SIZES, num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=True, attention_bias=True, mlp_bias=True,
+        embedding_multiplier=3.0, residual_multiplier=0.6, attention_multiplier=0.2, logits_scaling=1.5, rope_parameters=PLAIN,
+    ),
+    "phi3, whole heads": lambda: transformers.Phi3Config(
+        **SIZES, num_attention_heads=4, num_key_value_heads=4, original_max_position_embeddings=512, rope_parameters=PLAIN
     ),
     "phi3, grouped, partial, longrope, window": lambda: transformers.Phi3Config(
-        **SIZES, **heads(2, 1, 16), sliding_window=WINDOW, original_max_position_embeddings=LONG,
-        rope_parameters={"rope_type": "longrope", "rope_theta": 1e4, "partial_rotary_factor": 0.75,
-                         "short_factor": [1.0, 1.1, 1.3, 1.7, 2.0, 2.5], "long_factor": [1.0, 2.0, 4.0, 8.0, 9.0, 9.5]},
+        **SIZES | {"max_position_embeddings": 2048}, num_attention_heads=2, num_key_value_heads=1, sliding_window=WINDOW,
+        original_max_position_embeddings=512, rope_parameters={
+            "rope_type": "longrope", "rope_theta": 1e4, "partial_rotary_factor": 0.75,
+            "short_factor": [1.0, 1.1, 1.3, 1.7, 2.1, 2.9], "long_factor": [4.0, 4.4, 5.2, 6.8, 8.4, 11.6],
+        },
     ),
-    "phi3, plain": lambda: transformers.Phi3Config(**SIZES, **heads(2, 2, 16), rope_parameters=PLAIN),
 }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """What config.json means, transformers being the judge, and what in it is refused."""
 
+import dataclasses
 import importlib
 import json
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from remid_jax.errors import UserError
 from remid_jax.models import huggingface
-from remid_jax.models.config import DecoderConfig, Rope
+from remid_jax.models.config import DecoderConfig, Rope, description
 from remid_jax.models.rope import frequencies
 
 transformers.logging.set_verbosity_error()
@@ -213,3 +214,31 @@ def test_a_trait_that_the_family_cannot_express_is_not_saved():
     config = DecoderConfig("llama", 50, 32, 3, 4, 2, 8, 48, 1e-5, Rope(), 512, tied_embeddings=False, qk_norm=True)
     with pytest.raises(UserError, match=r"llama config\.json cannot express this model's qk_norm"):
         huggingface.write_config(config, "float32", None, "here")
+
+
+@pytest.mark.parametrize(
+    ("model_type", "why", "near"),
+    [
+        ("qwen3_moe", "a mixture of experts", "Qwen3ForCausalLM (qwen3)"),
+        ("llama4", "a mixture of experts", "LlamaForCausalLM (llama)"),
+        ("gemma3n", "embeddings for each layer", "Gemma3ForCausalLM (gemma3_text)"),
+        ("gemma4_text", "embeddings and heads that differ by layer", "Gemma3ForCausalLM (gemma3_text)"),
+        ("granitemoe", "a mixture of experts", "GraniteForCausalLM (granite)"),
+        ("phi", "layer norms and one norm a layer", "Phi3ForCausalLM (phi3)"),
+    ],
+)
+def test_a_family_that_is_not_read_is_told_what_it_is_and_which_is_nearest(model_type, why, near):
+    with pytest.raises(UserError) as caught:
+        huggingface.read_config({"model_type": model_type, "architectures": ["X"]}, "here")
+    told = f"here: architecture X (model_type {model_type}) is not supported, being {why}"
+    assert str(caught.value) == f"{told}: choose a model of {near}, the nearest that is"
+
+
+def test_traits_that_came_later_do_not_change_what_describes_a_known_model():
+    """Fingerprints of models that were read before are the same: a store goes on."""
+    config = huggingface.read_config(PUBLISHED["SmolLM2-135M-Instruct"], "here")
+    told = description(config)
+    later = {"turned_layers", "pre_norms", "whole_qk_norm", "residual_scale", "logit_divisor"}
+    assert not later & told.keys()
+    assert set(told["rope"]) == {f.name for f in dataclasses.fields(Rope) if not f.metadata.get("later")}
+    assert description(dataclasses.replace(config, logit_divisor=2.0))["logit_divisor"] == 2.0

@@ -273,7 +273,7 @@ def test_files_of_the_other_byte_order_are_refused(whole, tmp_path):
 def test_a_tokenizer_that_metadata_do_not_determine_is_taken_from_beside_the_file(changed, tmp_path):
     ours = read_gguf(changed(TOKENIZER)).tokenizer
     path = changed(TOKENIZER | {"tokenizer.ggml.model": "llama"})
-    with pytest.raises(UserError, match=r"model llama, pre smollm cannot be rebuilt exactly.*tokenizer\.json"):
+    with pytest.raises(UserError, match=r"model llama, pre-tokenizer smollm cannot be rebuilt exactly.*tokenizer\.json"):
         _ = read_gguf(path).tokenizer
     ours.save(tmp_path)
     assert read_gguf(path).tokenizer.encode("a bad  a") == ours.encode("a bad  a")

@@ -208,7 +208,7 @@ def test_a_directory_without_a_model_is_refused(tmp_path, folder):
     assert "only pickled weights (pytorch_model.bin)" in error_of(folder)
     assert "save_pretrained" in error_of(folder)
     (folder / "config.json").write_text("{broken")
-    assert "broken JSON (line 1" in error_of(folder)
+    assert "line 1, column 2: broken JSON" in error_of(folder)
 
 
 def test_a_source_that_is_nothing_is_refused(tmp_path, monkeypatch):

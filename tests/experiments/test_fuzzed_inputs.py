@@ -1,0 +1,14 @@
+"""Whatever a file holds, it is taken or refused in one line that names it, and what is refused writes nothing."""
+
+from benchmarks.fuzz_inputs import fuzz
+from experiments.cli import one_line
+
+
+def test_mutated_files_are_taken_or_refused(tmp_path):
+    found = fuzz(100, 1, tmp_path)
+    assert found["wrong"] == []
+    assert found["taken"].keys() == found["refused"].keys() == {"requests", "records", "replies"}
+
+
+def test_no_file_steers_a_terminal():
+    assert one_line("a\nb:  \x1b[2Jc \ufeff\u2028 é狐") == "a b: \\x1b[2Jc \\ufeff é狐"
