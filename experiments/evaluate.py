@@ -48,7 +48,7 @@ from remid_jax.scoring.engine import Pooling, ScoringEngine
 from remid_jax.scoring.generation import Generator, Sample, record_key
 from remid_jax.scoring.reasoning import reason
 from remid_jax.scoring.store import Store
-from remid_jax.scoring.texts import Reply, tokenizer_of
+from remid_jax.scoring.texts import Reply, ready, tokenizer_of
 
 Records = dict[str, list[Record]]
 
@@ -291,7 +291,7 @@ def respond(
     """Replies, and samples of the policy's own kernel: None where it is not at hand, or none are wanted."""
     c = config.policy
     if given.replies is not None:
-        return {name: Reply(text) for name, text in given.replies.items()}, None
+        return {name: ready(tokenizer_of(models["estimator"]), text) for name, text in given.replies.items()}, None
     thinking = thinking_of(c.thinking)
     wanted = c.self_samples if thinking == "no" else 0  # what a thinking policy's kernel gives is no reply: protocol rule 12
     with stages.stage("respond") as advance:

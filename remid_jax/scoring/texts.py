@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record
-from remid_jax.dialogues.thoughts import opened_thought, split_thoughts, thought_tags
+from remid_jax.dialogues.thoughts import USUAL, opened_thought, split_thoughts, thought_tags
 from remid_jax.errors import UserError
 from remid_jax.models.loading import LanguageModel
 from remid_jax.models.tokenizer import Tokenizer
@@ -52,6 +52,15 @@ def chat_ids(tokenizer: Tokenizer, messages: Sequence[Mapping[str, str]], openin
     """The prompt's ids; `opening` are the first words of the assistant's turn, put into its mouth."""
     ids = tokenizer.encode_chat(messages)
     return ids + tokenizer.encode(opening, after=ids) if opening else ids
+
+
+def ready(tokenizer: Tokenizer, text: str) -> Reply:
+    """A reply that was written elsewhere, without what its model thought, if that stands in it; a cut thought leaves none."""
+    if not any(tag in text for tag in USUAL):
+        return Reply(text)
+    spoken = split_thoughts(text, [USUAL])
+    tokens = len(tokenizer.encode(text)) - len(tokenizer.encode(spoken.said))
+    return Reply(spoken.said if spoken.ended else "", True, Thought(spoken.thoughts, tokens, spoken.ended))
 
 
 def heard(tokenizer: Tokenizer, ids: Sequence[int]) -> tuple[str, Thought | None]:

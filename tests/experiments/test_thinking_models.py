@@ -104,6 +104,23 @@ def test_thoughts_cut_at_the_limit_are_empty_counted_replies(call, thinker, few_
     assert any(line.startswith("thoughts cut at the token limit: IDTest 2/2") for line in found["warnings"])
 
 
+def test_ready_replies_are_scored_without_the_thoughts_that_stand_in_them(call, thinker, few_records, tmp_path):
+    folder, _ = thinker
+    names = [json.loads(line)["sample_ID"] for line in few_records.read_text().splitlines()]
+    written = [SAID, f"<think>\nplan\n</think>\n\n{SAID}", "<think>\nplan", f"plan</think>{SAID}"]
+    texts = {name: written[n % len(written)] for n, name in enumerate(names)}
+    rows = [json.dumps({"sample_ID": name, "reply": text}) for name, text in texts.items()]
+    (tmp_path / "replies.jsonl").write_text("\n".join(rows))
+    _, found = evaluated(call, folder, few_records, "ready", replies="replies.jsonl")
+    encode = open_model(str(folder), "float32").tokenizer.encode
+    for row in found:
+        text = texts[row["record"]]
+        said, thought = ("", "plan") if text == written[2] else (SAID, None if text == SAID else "plan")
+        assert (row["reply"], row["thought"], row["policy_chars"]) == (said, thought, len(said))
+        assert row["policy_tokens"] == len(encode(said)) + 1
+        assert row["thought_tokens"] == (0 if thought is None else len(encode(text)) - len(encode(said)))
+
+
 def test_another_word_for_thinking_is_refused(refused, thinker, few_records):
     changes = {"benchmark.source": str(few_records), "policy.thinking": "deep"}
     assert refused("evaluate", changes, config="quickstart") == "config.policy.thinking='deep': choose no, tags or native"
