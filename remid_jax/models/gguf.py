@@ -22,6 +22,7 @@ from remid_jax.errors import UserError
 from remid_jax.models import huggingface
 from remid_jax.models.config import DecoderConfig, Rope
 from remid_jax.models.decoder import structure
+from remid_jax.models.families import FAMILIES
 from remid_jax.models.gguf_tokenizer import read_tokenizer
 from remid_jax.models.rope import frequencies
 from remid_jax.models.tokenizer import Tokenizer
@@ -218,6 +219,8 @@ def _read_config(fields: Mapping[str, Any], tensors: Mapping[str, ReaderTensor],
     architecture = str(fields.get("general.architecture"))
     if architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
+        if architecture in FAMILIES:
+            raise UserError(f"{path}: architecture {architecture} is read as safetensors only: name its directory or hub id")
         raise UserError(f"{path}: architecture {architecture} is not supported: choose a file of architecture {known}")
     own = huggingface.Settings(
         {key.removeprefix(f"{architecture}."): _same_in_all_layers(value) for key, value in fields.items()}

@@ -195,6 +195,13 @@ def test_unknown_architectures_are_named(tmp_path):
     assert "llama, qwen2, qwen3, gemma3" in message
 
 
+@pytest.mark.parametrize("architecture", ["smollm3", "olmo2", "granite", "phi3"])
+def test_architectures_that_are_read_as_safetensors_say_so(tmp_path, architecture):
+    fields, tensors = contents("llama")
+    message = refusal(write(tmp_path / "m.gguf", fields | {"general.architecture": architecture}, tensors))
+    assert f"architecture {architecture} is read as safetensors only: name its directory or hub id" in message
+
+
 TOKENS = [*"ĠabcdefghijklmnopqrsT", "Ġa", "<|end|>"]
 TOKENIZER = {"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "smollm", "tokenizer.ggml.tokens": TOKENS,
              "tokenizer.ggml.token_type": [1] * 22 + [3], "tokenizer.ggml.merges": ["Ġ a"],
