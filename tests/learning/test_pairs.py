@@ -115,7 +115,7 @@ def rewritten(**changes):
     ("spoil", "said"),
     [
         (lambda folder: (folder / "manifest.json").unlink(), r"manifest\.json: cannot be read"),
-        (lambda folder: (folder / "manifest.json").write_text('{"pairs": '), r"broken JSON \(line 1"),
+        (lambda folder: (folder / "manifest.json").write_text('{"pairs": '), r"line 1, column \d+: broken JSON"),
         (lambda folder: (folder / "manifest.json").write_text("[]"), "is not a JSON object: save the pairs again"),
         (rewritten(schema_version=2), "schema_version 2, not 1: save the pairs with this version"),
         (rewritten(base={}), "base has no source and fingerprint"),
