@@ -93,7 +93,7 @@ def _of_config(error: BaseException) -> str:
 
 def _guarded(main: Callable[[ConfigDict, Path], None], argv: list[str]) -> None:
     # What a library logs as an error it raises, too: people get one line of it. Compilations are logged to whoever asks JAX.
-    quiet = logging.WARNING if jax.config.jax_log_compiles else logging.FATAL
+    quiet = logging.WARNING if os.environ.get("JAX_LOG_COMPILES") else logging.FATAL
     logging.set_verbosity(logging.INFO if _DEBUG.value else quiet)
     warnings.showwarning = functools.partial(_show_warning, warnings.showwarning)
     try:
