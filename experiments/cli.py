@@ -8,6 +8,7 @@ import os
 import re
 import sqlite3
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Mapping
@@ -43,6 +44,8 @@ def run(main: Callable[[ConfigDict, Path], None]) -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # open until the process ends
     sys.excepthook = _show_error
+    threading.excepthook = lambda of: _show_error(of.exc_type, of.exc_value or of.exc_type(), of.exc_traceback)
+    sys.unraisablehook = lambda of: _show_error(of.exc_type, of.exc_value or of.exc_type(), of.exc_traceback)
     app.run(lambda argv: _guarded(main, argv), flags_parser=_parse)
 
 
