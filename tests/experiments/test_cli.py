@@ -1,5 +1,7 @@
 """What every script does with its command line."""
 
+from scripts import ROOT
+
 
 def test_slips_come_all_at_once_and_configs_that_cannot_be_loaded_in_one_line(run, tmp_path):
     flag = f"--config={ROOT}/configs/score.py"
