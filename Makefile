@@ -11,7 +11,7 @@ evaluate: $(VENV)/.run
 # The pairs of adapters that come with this package, made again.
 estimator: $(VENV)/.run
 	$(BIN)/python -m experiments.corl --config=configs/corl_quickstart.py
-	cp -r runs/corl_quickstart/estimator/. remid_jax/evaluation/smollm2_estimator/
+	cp -r runs/corl_quickstart/estimator/. remid_jax/roles/smollm2_estimator/
 
 policies: $(VENV)/.run
 	$(BIN)/python -m experiments.policies --config=configs/policies.py

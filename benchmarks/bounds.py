@@ -16,9 +16,9 @@ import jax
 import numpy as np
 from absl import app, flags
 
-from remid_jax.information.bounds.on_worlds import CERTIFIED, every_bound, violated
-from remid_jax.information.worlds import from_arrays, in_blocks
 from remid_jax.parallel import Devices
+from remid_jax.theory.bounds.on_worlds import CERTIFIED, every_bound, violated
+from remid_jax.theory.worlds import from_arrays, in_blocks
 
 WORLDS = flags.DEFINE_integer("worlds", 100_000, "How many.")
 SHAPE, REPLIES = (3, 3, 3), 6

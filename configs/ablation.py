@@ -40,7 +40,7 @@ def get_config() -> ConfigDict:
 
 
 def world() -> ConfigDict:
-    """The same arms on remid_jax/validation/reasoned_world.py, with a model so small that it needs, and affords, more steps.
+    """The same arms on remid_jax/synthetic/reasoned_world.py, with a model so small that it needs, and affords, more steps.
 
     Two arms more ask why CoRL fares as it does: one ends each turn with the re-fit, one is held near where each phase began.
     """

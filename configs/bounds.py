@@ -4,7 +4,7 @@
 
 WORLDS.npz holds `p_x`, `q_x` [B, U, C, D] and `p_y`, `q_y`, `theta` [B, U, C, D, Y]: laws of contexts under P and Q, golden
 kernels under P and Q, the policy's kernel. BOUNDS.npz gets `emid` [B] and an array [B] after each bound, in nats. What each
-bound says and needs: remid_jax/information/bounds/on_worlds.py.
+bound says and needs: remid_jax/theory/bounds/on_worlds.py.
 """
 
 from ml_collections import ConfigDict, config_dict

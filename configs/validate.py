@@ -15,7 +15,7 @@ def get_config() -> ConfigDict:
     config.page = config_dict.placeholder(str)  # a Markdown file to write the results to
     config.run = config_dict.placeholder(str)  # results.json of a real run, whose terms under both its estimators are shown
     config.seed = 2512
-    config.scenarios = ()  # such as ("user", "general"), of remid_jax/information/worlds/scenarios.py; none named: all
+    config.scenarios = ()  # such as ("user", "general"), of remid_jax/theory/worlds/scenarios.py; none named: all
     config.worlds = 20_000  # per scenario
     config.restarts = 200  # of the ascent, per scenario and bound
     config.steps = 2000  # of each restart

@@ -2,7 +2,7 @@
 
 import sys
 
-from experiments.stopping import heed_signals
+from .stopping import heed_signals
 
 if sys.argv[0] == "-m":  # the script itself comes next, and with it all that takes long to import
     heed_signals()

@@ -18,16 +18,17 @@ from typing import Any
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from experiments import ablation_benchmark, ablation_world, arms, cli
-from experiments.findings import NOT_RUN, Findings
-from experiments.settings import check_settings
 from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.dialogues.records import Record
 from remid_jax.disk import check_output
 from remid_jax.errors import UserError
 from remid_jax.files import write_text
 from remid_jax.reporting import ablation, terminal
-from remid_jax.validation import reasoned_world
+from remid_jax.synthetic import reasoned_world
+
+from . import ablation_benchmark, ablation_world, arms, cli
+from .findings import NOT_RUN, Findings
+from .settings import check_settings
 
 SCHEMA_VERSION = 2
 
@@ -85,5 +86,9 @@ def gathered(config: ConfigDict, findings: Findings, records: Mapping[str, Recor
     }
 
 
-if __name__ == "__main__":
+def start() -> None:
     cli.run(main)
+
+
+if __name__ == "__main__":
+    start()

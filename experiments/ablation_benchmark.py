@@ -11,11 +11,12 @@ import numpy as np
 import pyarrow.parquet as pq
 from ml_collections import ConfigDict
 
-from experiments import cli, evaluate
-from experiments.arms import Ground, reasons
 from remid_jax.dialogues.records import CATEGORIES, Record
 from remid_jax.files import write_text
 from remid_jax.information.paired import mean_difference
+
+from . import cli, evaluate
+from .arms import Ground, reasons
 
 CONTROLS = ("own", "empty", "shuffled", "teacher", "leaking")
 POLICIES = ("golden_other", "golden_half")  # fixed policies that every evaluation measures beside the model's replies

@@ -8,16 +8,17 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments import cli
-from experiments.arms import Ground, reasons
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import write_jsonl
 from remid_jax.files import write_text
-from remid_jax.learning.pairs import read_pairs
 from remid_jax.models.adapters import adapted
 from remid_jax.models.loading import open_model
+from remid_jax.roles.pairs import read_pairs
 from remid_jax.scoring.store import Store
-from remid_jax.validation import reasoned_world, world_models
+from remid_jax.synthetic import reasoned_world, world_models
+
+from . import cli
+from .arms import Ground, reasons
 
 
 def ground(config: ConfigDict, folder: Path) -> Ground:

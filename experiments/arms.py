@@ -11,7 +11,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments import corl
+from . import corl
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,16 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from experiments import cli
-from experiments.progress import Stages
-from experiments.settings import check_settings
 from remid_jax.disk import check_output
 from remid_jax.errors import UserError
 from remid_jax.files import write_bytes
-from remid_jax.information.bounds.on_worlds import CERTIFIED, every_bound, tightness
-from remid_jax.information.worlds import World, from_arrays, in_blocks
 from remid_jax.parallel import Devices
+from remid_jax.theory.bounds.on_worlds import CERTIFIED, every_bound, tightness
+from remid_jax.theory.worlds import World, from_arrays, in_blocks
+
+from . import cli
+from .progress import Stages
+from .settings import check_settings
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
@@ -69,5 +70,9 @@ def show(found: Mapping[str, np.ndarray], console: Console) -> None:
     console.print(table)
 
 
-if __name__ == "__main__":
+def start() -> None:
     cli.run(main)
+
+
+if __name__ == "__main__":
+    start()

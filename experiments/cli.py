@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import os
 import re
 import sqlite3
@@ -20,10 +21,11 @@ import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from experiments import hosts, settings, stopping
 from remid_jax.caches import cache_folder
 from remid_jax.disk import writing, writing_error
 from remid_jax.errors import Notice, UserError
+
+from . import hosts, settings, stopping
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "A file of configs/, by default the one of the script's name; its docstring says what it does."
@@ -34,6 +36,7 @@ _HOSTS = flags.DEFINE_integer("hosts", 1, "Several hosts: how many.", lower_boun
 _HOST = flags.DEFINE_integer("host", 0, "Several hosts: which one this is, from 0.", lower_bound=0)
 _DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
 
+CONFIGS = Path(__file__).parents[1] / "configs"
 NETWORK = ("httpx", "httpcore", "requests", "urllib3", "huggingface_hub")
 
 
@@ -56,9 +59,12 @@ def _show_error(kind: type[BaseException], error: BaseException, trace: Tracebac
 
 
 def _parse(argv: list[str]) -> list[str]:
-    own = Path(__file__).parents[1] / "configs" / Path(argv[0]).name
+    own = CONFIGS / f"{_script(argv[0])}.py"
     if own.is_file() and not any(re.match("--?config(=|$)", argument) for argument in argv):
         argv = [argv[0], f"--config={own}", *argv[1:]]
+    argv = [_shipped(argument) for argument in argv]
+    # Configs begin from one another by this name, wherever they are installed.
+    sys.modules.setdefault("configs", importlib.import_module(f"{__package__.rpartition('.')[0]}.configs".lstrip(".")))
     try:
         return flags.FLAGS(argv)
     except Exception as error:  # a config is a program: whatever is wrong in it surfaces here
@@ -67,6 +73,19 @@ def _parse(argv: list[str]) -> list[str]:
         if faults := settings.override_faults(_as_in_the_file(argv), argv[1:]):
             _fail("; ".join(faults))
         _fail(_of_config(error))
+
+
+def _script(program: str) -> str:
+    """The script's name in `python -m experiments.NAME`, and of the installed command remid-NAME."""
+    return Path(program).stem.removeprefix("remid-")
+
+
+def _shipped(argument: str) -> str:
+    """A --config that is no file here, but one of ours by its name, is ours."""
+    named = re.fullmatch(r"(--?config=)([^:]+)(.*)", argument, re.DOTALL)
+    if named is None or Path(named[2]).exists() or not (CONFIGS / Path(named[2]).name).is_file():
+        return argument
+    return f"{named[1]}{CONFIGS / Path(named[2]).name}{named[3]}"
 
 
 def _as_in_the_file(argv: list[str]) -> ConfigDict:

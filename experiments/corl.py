@@ -22,11 +22,6 @@ import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from experiments import cli, hosts
-from experiments.progress import Stages
-from experiments.reading import Reading, reading_of, template_settings
-from experiments.settings import check_settings, flat
-from experiments.stopping import GO_ON, Saving, end
 from remid_jax.checkpoints import Checkpoints
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark, read_reasoning
@@ -39,18 +34,24 @@ from remid_jax.learning.corl import LEARNERS, CoRL, Settings
 from remid_jax.learning.journal import Journal
 from remid_jax.learning.loop import Stopped, run
 from remid_jax.learning.optimizers import adamw
-from remid_jax.learning.pairs import Pair, Protocol, save_pairs
 from remid_jax.learning.settings import PolicyLoss
 from remid_jax.models.adapters import Adapter, check_config
 from remid_jax.models.config import LoRAConfig
 from remid_jax.models.loading import LanguageModel, open_model, read_as
 from remid_jax.parallel import Devices, is_first_host
 from remid_jax.reporting.training import write_training_report
+from remid_jax.roles.pairs import Pair, Protocol, save_pairs
+from remid_jax.roles.reasoner import teach
 from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.generation import Generator
-from remid_jax.scoring.reasoning import teach
 from remid_jax.scoring.store import Store
 from remid_jax.scoring.texts import Reply, answer_ids, chat_ids, tokenizer_of
+
+from . import cli, hosts
+from .progress import Stages
+from .reading import Reading, reading_of, template_settings
+from .settings import check_settings, flat
+from .stopping import GO_ON, Saving, end
 
 
 @dataclasses.dataclass(frozen=True)
@@ -251,5 +252,9 @@ def control(corl: CoRL, part: Fold, trained: Mapping[str, LanguageModel], stages
     }
 
 
-if __name__ == "__main__":
+def start() -> None:
     cli.run(main)
+
+
+if __name__ == "__main__":
+    start()

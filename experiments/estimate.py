@@ -11,15 +11,17 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from experiments import cli
-from experiments.settings import check_settings
 from remid_jax.disk import check_output
 from remid_jax.errors import UserError
+from remid_jax.evaluation.estimating import estimates
+from remid_jax.evaluation.score_files import read_scores
 from remid_jax.files import write_text
-from remid_jax.information import score_table
-from remid_jax.information.estimates import Settings, estimates
+from remid_jax.information.estimates import Settings
 from remid_jax.parallel import Devices
 from remid_jax.reporting.tables import contexts
+
+from . import cli
+from .settings import check_settings
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
@@ -29,7 +31,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
     output = config.output or workdir / "estimates.json"
     check_output(output, "config.output")
     cli.use_compilation_cache()
-    results = estimates(score_table.read(config.input), Settings(**config.settings), Devices(config.parallel))
+    results = estimates(read_scores(config.input), Settings(**config.settings), Devices(config.parallel))
     write_text(output, json.dumps(results, indent=1, allow_nan=False) + "\n")
     show(results, Console(width=None if sys.stdout.isatty() else 120))
 
@@ -72,5 +74,9 @@ def as_text(number: dict[str, Any], form: str) -> str:
     return f"{text} ±{(bounds['high'] - bounds['low']) / 2:{form.lstrip('+')}}{'' if bounds['validated'] else '*'}"
 
 
-if __name__ == "__main__":
+def start() -> None:
     cli.run(main)
+
+
+if __name__ == "__main__":
+    start()

@@ -9,7 +9,6 @@ Writes to the workdir: results.json, samples.parquet, scores.npz, figures/, repo
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,10 +20,6 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 import remid_jax
-from experiments import cli
-from experiments.progress import Stages
-from experiments.reading import Reading, Thinking, reading_of, template_settings, thinking_of
-from experiments.settings import check_settings
 from remid_jax.dialogues.parsing import Parsed, core_features
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark, read_reasoning, read_replies
@@ -33,22 +28,29 @@ from remid_jax.errors import UserError
 from remid_jax.evaluation import contexts
 from remid_jax.evaluation import questions as asking
 from remid_jax.evaluation import results as results_of
-from remid_jax.evaluation import stages as work
-from remid_jax.evaluation.estimators import Member, described, shown, trained, untrained
+from remid_jax.evaluation.estimating import estimates
+from remid_jax.evaluation.score_files import write_scores
 from remid_jax.files import write_bytes, write_text
-from remid_jax.information.estimates import Settings, estimates
+from remid_jax.information.estimates import Settings
 from remid_jax.information.score_table import parse
-from remid_jax.learning.pairs import read_pairs
 from remid_jax.models.adapters import adapted
 from remid_jax.models.loading import LanguageModel, open_model, read_as
 from remid_jax.models.peft_files import read_adapter
 from remid_jax.parallel import Devices, is_first_host
 from remid_jax.reporting import report, terminal
+from remid_jax.roles import policy as work
+from remid_jax.roles.members import Member, described, shown, trained, untrained
+from remid_jax.roles.pairs import read_pairs
+from remid_jax.roles.reasoner import reason
 from remid_jax.scoring.engine import Pooling, ScoringEngine
 from remid_jax.scoring.generation import Generator, Sample, record_key
-from remid_jax.scoring.reasoning import reason
 from remid_jax.scoring.store import Store
 from remid_jax.scoring.texts import Reply, ready, tokenizer_of
+
+from . import cli
+from .progress import Stages
+from .reading import Reading, Thinking, reading_of, template_settings, thinking_of
+from .settings import check_settings
 
 Records = dict[str, list[Record]]
 
@@ -88,7 +90,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
         return
 
     with stages.stage("estimate", unit=""):
-        write_bytes(workdir / "scores.npz", npz_bytes(arrays))
+        write_scores(workdir / "scores.npz", arrays)
         estimated = estimates(parse(arrays), settings, Devices(config.devices.parallel, local=True))
         contributed = {name: results_of.contributions(arrays, name, estimated["estimators"]) for name in records}
         features = shown(written)
@@ -331,17 +333,15 @@ def score(
     return arrays | contexts.identities(records)
 
 
-def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
-    return buffer.getvalue()
-
-
 def git_revision() -> str | None:
     """The commit of the working tree this runs from, if it is one."""
     asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
     return asked.stdout.strip() or None
 
 
-if __name__ == "__main__":
+def start() -> None:
     cli.run(main)
+
+
+if __name__ == "__main__":
+    start()

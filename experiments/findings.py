@@ -9,9 +9,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from experiments import evaluate
 from remid_jax.errors import UserError
 from remid_jax.files import read_object
+
+from . import evaluate
 
 NOT_RUN = "not run"
 Part = tuple[str, ...]

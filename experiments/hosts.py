@@ -21,9 +21,10 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 import remid_jax
-from experiments import stopping
-from experiments.settings import flat
 from remid_jax.errors import UserError
+
+from . import stopping
+from .settings import flat
 
 PATIENCE = 45.0  # seconds in which all hosts must have come
 OWN = ("workdir", "store", "output", "page")  # settings in which hosts may differ

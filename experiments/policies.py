@@ -19,13 +19,14 @@ import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from experiments import cli, evaluate, train
-from experiments.findings import Findings
-from experiments.settings import check_settings
 from remid_jax.disk import check_output
 from remid_jax.errors import UserError
 from remid_jax.files import write_text
 from remid_jax.reporting import policies, terminal
+
+from . import cli, evaluate, train
+from .findings import Findings
+from .settings import check_settings
 
 SCHEMA_VERSION = 2
 BASE = "base"  # the model as it is
@@ -141,5 +142,9 @@ def described(folder: Path) -> dict[str, Any]:
     }
 
 
-if __name__ == "__main__":
+def start() -> None:
     cli.run(main)
+
+
+if __name__ == "__main__":
+    start()

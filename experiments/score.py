@@ -18,10 +18,6 @@ import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from experiments import cli
-from experiments.progress import Stages
-from experiments.reading import reading_of, template_settings
-from experiments.settings import check_settings
 from remid_jax.dialogues.faults import raise_all
 from remid_jax.disk import check_output
 from remid_jax.errors import UserError
@@ -32,6 +28,11 @@ from remid_jax.parallel import Devices, is_first_host
 from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.requests import Continuation, Request
 from remid_jax.scoring.store import Store
+
+from . import cli
+from .progress import Stages
+from .reading import reading_of, template_settings
+from .settings import check_settings
 
 STREAMS = {"input": "/dev/stdin", "output": "/dev/stdout"}  # what "-" stands for
 PREFIXES, ANSWERS = ("messages", "prompt", "prefix_ids"), ("answers", "answer_ids")
@@ -182,5 +183,9 @@ def answer_line(name: str | int, rows: list[np.ndarray]) -> dict[str, Any]:
     }
 
 
-if __name__ == "__main__":
+def start() -> None:
     cli.run(main)
+
+
+if __name__ == "__main__":
+    start()

@@ -17,11 +17,6 @@ from pathlib import Path
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from experiments import cli, hosts
-from experiments.progress import Stages
-from experiments.reading import Reading, reading_of, template_settings
-from experiments.settings import check_settings, flat
-from experiments.stopping import GO_ON, Saving, end
 from remid_jax.checkpoints import Checkpoints
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_reasoning, read_training
@@ -45,6 +40,12 @@ from remid_jax.parallel import Devices, is_first_host
 from remid_jax.reporting.training import write_training_report
 from remid_jax.scoring.store import Store
 from remid_jax.scoring.texts import tokenizer_of
+
+from . import cli, hosts
+from .progress import Stages
+from .reading import Reading, reading_of, template_settings
+from .settings import check_settings, flat
+from .stopping import GO_ON, Saving, end
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
@@ -219,5 +220,9 @@ def write(config: ConfigDict, workdir: Path, trained: LanguageModel, base: Langu
         save_model(workdir / "model", base.config, trained.params, base.tokenizer)
 
 
-if __name__ == "__main__":
+def start() -> None:
     cli.run(main)
+
+
+if __name__ == "__main__":
+    start()

@@ -15,16 +15,18 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 import remid_jax
-from experiments import cli
-from experiments.progress import Stages
-from experiments.settings import check_settings
 from remid_jax.disk import check_output
 from remid_jax.errors import UserError
 from remid_jax.files import read_text, write_text
-from remid_jax.information.worlds.scenarios import SCENARIOS
 from remid_jax.parallel import Devices
 from remid_jax.scoring.store import Store
-from remid_jax.validation import coverage_study, divergence_study, enumerable, page, policy_study, world_study
+from remid_jax.synthetic import enumerable
+from remid_jax.theory.worlds.scenarios import SCENARIOS
+from remid_jax.validation import coverage_study, divergence_study, page, policy_study, world_study
+
+from . import cli
+from .progress import Stages
+from .settings import check_settings
 
 Report = Callable[[int, int], None]
 
@@ -182,5 +184,9 @@ def terms_of(path: str) -> dict[str, Any]:
     return {"source": os.path.basename(os.path.dirname(os.path.abspath(path))), "unit": f"{estimator} {unit}", "terms": found}
 
 
-if __name__ == "__main__":
+def start() -> None:
     cli.run(main)
+
+
+if __name__ == "__main__":
+    start()

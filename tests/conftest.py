@@ -9,6 +9,8 @@ from jaxtyping import install_import_hook
 
 KERNELS = (
     "information",
+    "shifts",
+    "theory",
     "learning.losses",
     "models.lora",
     "models.decoder",

@@ -16,17 +16,17 @@ import numpy as np
 from remid_jax.dialogues.parsing import Parsed
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record
-from remid_jax.evaluation.answers import reply_sets
-from remid_jax.evaluation.estimators import Member, Records, folds
-from remid_jax.information.run_bounds import FEWEST_SAMPLES
 from remid_jax.information.score_table import ID, SCORERS
 from remid_jax.information.self_information import unavailable
-from remid_jax.information.shifts import MOST_CONTEXTS
 from remid_jax.models.tokenizer import Tokenizer
+from remid_jax.roles.control_policies import reply_sets
+from remid_jax.roles.members import Member, Records, folds
 from remid_jax.scoring.engine import Report, ScoringEngine
 from remid_jax.scoring.generation import Sample
 from remid_jax.scoring.requests import Continuation, Request
 from remid_jax.scoring.texts import Reply, answer_ids, chat_ids, responder_ids
+from remid_jax.shifts.bounds import FEWEST_SAMPLES
+from remid_jax.shifts.sections import MOST_CONTEXTS
 
 
 @dataclasses.dataclass(frozen=True)

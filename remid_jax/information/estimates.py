@@ -16,8 +16,7 @@
                   "samples", "truncated"} or {"self_information": None, "reason"}}},
      "shifts": {shift: {"categories", scorer: {"emi", "emid", "estimator_shift"}}},
      "controls": {scorer: {control: {category: {estimator: {unit: number}, "retrieval": number}}}},
-     "headline": {"estimator", "unit", "scorer", "categories": {category: number}, "shifts": {shift: number}},
-     "bounds": divergences of contexts, bounds on self EMID and risk, see `shifts`}
+     "headline": {"estimator", "unit", "scorer", "categories": {category: number}, "shifts": {shift: number}}}
 
 A number is {value, unit, estimator, n, interval}, see `intervals.number`; its `estimator` is the formula, one of
 `measurement.ESTIMATORS`. A scorer is the estimator model with reasoning in its context or without. "emid" and
@@ -29,7 +28,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import jax
 import numpy as np
 
 from remid_jax.errors import UserError
@@ -38,7 +36,6 @@ from remid_jax.information.intervals import Replicates, difference, number, rati
 from remid_jax.information.measurement import ESTIMATORS, Measured, Plan, make_plan, measure, measure_self, per_response
 from remid_jax.information.score_table import ID, SCORERS, Category, ScoreTable
 from remid_jax.information.self_information import unavailable
-from remid_jax.information.shifts import shift_sections
 from remid_jax.parallel import Devices
 
 VERSION = 1
@@ -70,24 +67,25 @@ class Settings:
             raise UserError(f"config.settings: {'; '.join(faults)}")
 
 
-def estimates(table: ScoreTable, settings: Settings, devices: Devices) -> dict[str, Any]:
-    """Every estimate of the table (the dictionary of the module docstring), computed in float64.
+def plan_of(table: ScoreTable, settings: Settings, devices: Devices) -> Plan:
+    """Returns what all measurements of a table share."""
+    return make_plan(
+        table,
+        devices,
+        subsamples=settings.subsamples,
+        pairs=settings.pairs,
+        bootstrap=settings.bootstrap,
+        seed=settings.seed,
+    )
+
+
+def estimates(table: ScoreTable, settings: Settings, plan: Plan) -> dict[str, Any]:
+    """Returns the dictionary of the module docstring; wants float64.
 
     Raises:
-      UserError: a setting is out of range.
       RuntimeError: the golden control has an EMI other than exactly 0 (protocol.md, rule 17).
     """
-    settings.check()
-    with jax.enable_x64(True):
-        plan = make_plan(
-            table,
-            devices,
-            subsamples=settings.subsamples,
-            pairs=settings.pairs,
-            bootstrap=settings.bootstrap,
-            seed=settings.seed,
-        )
-        return _Report(table, settings, plan).sections()
+    return _Report(table, settings, plan).sections()
 
 
 class _Report:
@@ -141,7 +139,6 @@ class _Report:
             "shifts": {shift: {"categories": names} | self.shift(names) for shift, names in self.shifts.items()},
             "controls": {scorer: self.controls(scorer) for scorer in self.table.scorers},
             "headline": self.headline(),
-            "bounds": shift_sections(self.table, self.plan, self.settings.seed, self.settings.level),
         }
 
     def category(self, name: str, category: Category) -> dict[str, Any]:

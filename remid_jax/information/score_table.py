@@ -32,17 +32,12 @@ categories. Absent it is 0 everywhere. Between folds a log-likelihood may be NaN
 
 from __future__ import annotations
 
-import io
-import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from remid_jax.errors import UserError
-from remid_jax.files import write_bytes
 
 SCORERS = ("reasoned", "plain")
 REQUIRED_REPLIES = ("golden", "policy")
@@ -104,30 +99,6 @@ class Category:
 class ScoreTable:
     scorers: tuple[str, ...]
     categories: dict[str, Category]
-
-
-def read(path: str | os.PathLike[str]) -> ScoreTable:
-    """The score table in an `.npz` file.
-
-    Raises:
-      UserError: the file is missing or no `.npz`, or its contents do not fit the layout (all faults at once).
-    """
-    if not Path(path).is_file():
-        raise UserError(f"{path}: no such file: give the .npz that an evaluation wrote as config.input")
-    try:
-        stored = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile):
-        stored = None
-    if not isinstance(stored, np.lib.npyio.NpzFile):
-        raise UserError(f"{path}: not an .npz of arrays: give the score table that an evaluation wrote")
-    arrays, faults = {}, []
-    with stored:
-        for name in stored.files:
-            try:
-                arrays[name] = stored[name]
-            except (ValueError, OSError, zipfile.BadZipFile) as error:
-                faults.append(f"{name} cannot be read ({str(error).splitlines()[0]})")
-    return parse(arrays, str(path), faults)
 
 
 def parse(arrays: Mapping[str, np.ndarray], source: str = "score table", faults: list[str] | None = None) -> ScoreTable:
@@ -286,10 +257,3 @@ def flatten(table: ScoreTable) -> dict[str, np.ndarray]:
         arrays |= {f"{name}/embedding/{factor}": array for factor, array in category.embeddings.items()}
         arrays |= {f"{name}/identity/{factor}": array for factor, array in category.identities.items()}
     return arrays
-
-
-def write(path: str | os.PathLike[str], table: ScoreTable) -> None:
-    """The table as an `.npz`, which is there whole or not at all."""
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **flatten(table))
-    write_bytes(Path(path), buffer.getvalue())

@@ -37,9 +37,9 @@ from remid_jax.models.config import LoRAConfig
 from remid_jax.models.loading import LanguageModel
 from remid_jax.models.sampling import Sampler
 from remid_jax.parallel import Devices
+from remid_jax.roles.reasoner import reason
 from remid_jax.scoring.engine import Report, ScoringEngine
 from remid_jax.scoring.generation import Generator
-from remid_jax.scoring.reasoning import reason
 from remid_jax.scoring.store import Store
 from remid_jax.scoring.texts import Reply, answer_ids, chat_ids, responder_ids, tokenizer_of
 

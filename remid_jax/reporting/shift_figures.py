@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from remid_jax.information.bounds.balls import BALLS
 from remid_jax.information.score_table import FACTORS
 from remid_jax.reporting.drawing import GREY, INK, PAPER, POLICY, SHIFT_COLOURS, STYLE, Rows, draw_estimate, finish, new_figure
 from remid_jax.reporting.shift_tables import bounded, compared, shift_data
 from remid_jax.reporting.tables import Results, given, headline_key, level
+from remid_jax.theory.bounds.balls import BALLS
 
 PLUG_IN, UNKNOWN = "#d55e00", "#cc79a7"
 FACTOR_COLOURS = dict(zip(FACTORS, SHIFT_COLOURS.values(), strict=True))

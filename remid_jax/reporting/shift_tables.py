@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from remid_jax.information.attribution import NAMES, WHOLE
-from remid_jax.information.bounds.balls import BALLS
 from remid_jax.information.score_table import FACTORS
 from remid_jax.reporting.tables import DASH, Cell, Column, Results, Row, Table, cell, given, groups, headline_key, plain
+from remid_jax.shifts.attribution import NAMES, WHOLE
+from remid_jax.theory.bounds.balls import BALLS
 
 JOINT = NAMES[WHOLE]
 

@@ -15,9 +15,9 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from remid_jax.information.bounds.on_worlds import BOUNDS
-from remid_jax.information.worlds import World, quantities
-from remid_jax.information.worlds.scenarios import Logits, Scenario
+from remid_jax.theory.bounds.on_worlds import BOUNDS
+from remid_jax.theory.worlds import World, quantities
+from remid_jax.theory.worlds.scenarios import Logits, Scenario
 
 SHARPENED = 5.0  # logits times this: near determinism
 NEAR = 0.05  # of Q's own draw: near P = Q

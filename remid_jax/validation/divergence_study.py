@@ -10,9 +10,9 @@ from scipy import stats
 from scipy.optimize import brentq
 
 from remid_jax.information.intervals import jackknife
-from remid_jax.information.two_samples.relabelling import RELABELLINGS, against_null, relabellings, weights
-from remid_jax.information.two_samples.representation import divergences, gram, unit_rows
-from remid_jax.information.two_samples.ridge import classifier_limit, classifier_scores, classify, left_out
+from remid_jax.shifts.two_samples.relabelling import RELABELLINGS, against_null, relabellings, weights
+from remid_jax.shifts.two_samples.representation import divergences, gram, unit_rows
+from remid_jax.shifts.two_samples.ridge import classifier_limit, classifier_scores, classify, left_out
 
 DIVERGENCES = (0.0, 0.1, 0.3, 0.6)
 FREQUENCIES = np.random.default_rng(0).normal(size=32)  # of the random Fourier features, rows of length 1

@@ -6,9 +6,9 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from remid_jax.information.bounds.on_worlds import BOUNDS, CERTIFIED
 from remid_jax.information.measurement import ESTIMATORS
-from remid_jax.information.worlds.scenarios import SCENARIOS
+from remid_jax.theory.bounds.on_worlds import BOUNDS, CERTIFIED
+from remid_jax.theory.worlds.scenarios import SCENARIOS
 from remid_jax.validation.coverage_study import claims, smallest_validated
 from remid_jax.validation.policy_study import MEANINGS
 
@@ -98,7 +98,7 @@ def _bounds(found: Results) -> Iterator[str]:
     yield "## Bounds on random worlds"
     yield ""
     yield from paragraph(
-        f"{found['settings']['worlds']:,} worlds of each scenario (generator: `remid_jax/information/worlds/scenarios.py`): "
+        f"{found['settings']['worlds']:,} worlds of each scenario (generator: `remid_jax/theory/worlds/scenarios.py`): "
         "median / 95% / highest of EMID over the bound, where EMID > 0.001. `pinned`: the share of those worlds in which the "
         "four output laws determine P - Q, so that `information_references` is EMID itself. A violation is EMID > bound + "
         "1e-9 + 1e-9 |bound|."
@@ -117,7 +117,7 @@ def _bounds(found: Results) -> Iterator[str]:
     worlds = sum(of["worlds"] for of in found["worlds"].values())
     yield from paragraph(
         f"Certified bounds: {total} violations in {worlds:,} worlds. `published` and `published_scaled` are no bounds: W2 to "
-        "W5 and W10 of `remid_jax/information/worlds/known.py` break the first by hand, the ascent below does it everywhere."
+        "W5 and W10 of `remid_jax/theory/worlds/known.py` break the first by hand, the ascent below does it everywhere."
     )
     for name in names:
         yield f"- `{name}`: {SCENARIOS[name].meaning}."

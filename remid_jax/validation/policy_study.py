@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from remid_jax.information.worlds import known
+from remid_jax.theory.worlds import known
 
 MEANINGS = {
     "right": "replies as golden",

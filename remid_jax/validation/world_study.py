@@ -10,10 +10,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from remid_jax.information.bounds.on_worlds import CERTIFIED, every_bound, tightness, violated
-from remid_jax.information.worlds import in_blocks
-from remid_jax.information.worlds.scenarios import FIXED, SCENARIOS
 from remid_jax.parallel import Devices
+from remid_jax.theory.bounds.on_worlds import CERTIFIED, every_bound, tightness, violated
+from remid_jax.theory.worlds import in_blocks
+from remid_jax.theory.worlds.scenarios import FIXED, SCENARIOS
 from remid_jax.validation.ascent import Found, ascend, worlds_of
 
 Report = Callable[[int, int], None]

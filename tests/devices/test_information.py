@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 from score_arrays import score_arrays, with_shifts, without
 
+from remid_jax.evaluation.estimating import estimates
 from remid_jax.information import score_table
-from remid_jax.information.bounds.on_worlds import BOUNDS
-from remid_jax.information.estimates import Settings, estimates
-from remid_jax.information.worlds import in_blocks, quantities
-from remid_jax.information.worlds.scenarios import SCENARIOS
+from remid_jax.information.estimates import Settings
 from remid_jax.parallel import Devices
+from remid_jax.theory.bounds.on_worlds import BOUNDS
+from remid_jax.theory.worlds import in_blocks, quantities
+from remid_jax.theory.worlds.scenarios import SCENARIOS
 
 
 def numbers(tree, place=""):

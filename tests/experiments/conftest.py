@@ -18,7 +18,9 @@ def run(tmp_path):
     def start(script: str, *flags: str, stdin: bool = False, **settings: str) -> subprocess.Popen:
         command = [sys.executable, "-m", f"experiments.{script}", *flags]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | ({"stdin": -1} if stdin else {})
-        return subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "COLUMNS": "120", **settings}, **pipes)
+        return subprocess.Popen(
+            command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120", **settings}, **pipes
+        )
 
     def run(script: str, *flags: str, **settings: str) -> Finished:
         process = start(script, *flags, **settings)
@@ -34,7 +36,6 @@ def call(tmp_path, monkeypatch):
     """call("evaluate", {"config's dotted.name": value}, config="quickstart"): the script's main, in `workdir`, which is
     returned."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(ROOT)
 
     def call(script: str, changes: dict, workdir: str | Path = "work", config: str | None = None) -> Path:
         settings = importlib.import_module(f"configs.{config or script}").get_config()

@@ -5,7 +5,6 @@ import json
 
 import numpy as np
 import pytest
-from scripts import ROOT
 
 from remid_jax.dialogues.records import Record, Turn, write_jsonl
 from remid_jax.errors import UserError
@@ -23,7 +22,6 @@ RECORDS = [
 
 @pytest.fixture
 def script(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT)
     return importlib.import_module("experiments.ablation")
 
 

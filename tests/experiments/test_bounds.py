@@ -5,7 +5,7 @@ import plain_worlds
 import pytest
 from scripts import ROOT
 
-from remid_jax.information.bounds.on_worlds import BOUNDS, CERTIFIED
+from remid_jax.theory.bounds.on_worlds import BOUNDS, CERTIFIED
 
 CONFIG = f"--config={ROOT}/configs/bounds.py"
 FILES = ("--config.worlds=worlds.npz", "--config.output=bounds.npz")

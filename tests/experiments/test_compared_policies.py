@@ -3,7 +3,7 @@
 import importlib
 
 import pytest
-from scripts import ROOT, change, load
+from scripts import change, load
 
 from remid_jax.checkpoints import Checkpoints
 from remid_jax.dialogues.records import Record, Turn, write_jsonl
@@ -24,7 +24,6 @@ RECORDS = [
 
 @pytest.fixture
 def script(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT)
     return importlib.import_module("experiments.policies")
 
 

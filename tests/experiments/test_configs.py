@@ -9,11 +9,6 @@ from scripts import ROOT
 NAMES = sorted(path.stem for path in (ROOT / "configs").glob("*.py"))
 
 
-@pytest.fixture(autouse=True)
-def from_the_repository(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_config_says_its_command_and_can_be_saved(name):
     module = importlib.import_module(f"configs.{name}")

@@ -5,15 +5,15 @@ import json
 
 import numpy as np
 import pytest
-from scripts import ROOT, change, stop
+from scripts import change, stop
 
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record, Turn, write_jsonl
 from remid_jax.errors import UserError
-from remid_jax.learning.pairs import read_pairs, scored_by
 from remid_jax.models.loading import open_model
 from remid_jax.models.sampling import Sampler
 from remid_jax.parallel import Devices
+from remid_jax.roles.pairs import read_pairs, scored_by
 from remid_jax.scoring.generation import Generator, Prompt
 from remid_jax.scoring.store import Store
 
@@ -50,7 +50,6 @@ def teacher(tmp_path_factory):
 
 @pytest.fixture
 def script(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT)
     return importlib.import_module("experiments.corl")
 
 

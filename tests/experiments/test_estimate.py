@@ -5,8 +5,9 @@ import pytest
 from score_arrays import score_arrays
 from scripts import ROOT, load
 
+from remid_jax.evaluation.estimating import estimates
 from remid_jax.information import score_table
-from remid_jax.information.estimates import Settings, estimates
+from remid_jax.information.estimates import Settings
 from remid_jax.parallel import Devices
 
 CONFIG = f"--config={ROOT}/configs/estimate.py"

@@ -10,8 +10,9 @@ import pytest
 from scipy.special import logsumexp
 from scripts import ROOT, compilations, load
 
-from remid_jax.information import score_table
-from remid_jax.information.estimates import Settings, estimates
+from remid_jax.evaluation.estimating import estimates
+from remid_jax.evaluation.score_files import read_scores
+from remid_jax.information.estimates import Settings
 from remid_jax.parallel import Devices
 
 RESULTS = ("results.json", "samples.parquet", "scores.npz")
@@ -174,7 +175,7 @@ def test_bounds_risk_and_attribution_of_a_run_whose_samples_end(evaluate, ending
     changes = {"estimator.model": model, "policy.model": model, "policy.max_reply": 40, "policy.self_samples": 4}
     work = evaluate("work", changes)
     found = load(work / "results.json")["estimates"]["bounds"]
-    table = score_table.read(work / "scores.npz")
+    table = read_scores(work / "scores.npz")
     assert found == estimates(table, Settings(), Devices())["bounds"]  # the report's numbers are those of the stored table
     of_id = table.categories["IDTest"]
     for name in ("german", "WordLevelComposition"):

@@ -13,15 +13,15 @@ from scripts import load
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.dialogues.records import write_jsonl
-from remid_jax.information import score_table
-from remid_jax.learning.pairs import Pair, read_pairs, save_pairs
+from remid_jax.evaluation.score_files import read_scores
 from remid_jax.models.adapters import adapted, fresh
 from remid_jax.models.config import LoRAConfig
 from remid_jax.models.loading import open_model
 from remid_jax.parallel import Devices
+from remid_jax.roles.pairs import Pair, read_pairs, save_pairs
+from remid_jax.roles.reasoner import reason
 from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.generation import Generator
-from remid_jax.scoring.reasoning import reason
 from remid_jax.scoring.requests import Continuation, Request
 from remid_jax.scoring.store import Store
 from remid_jax.scoring.texts import Reply, answer_ids, responder_ids
@@ -80,7 +80,7 @@ def error(refused, settings):
 
 def found(folder):
     samples = pq.read_table(folder / "samples.parquet").to_pylist()
-    return load(folder / "results.json"), score_table.read(folder / "scores.npz"), samples
+    return load(folder / "results.json"), read_scores(folder / "scores.npz"), samples
 
 
 def scored_alone(base, pair, rows, features, side):

@@ -4,7 +4,6 @@ import json
 
 import pytest
 from ml_collections import ConfigDict
-from scripts import ROOT
 
 from remid_jax.errors import UserError
 
@@ -13,7 +12,6 @@ PARTS = {("arms", "a", "0"): {"steps": 1}, ("arms", "a", "1"): {"steps": 1}, ("a
 
 @pytest.fixture
 def findings(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(ROOT)
     from experiments.findings import Findings
 
     def findings(parts=PARTS, **changed):

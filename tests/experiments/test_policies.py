@@ -48,7 +48,6 @@ def source(tmp_path_factory):
 
 @pytest.fixture
 def script(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT)
     return importlib.import_module("experiments.train")
 
 
@@ -206,7 +205,6 @@ def test_stopped_while_it_draws_it_goes_on_from_what_was_drawn(train, script, tm
     with pytest.raises(SystemExit, match="stopped after step 0 of 1"):
         train("policy_rft", "stopped", **{"rollouts.rows": 3})
     monkeypatch.undo()
-    monkeypatch.syspath_prepend(ROOT)
     made, run = [], Generator._run
     monkeypatch.setattr(Generator, "_run", lambda *given: made.append(1) or run(*given))
     assert train("policy_rft", "stopped", **{"rollouts.rows": 3}) == whole
@@ -257,7 +255,6 @@ def test_what_cannot_be_trained_is_refused(train, monkeypatch, tmp_path, name, c
 
 
 def test_policies_differ_in_values_only(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT)
     names = sorted(path.stem for path in Path(ROOT / "configs").glob("policy_*.py"))
     assert len(names) == 8
     keys = [set(importlib.import_module(f"configs.{name}").get_config().keys()) for name in names]

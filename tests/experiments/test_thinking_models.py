@@ -13,12 +13,12 @@ from scripts import load
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
 
-from remid_jax.evaluation.stages import reply_of
 from remid_jax.models.config import DecoderConfig, Rope
 from remid_jax.models.decoder import Decoder
 from remid_jax.models.loading import open_model
 from remid_jax.models.saving import save_model
 from remid_jax.models.tokenizer import Tokenizer
+from remid_jax.roles.policy import reply_of
 from remid_jax.scoring.texts import Thought, heard
 
 SAID = "Hello there, my dear friend."

@@ -8,10 +8,12 @@ from scipy import stats
 from score_arrays import score_arrays, with_shifts, without
 
 from remid_jax.errors import UserError
+from remid_jax.evaluation.estimating import estimates
 from remid_jax.evaluation.results import contributions
+from remid_jax.evaluation.score_files import read_scores, write_scores
 from remid_jax.information import score_table
 from remid_jax.information.calibration import FEWEST_REPLIES
-from remid_jax.information.estimates import NO_CRITIC, Settings, estimates
+from remid_jax.information.estimates import NO_CRITIC, Settings
 from remid_jax.information.measurement import make_plan
 from remid_jax.parallel import Devices
 
@@ -202,8 +204,8 @@ def test_one_fold_everywhere_changes_nothing():
 def test_the_table_names_faults_of_folds_and_reads_nothing_between_them(tmp_path):
     arrays = with_shifts(score_arrays({"IDTest": 4, "german": 4}))
     whole = in_folds(arrays, {"IDTest": [0, 0, 1, 1], "german": [1, 0, 1, 0]})
-    score_table.write(tmp_path / "scores.npz", score_table.parse(whole))
-    again = score_table.flatten(score_table.read(tmp_path / "scores.npz"))
+    write_scores(tmp_path / "scores.npz", whole)
+    again = score_table.flatten(read_scores(tmp_path / "scores.npz"))
     assert set(again) == set(whole)
     np.testing.assert_array_equal(again["german/fold"], whole["german/fold"])
 

@@ -10,8 +10,9 @@ from scipy import stats
 from score_arrays import score_arrays, without
 
 from remid_jax.errors import UserError
+from remid_jax.evaluation.estimating import estimates
 from remid_jax.information import emi
-from remid_jax.information.estimates import Settings, estimates
+from remid_jax.information.estimates import Settings
 from remid_jax.information.intervals import Replicates
 from remid_jax.information.measurement import make_plan
 from remid_jax.information.score_table import parse

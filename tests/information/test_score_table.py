@@ -5,6 +5,7 @@ import pytest
 from score_arrays import score_arrays, with_shifts, without
 
 from remid_jax.errors import UserError
+from remid_jax.evaluation.score_files import read_scores, write_scores
 from remid_jax.information import score_table
 
 
@@ -23,8 +24,8 @@ def faults(arrays):
 
 
 def test_a_table_comes_back_as_it_was_written(arrays, tmp_path):
-    score_table.write(tmp_path / "scores.npz", score_table.parse(arrays))
-    again = score_table.flatten(score_table.read(tmp_path / "scores.npz"))
+    write_scores(tmp_path / "scores.npz", arrays)
+    again = score_table.flatten(read_scores(tmp_path / "scores.npz"))
     assert set(again) == set(arrays)
     for name, array in arrays.items():
         np.testing.assert_array_equal(again[name], array, err_msg=name)
@@ -106,20 +107,20 @@ def test_a_category_may_not_lack_a_scorer_that_another_has(arrays):
 
 def test_files_that_are_no_score_table_are_refused_in_one_line(tmp_path):
     with pytest.raises(UserError, match="no such file"):
-        score_table.read(tmp_path / "missing.npz")
+        read_scores(tmp_path / "missing.npz")
     (tmp_path / "text.npz").write_text("not an archive")
     np.save(tmp_path / "single.npy", np.zeros(3))
     (tmp_path / "empty.npz").write_bytes(b"")
     for name in ("text.npz", "single.npy", "empty.npz"):
         with pytest.raises(UserError, match=r"not an \.npz of arrays"):
-            score_table.read(tmp_path / name)
+            read_scores(tmp_path / name)
 
 
 def test_a_truncated_file_and_pickled_objects_are_refused(arrays, tmp_path):
     np.savez(tmp_path / "pickled.npz", **arrays, **{"german/record": np.array([{"a": 1}], object)})
     with pytest.raises(UserError, match="german/record cannot be read"):
-        score_table.read(tmp_path / "pickled.npz")
+        read_scores(tmp_path / "pickled.npz")
     whole = (tmp_path / "pickled.npz").read_bytes()
     (tmp_path / "half.npz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match=r"half\.npz"):
-        score_table.read(tmp_path / "half.npz")
+        read_scores(tmp_path / "half.npz")

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from remid_jax.dialogues.records import CATEGORIES, LANGUAGES
+from remid_jax.evaluation.estimating import estimates
 from remid_jax.information.emi import SHIFTS
-from remid_jax.information.estimates import Settings, estimates
+from remid_jax.information.estimates import Settings
 from remid_jax.information.score_table import FACTORS, Category, CrossBlocks, Replies, ScoreTable, SelfScores
 from remid_jax.parallel import Devices
 

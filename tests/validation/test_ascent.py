@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from remid_jax.information.bounds.on_worlds import every_bound
-from remid_jax.information.worlds import in_blocks, quantities
-from remid_jax.information.worlds.scenarios import FIXED
 from remid_jax.parallel import Devices
+from remid_jax.theory.bounds.on_worlds import every_bound
+from remid_jax.theory.worlds import in_blocks, quantities
+from remid_jax.theory.worlds.scenarios import FIXED
 from remid_jax.validation import world_study
 from remid_jax.validation.ascent import ascend, starts, worlds_of
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from remid_jax.evaluation.estimating import estimates
 from remid_jax.information import calibration
-from remid_jax.information.estimates import Settings, estimates
+from remid_jax.information.estimates import Settings
 from remid_jax.information.intervals import jackknife
 from remid_jax.information.score_table import Category, Replies, ScoreTable
 from remid_jax.parallel import Devices

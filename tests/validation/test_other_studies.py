@@ -10,7 +10,8 @@ from scipy import integrate, stats
 from remid_jax.information.mutual_information import mixture
 from remid_jax.parallel import Devices
 from remid_jax.scoring.store import Store
-from remid_jax.validation import divergence_study, enumerable, policy_study
+from remid_jax.synthetic import enumerable
+from remid_jax.validation import divergence_study, policy_study
 
 
 def test_cross_and_self_emi_are_sums_by_hand():

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from remid_jax.information.bounds.on_worlds import BOUNDS, CERTIFIED
-from remid_jax.information.worlds.scenarios import SCENARIOS
+from remid_jax.theory.bounds.on_worlds import BOUNDS, CERTIFIED
+from remid_jax.theory.worlds.scenarios import SCENARIOS
 from remid_jax.validation import coverage_study, page, policy_study
 from remid_jax.validation.world_study import ATTACKED
 

@@ -1,0 +1,46 @@
+"""Score tables as `.npz` files; their layout stands in `remid_jax.information.score_table`."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from remid_jax.errors import UserError
+from remid_jax.files import write_bytes
+from remid_jax.information.score_table import ScoreTable, parse
+
+
+def read_scores(path: str | os.PathLike[str]) -> ScoreTable:
+    """Reads the score table in an `.npz` file.
+
+    Raises:
+      UserError: the file is missing or no `.npz`, or its contents do not fit the layout (all faults at once).
+    """
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such file: give the .npz that an evaluation wrote as config.input")
+    try:
+        stored = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile):
+        stored = None
+    if not isinstance(stored, np.lib.npyio.NpzFile):
+        raise UserError(f"{path}: not an .npz of arrays: give the score table that an evaluation wrote")
+    arrays, faults = {}, []
+    with stored:
+        for name in stored.files:
+            try:
+                arrays[name] = stored[name]
+            except (ValueError, OSError, zipfile.BadZipFile) as error:
+                faults.append(f"{name} cannot be read ({str(error).splitlines()[0]})")
+    return parse(arrays, str(path), faults)
+
+
+def write_scores(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes the arrays of a score table; the file is there whole or not at all."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    write_bytes(Path(path), buffer.getvalue())

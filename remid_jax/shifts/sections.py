@@ -1,0 +1,158 @@
+"""What a score table tells of its shifts beyond R-EMID: how far contexts are apart, bounds on self EMID, risk, correlations.
+
+    {"contexts": how many a category,
+     "categories": {category: {
+         "divergence": `attribution.section`,
+         "bounds": {scorer: `bounds.section` and "layered": `attribution.layered_section`}}},
+     "correlation": {scorer: {bound: {"pearson": number, "spearman": number, "categories"}}},
+     "risk": {scorer: `risk.section`}}
+
+Where there is none, {"reason"} stands in its place. Intervals delete one lineage from all categories at once. Everything here
+is an estimate from samples.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from remid_jax.information.intervals import Replicates, combine, number
+from remid_jax.information.measurement import Plan, drawn
+from remid_jax.information.score_table import ID, Category, ScoreTable
+from remid_jax.shifts import attribution, bounds, risk
+
+MOST_CONTEXTS = 64  # a category; blocks and nulls grow with its square and its cube
+BOUNDS = ("plug_in", "unknown_shift")
+
+
+def shift_sections(table: ScoreTable, plan: Plan, seed: int, level: float) -> dict[str, Any]:
+    """The dictionary of the module docstring; empty without IDTest."""
+    if ID not in table.categories:
+        return {}
+    return _Shifts(table, plan, seed, level).sections()
+
+
+class _Shifts:
+    def __init__(self, table: ScoreTable, plan: Plan, seed: int, level: float):
+        self.table, self.plan, self.seed, self.level = table, plan, seed, level
+        everyone = {name: np.arange(len(category.record)) for name, category in table.categories.items()}
+        n = min(map(len, everyone.values()))  # contexts are compared across folds: the estimator has no part in that
+        kept = np.sort(np.random.default_rng([seed, MOST_CONTEXTS]).permutation(n)[:MOST_CONTEXTS])
+        self.chosen = {name: drawn(name, [whole], n, 1, seed)[0].draws[0][kept] for name, whole in everyone.items()}
+        self.lineages = {name: category.lineage[self.chosen[name]] for name, category in table.categories.items()}
+        self.resampling = plan.resampling.for_pairs(self.lineages, ID)
+        self.of_id = table.categories[ID]
+        self.shifted = {name: category for name, category in table.categories.items() if name != ID}
+        self.pairs = self._pairs()
+        self.found: dict[tuple[str, str], bounds.Bounded] = {}
+
+    def _pairs(self) -> dict[str, attribution.Pair]:
+        embedded = {name: category.embeddings for name, category in self.table.categories.items() if category.embeddings}
+        if ID not in embedded:
+            return {}
+        features = attribution.features_of(embedded)
+        rows = {name: {factor: values[self.chosen[name]] for factor, values in of.items()} for name, of in features.items()}
+        return {
+            name: attribution.compare(
+                (rows[ID], rows[name]), (self.lineages[ID], self.lineages[name]), self.resampling, self.seed
+            )
+            for name in rows
+            if name != ID
+        }
+
+    def sections(self) -> dict[str, Any]:
+        categories = {name: self.category(name, category) for name, category in self.shifted.items()}
+        return {
+            "contexts": len(self.chosen[ID]),
+            "categories": categories,
+            "correlation": {scorer: self.correlation(scorer) for scorer in self.table.scorers},
+            "risk": self.risk(),
+        }
+
+    def category(self, name: str, category: Category) -> dict[str, Any]:
+        found: dict[str, Any] = {"divergence": None, "bounds": None}
+        if name in self.pairs:
+            found["divergence"] = attribution.section(self.pairs[name], self.level)
+        else:
+            found["divergence"] = {"reason": "the texts of the contexts were not embedded"}
+        if (reason := bounds.missing(self.of_id, category)) is not None:
+            return found | {"bounds": {"reason": reason}}
+        return found | {"bounds": {scorer: self.bounded(name, category, scorer) for scorer in self.table.scorers}}
+
+    def bounded(self, name: str, category: Category, scorer: str) -> dict[str, Any]:
+        pair = self.pairs.get(name)
+        divergence = pair.divergence() if pair else None
+        lineages = (self.lineages[ID], self.lineages[name])
+        sides = {"policy": self.sides(name, category, "self"), "golden": self.sides(name, category, scorer)}
+        of = bounds.bound(sides, lineages, divergence, self.resampling, self.plan.devices)
+        if isinstance(of, str):
+            return {"reason": of}
+        self.found[scorer, name] = of
+        section = bounds.section(of, divergence, len(self.chosen[name]), self.level)
+        if pair is None:
+            return section | {"layered": {"reason": "the texts of the contexts were not embedded"}}
+        return section | {"layered": attribution.layered_section(pair, of.g, of.values["variance"], self.level)}
+
+    def sides(self, name: str, category: Category, of: str) -> tuple[bounds.Side, bounds.Side]:
+        """The replies of IDTest and of the category; `of` is "self" or the scorer of golden replies."""
+        assert category.cross is not None
+        here, there = self.chosen[name], self.chosen[ID]
+        sides = []
+        for own, other, mine, others, in_p in (
+            (self.of_id, category.cross.of_id[of], there, here, True),
+            (category, category.cross.in_id[of], here, there, False),
+        ):
+            if of == "self":
+                assert own.self_scores is not None
+                assert own.self_scores.loglik is not None
+                block, finished = own.self_scores.loglik, ~own.self_scores.truncated[mine]
+            else:
+                block, other = own.replies["golden"].loglik[of][..., None], other[..., None]
+                finished = np.ones((len(mine), 1), bool)
+            sides.append(bounds.side_of(block[np.ix_(mine, mine)], other[np.ix_(others, mine)], finished, in_p))
+        return sides[0], sides[1]
+
+    def correlation(self, scorer: str) -> dict[str, Any]:
+        """Of each bound with the measured self EMID, over the categories that have both."""
+        names = [name for name in self.shifted if (scorer, name) in self.found]
+        result: dict[str, Any] = {}
+        for bound in BOUNDS:
+            here = [name for name in names if bound in self.found[scorer, name].values]
+            if len(here) < 3:
+                result[bound] = {"reason": f"{len(here)} categories have both, and a correlation needs 3"}
+                continue
+            parts = [self.found[scorer, name].values[quantity] for quantity in (bound, "emid") for name in here]
+            result[bound] = {
+                kind: self._told(combine(lambda *values, rank=rank: _correlation(values, rank), *parts))
+                for kind, rank in (("pearson", False), ("spearman", True))
+            } | {"categories": len(here)}
+        return result
+
+    def _told(self, quantity: Replicates) -> dict[str, Any]:
+        return number(quantity, unit="correlation", estimator="correlation", n=len(self.chosen[ID]), level=self.level)
+
+    def risk(self) -> dict[str, Any]:
+        if (reason := bounds.blocked(self.of_id)) is not None:
+            return {"reason": f"{ID}: {reason}"}
+        scores = self.of_id.self_scores
+        if scores is None or scores.loglik is None:
+            reason = bounds.unavailable(None if scores is None else scores.truncated)
+            return {"reason": f"{ID}: {reason or 'its samples were not scored'}"}
+        chosen = self.chosen[ID]
+        return {
+            scorer: risk.section(self.of_id, scorer, chosen, self.resampling, self.plan.devices, self.level)
+            for scorer in self.table.scorers
+        }
+
+
+def _correlation(values: tuple[np.ndarray, ...], rank: bool) -> np.ndarray:
+    """Replicate by replicate, of the first half of the quantities with the second."""
+    x, y = np.array(values).reshape(2, len(values) // 2, -1)
+    if rank:
+        from scipy.stats import rankdata  # here, because it takes a second of every script's start
+
+        x, y = rankdata(x, axis=0), rankdata(y, axis=0)
+    x, y = x - x.mean(0), y - y.mean(0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (x * y).sum(0) / np.sqrt((x * x).sum(0) * (y * y).sum(0))

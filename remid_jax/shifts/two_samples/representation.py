@@ -1,0 +1,111 @@
+"""The representation Jensen-Shannon divergence of two weighted samples (arXiv 2305.16446; method.md section 4).
+
+With unit feature rows z_i, C_w = sum_i w_i z_i z_i' has trace 1, S(C) = -sum lambda log lambda over its eigenvalues, and
+
+    JSD = S((C_p + C_q)/2) - (S(C_p) + S(C_q))/2   <=   D_JS(P || Q)   in population.
+
+Only unit rows make it a lower bound (W9). C_w has the eigenvalues of its dual sqrt(w) K sqrt(w), K = Z Z', so everything takes
+the Gram matrix K. The joint of several factors is the Hadamard product of their Gram matrices: forgetting a factor is a
+partial trace, so adding one never lowers the divergence. One-hot rows give the plug-in divergence of discrete data.
+The value of a sample is biased up by about (effective dimension)/n: read it against its permutation null.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from remid_jax.theory.divergences import xlogx
+
+SUBSETS = tuple(subset for size in range(4) for subset in itertools.combinations(range(3), size))
+"""All subsets of three factors, () first, in the order of every array over subsets."""
+AT_ONCE = 16  # relabellings in memory together
+
+
+def standardised(features: np.ndarray) -> np.ndarray:
+    """Unit rows [N, D] of features centred and scaled column by column: hidden states share a few huge directions."""
+    centred = features - features.mean(0)
+    scaled = centred / np.maximum(centred.std(0), 1e-12)
+    return unit_rows(scaled)
+
+
+def unit_rows(features: np.ndarray) -> np.ndarray:
+    """Rows divided by their lengths, float64; a row of zeros stays one and counts as alike to nothing but itself (`gram`)."""
+    features = np.asarray(features, np.float64)
+    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-300)
+
+
+def one_hot(values: np.ndarray) -> np.ndarray:
+    """A row for each value of discrete data, 1 in the column of that value."""
+    codes = np.unique(values, return_inverse=True)[1]
+    return np.eye(codes.max() + 1)[codes]
+
+
+def gram(rows: np.ndarray) -> np.ndarray:
+    """K [N, N] of unit rows, its diagonal exactly 1."""
+    products = rows @ rows.T
+    np.fill_diagonal(products, 1.0)
+    return products
+
+
+def subset_grams(grams: np.ndarray) -> np.ndarray:
+    """The Gram matrices [8, N, N] of all `SUBSETS` of three factors, from the factors' own [3, N, N]."""
+    return np.stack([np.prod(grams[list(subset)], axis=0) for subset in SUBSETS])
+
+
+def spectral_entropy(gram: Float[Array, "N N"], weights: Float[Array, " N"]) -> Float[Array, ""]:
+    """S(C_w), nats, for weights that sum to 1."""
+    root = jnp.sqrt(weights)
+    return -xlogx(jnp.maximum(jnp.linalg.eigvalsh(gram * root[:, None] * root), 0)).sum()
+
+
+def representation_js(gram: Float[Array, "N N"], p: Float[Array, " N"], q: Float[Array, " N"]) -> Float[Array, ""]:
+    """The divergence of the samples that weights p and q, each of sum 1, make of N items; nats, within 0 .. ln 2."""
+    return spectral_entropy(gram, (p + q) / 2) - (spectral_entropy(gram, p) + spectral_entropy(gram, q)) / 2
+
+
+def divergences(grams: np.ndarray, p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """`representation_js` [R, S] under every pair of weights p, q [R, N], by each of the Gram matrices [S, N, N]; float64.
+
+    Each entropy is computed once, whatever pairs it stands in (relabellings share their mixture), on its items alone.
+    """
+    with jax.enable_x64(True):
+        mixture = _entropies(grams, (p + q) / 2)
+        sides = _entropies(grams, np.concatenate([p, q]))
+    return mixture - (sides[: len(p)] + sides[len(p) :]) / 2
+
+
+def _entropies(grams: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """S [R, S] of weights [R, N], each distinct row once."""
+    distinct, inverse = np.unique(weights, axis=0, return_inverse=True)
+    size = int((distinct > 0).sum(axis=1).max())
+    items = np.argsort(-distinct, axis=1, kind="stable")[:, :size]
+    found = _spectral_entropies(jnp.asarray(grams), jnp.asarray(items), jnp.asarray(np.take_along_axis(distinct, items, 1)))
+    return np.asarray(found)[inverse.ravel()]
+
+
+@jax.jit
+def _spectral_entropies(
+    grams: Float[Array, "S N N"], items: Int[Array, "R n"], weights: Float[Array, "R n"]
+) -> Float[Array, "R S"]:
+    def at(chosen: tuple[Array, Array]) -> Array:
+        items, weights = chosen
+        return jax.vmap(spectral_entropy, (0, None))(grams[:, items[:, None], items], weights)
+
+    return jax.lax.map(at, (items, weights), batch_size=AT_ONCE)
+
+
+def representation_js_of_many(p_rows: np.ndarray, q_rows: np.ndarray) -> float:
+    """The same for two samples [n, D] of unit rows, by whichever is smaller of the Gram and the covariance matrices."""
+
+    def entropy(rows: np.ndarray) -> float:
+        product = rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows
+        eigenvalues = np.maximum(np.linalg.eigvalsh(product / len(rows)), 1e-300)
+        return float(-(eigenvalues * np.log(eigenvalues)).sum())
+
+    both = np.concatenate([p_rows / np.sqrt(2 * len(p_rows)), q_rows / np.sqrt(2 * len(q_rows))])
+    return entropy(both * np.sqrt(len(both))) - (entropy(p_rows) + entropy(q_rows)) / 2

@@ -1,0 +1,95 @@
+"""Layers, cascades and shares against conditional expectations taken by plain loops; they sum to the whole."""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import plain_worlds
+import pytest
+
+from remid_jax.theory.bounds.layered import ORDERS, factor_divergences, layers, shapley
+from remid_jax.theory.worlds import from_arrays, quantities
+
+
+@functools.cache
+def compiled():
+    def of_world(world):
+        of = quantities(world)
+        found = layers(of)
+        return of, found, found.bound, found.js_bound, factor_divergences(of)
+
+    return jax.jit(of_world)
+
+
+def layers_of(arrays):
+    with jax.enable_x64(True):
+        return jax.tree.map(np.asarray, compiled()(from_arrays({name: a[None] for name, a in arrays.items()})[0]))
+
+
+def given(law, values, kept):
+    """E[values | the factors in `kept`] at every context, by grouping contexts in a dictionary."""
+    contexts = list(itertools.product(*map(range, law.shape)))
+    weight, total = {}, {}
+    for x in contexts:
+        key = tuple(x[axis] for axis in kept)
+        weight[key] = weight.get(key, 0) + law[x]
+        total[key] = total.get(key, 0) + law[x] * values[x]
+    found = np.zeros(law.shape)
+    for x in contexts:
+        key = tuple(x[axis] for axis in kept)
+        found[x] = total[key] / weight[key] if weight[key] else 0
+    return found
+
+
+@pytest.mark.parametrize("zeros", [False, True])
+def test_layers_are_those_of_plain_loops_in_all_orders(zeros):
+    arrays = plain_worlds.random_world(np.random.default_rng(3), zeros=zeros)
+    of, found, _bound, _js_bound, of_factors = layers_of(arrays)
+    m = (arrays["p_x"] + arrays["q_x"]) / 2
+    for number, order in enumerate(itertools.permutations(range(3))):
+        assert order == ORDERS[number]
+        for turn, factor in enumerate(order):
+            now, before = order[: turn + 1], order[:turn]
+            dg = given(m, of.g, now) - given(m, of.g, before)
+            ds = given(m, of.s, now) - given(m, of.s, before)
+            assert found.variance[number, factor] == pytest.approx((m * dg**2).sum(), abs=1e-12)
+            assert found.tilt[number, factor] == pytest.approx((m * ds**2).sum(), abs=1e-12)
+            assert found.signed[number, factor] == pytest.approx(2 * (m * dg * ds).sum(), abs=1e-12)
+            js = [
+                plain_worlds.js(*(plain_worlds.factor_law(arrays[law], sorted(kept)) for law in ("p_x", "q_x"))) if kept else 0
+                for kept in (now, before)
+            ]
+            assert found.divergence[number, factor] == pytest.approx(js[0] - js[1], abs=1e-12)
+    for factor in range(3):
+        laws = (plain_worlds.factor_law(arrays[law], (factor,)) for law in ("p_x", "q_x"))
+        assert of_factors[factor] == pytest.approx(plain_worlds.js(*laws), abs=1e-12)
+
+
+def test_on_a_thousand_worlds_increments_are_not_negative_and_sums_are_whole():
+    rng = np.random.default_rng(0)
+    for seed in range(1000):
+        of, found, bound, js_bound, _of_factors = layers_of(plain_worlds.random_world(rng, zeros=seed % 2 == 1))
+        assert found.divergence.min() >= -1e-14
+        assert found.variance.min() >= 0
+        np.testing.assert_allclose(found.divergence.sum(1), of.js_x, atol=1e-10)
+        np.testing.assert_allclose(found.variance.sum(1), (of.m * (of.g - (of.m * of.g).sum()) ** 2).sum(), atol=1e-10)
+        np.testing.assert_allclose(found.tilt.sum(1), (of.m * of.s**2).sum(), atol=1e-10)
+        np.testing.assert_allclose(found.signed.sum(1), ((of.p - of.q) * of.g).sum(), atol=1e-10)
+        assert np.all(np.abs(found.signed) <= bound + 1e-12)
+        assert np.all(bound <= js_bound + 1e-12)
+        for shares, whole in ((found.divergence, of.js_x), (found.signed, ((of.p - of.q) * of.g).sum())):
+            with jax.enable_x64(True):
+                assert float(shapley(jnp.asarray(shares)).sum()) == pytest.approx(float(whole), abs=1e-10)
+
+
+def test_a_pure_user_shift_is_seen_first_by_users():
+    arrays = plain_worlds.random_world(np.random.default_rng(5))
+    rest = arrays["p_x"] / arrays["p_x"].sum((1, 2), keepdims=True)
+    arrays["q_x"] = np.array([0.9, 0.1])[:, None, None] * rest
+    _, found, *_ = layers_of(arrays)
+    for number, order in enumerate(ORDERS):
+        if order[0] == 0:
+            np.testing.assert_allclose(found.divergence[number, 1:], 0, atol=1e-12)
+            np.testing.assert_allclose(found.signed[number, 1:], 0, atol=1e-12)
