@@ -295,7 +295,7 @@ def respond(
     if given.replies is not None:
         return {name: ready(tokenizer_of(models["estimator"]), text) for name, text in given.replies.items()}, None
     thinking = thinking_of(c.thinking)
-    wanted = c.self_samples if thinking == "no" else 0  # what a thinking policy's kernel gives is no reply: protocol rule 12
+    wanted = c.self_samples if thinking == "no" else 0  # a thinking policy's samples are thoughts (docs/protocol.md, rule 12)
     with stages.stage("respond") as advance:
         replies, samples = work.respond(
             records,
