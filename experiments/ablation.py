@@ -24,11 +24,11 @@ from remid_jax.disk import check_output
 from remid_jax.errors import UserError
 from remid_jax.files import write_text
 from remid_jax.reporting import ablation, terminal
+from remid_jax.settings import check_settings
 from remid_jax.synthetic import reasoned_world
 
 from . import ablation_benchmark, ablation_world, arms, cli
 from .findings import NOT_RUN, Findings
-from .settings import check_settings
 
 SCHEMA_VERSION = 2
 

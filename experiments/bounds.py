@@ -18,12 +18,11 @@ from remid_jax.disk import check_output
 from remid_jax.errors import UserError
 from remid_jax.files import write_bytes
 from remid_jax.parallel import Devices
+from remid_jax.settings import check_settings
 from remid_jax.theory.bounds.on_worlds import CERTIFIED, every_bound, tightness
 from remid_jax.theory.worlds import World, from_arrays, in_blocks
 
 from . import cli
-from .progress import Stages
-from .settings import check_settings
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
@@ -34,7 +33,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
     check_output(config.output, "config.output")
     worlds = read_worlds(config.worlds)
     cli.use_compilation_cache()
-    stages = Stages(Console(stderr=True))
+    stages = cli.progress()
     with jax.enable_x64(True), stages.stage("bounds", unit="worlds") as advance:
         devices = Devices(config.parallel)
         found = in_blocks(lambda world: every_bound(world, config.terms), worlds, devices, config.block, advance)

@@ -21,11 +21,14 @@ import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
+from remid_jax import settings
 from remid_jax.caches import cache_folder
 from remid_jax.disk import writing, writing_error
 from remid_jax.errors import Notice, UserError
+from remid_jax.parallel import is_first_host
+from remid_jax.progress import Reports, Shown, Silent
 
-from . import hosts, settings, stopping
+from . import hosts, stopping
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "A file of configs/, by default the one of the script's name; its docstring says what it does."
@@ -184,6 +187,11 @@ def expanded(path: str) -> Path:
     with contextlib.suppress(RuntimeError):
         return Path(path).expanduser()
     return Path(path)
+
+
+def progress() -> Reports:
+    """Returns where a script shows how far it is; of several hosts only the first does."""
+    return Shown() if is_first_host() else Silent()
 
 
 def use_compilation_cache() -> None:

@@ -20,7 +20,6 @@ from typing import Any, get_args
 
 import numpy as np
 from ml_collections import ConfigDict
-from rich.console import Console
 
 from remid_jax.checkpoints import Checkpoints
 from remid_jax.dialogues.prompts import Prompts
@@ -39,18 +38,18 @@ from remid_jax.models.adapters import Adapter, check_config
 from remid_jax.models.config import LoRAConfig
 from remid_jax.models.loading import LanguageModel, open_model, read_as
 from remid_jax.parallel import Devices, is_first_host
+from remid_jax.progress import Reports
 from remid_jax.reporting.training import write_training_report
 from remid_jax.roles.pairs import Pair, Protocol, save_pairs
+from remid_jax.roles.reading import Reading, reading_of, template_settings
 from remid_jax.roles.reasoner import teach
 from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.generation import Generator
 from remid_jax.scoring.store import Store
 from remid_jax.scoring.texts import Reply, answer_ids, chat_ids, tokenizer_of
+from remid_jax.settings import check_settings, flat
 
 from . import cli, hosts
-from .progress import Stages
-from .reading import Reading, reading_of, template_settings
-from .settings import check_settings, flat
 from .stopping import GO_ON, Saving, end
 
 
@@ -71,7 +70,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
     opened, prompts = open_model(config.model, config.dtype, devices.parameter_mesh), Prompts.load(config.prompts)
     reading = reading_of(config, workdir)
     base = read_as(opened, thinking=False, template=template_settings(config.template, "config.template"), **reading)
-    stages = Stages(Console(stderr=True, quiet=not is_first_host()))
+    stages = cli.progress()
     records = read_records(config, base, prompts, stages)
     parts = split(config, records)
     teacher = teaching(config, base, reading, devices, prompts, records, workdir, stages)
@@ -103,7 +102,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
         about = {"protocol": config.protocol, "identity": identity, "config": json.loads(config.to_json())}
         save_pairs(workdir / "estimator", pairs, base, about)
         write_text(workdir / "controls.json", json.dumps(controls, indent=1) + "\n")
-        stages.console.print(f"trained: {workdir / 'estimator'}", highlight=False, soft_wrap=True)
+        stages.say(f"trained: {workdir / 'estimator'}")
 
 
 def settings_of(config: ConfigDict) -> Settings:
@@ -128,7 +127,7 @@ def _optimizer(settings: Mapping[str, Any], steps: int):
     return adamw(steps=steps, **settings)
 
 
-def read_records(config: ConfigDict, base: LanguageModel, prompts: Prompts, stages: Stages) -> list[Record]:
+def read_records(config: ConfigDict, base: LanguageModel, prompts: Prompts, stages: Reports) -> list[Record]:
     """All records of the benchmark whose prompts fit, of every split.
 
     Raises:
@@ -147,7 +146,7 @@ def read_records(config: ConfigDict, base: LanguageModel, prompts: Prompts, stag
             f"shortest has {min(longest.values(), default=0)} tokens): raise it"
         )
     left_out = f", {len(everyone) - len(fitting)} longer than {config.max_prompt} tokens left out"
-    stages.console.print(f"{len(fitting)} records{left_out if len(fitting) < len(everyone) else ''}", highlight=False)
+    stages.say(f"{len(fitting)} records{left_out if len(fitting) < len(everyone) else ''}")
     return fitting
 
 
@@ -178,7 +177,7 @@ def split(config: ConfigDict, records: Sequence[Record]) -> list[Fold]:
 
 def teaching(
     config: ConfigDict, base: LanguageModel, reading: Reading, devices: Devices, prompts: Prompts, records: Sequence[Record],
-    workdir: Path, stages: Stages,
+    workdir: Path, stages: Reports,
 ) -> dict[str, str]:  # fmt: skip
     """The teacher's reasoning for every record: read, or written by a local model that sees the golden reply."""
     c = config.teacher
@@ -192,7 +191,7 @@ def teaching(
 
 
 def train(
-    corl: CoRL, part: Fold, folder: Path, identity: Mapping[str, Any], config: ConfigDict, stages: Stages, stopping
+    corl: CoRL, part: Fold, folder: Path, identity: Mapping[str, Any], config: ConfigDict, stages: Reports, stopping
 ) -> dict[str, LanguageModel]:
     """All phases of one pair; a learner without any stays as it began. A line a phase says how its reward or loss moved."""
     phases = corl.phases()
@@ -206,11 +205,7 @@ def train(
             moved.append(row)
             if done in ends:
                 name = "reward" if "reward" in row else "loss"
-                stages.console.print(
-                    f"  {part.name} {row['phase']} {row['iteration']}: {name} {moved[0][name]:.3f} -> {row[name]:.3f}",
-                    highlight=False,
-                    soft_wrap=True,
-                )
+                stages.say(f"  {part.name} {row['phase']} {row['iteration']}: {name} {moved[0][name]:.3f} -> {row[name]:.3f}")
 
         ends = set(np.cumsum([phase.steps for phase in phases]).tolist())
         return corl.learners | run(
@@ -225,7 +220,7 @@ def adapter_of(model: LanguageModel) -> Adapter:
     return Adapter(model.config.adapter, model.added)
 
 
-def control(corl: CoRL, part: Fold, trained: Mapping[str, LanguageModel], stages: Stages) -> dict[str, Any]:
+def control(corl: CoRL, part: Fold, trained: Mapping[str, LanguageModel], stages: Reports) -> dict[str, Any]:
     """Golden replies of records the pair has not seen: mean log-likelihood, nats a token, under its own reasoning, none,
     another's, the teacher's and one that leaks; the share of the reasoning's four-word runs that stand in the golden reply; by
     record, too."""
@@ -240,7 +235,7 @@ def control(corl: CoRL, part: Fold, trained: Mapping[str, LanguageModel], stages
     means = {name: float(values.mean()) for name, values in found.items()}
     leaked = [copied(features[record.id], record.golden) for record in part.unseen]
     line = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
-    stages.console.print(f"  {part.name}, golden replies not seen, nats a token: {line}", highlight=False, soft_wrap=True)
+    stages.say(f"  {part.name}, golden replies not seen, nats a token: {line}")
     return {
         "means": means,
         "copied": float(np.mean(leaked)),

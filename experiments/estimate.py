@@ -19,9 +19,9 @@ from remid_jax.files import write_text
 from remid_jax.information.estimates import Settings
 from remid_jax.parallel import Devices
 from remid_jax.reporting.tables import contexts
+from remid_jax.settings import check_settings
 
 from . import cli
-from .settings import check_settings
 
 
 def main(config: ConfigDict, workdir: Path) -> None:

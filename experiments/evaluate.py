@@ -37,27 +37,27 @@ from remid_jax.models.adapters import adapted
 from remid_jax.models.loading import LanguageModel, open_model, read_as
 from remid_jax.models.peft_files import read_adapter
 from remid_jax.parallel import Devices, is_first_host
+from remid_jax.progress import Timed
 from remid_jax.reporting import report, terminal
 from remid_jax.roles import policy as work
 from remid_jax.roles.members import Member, described, shown, trained, untrained
 from remid_jax.roles.pairs import read_pairs
+from remid_jax.roles.reading import Reading, Thinking, reading_of, template_settings, thinking_of
 from remid_jax.roles.reasoner import reason
 from remid_jax.scoring.engine import Pooling, ScoringEngine
 from remid_jax.scoring.generation import Generator, Sample, record_key
 from remid_jax.scoring.store import Store
 from remid_jax.scoring.texts import Reply, ready, tokenizer_of
+from remid_jax.settings import check_settings
 
 from . import cli
-from .progress import Stages
-from .reading import Reading, Thinking, reading_of, template_settings, thinking_of
-from .settings import check_settings
 
 Records = dict[str, list[Record]]
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
     check_settings(config)
-    stages = Stages(Console(stderr=True, quiet=not is_first_host()))
+    stages = Timed(cli.progress())
     benchmark = read_benchmark(config.benchmark.source)
     prompts = Prompts.load(config.prompts)
     settings = Settings(
@@ -140,7 +140,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
     engines.save_counts(workdir, stages)
     Console(width=max(100, Console().width) if not Console().is_terminal else None).print(terminal.summary(found))
     where = f"report: {workdir / 'report.html'}   data: {workdir / 'results.json'}"
-    stages.console.print(where, highlight=False, soft_wrap=True)
+    stages.say(where)
 
 
 def open_models(config: ConfigDict, devices: Devices, reading: Reading, thinking: Thinking) -> dict[str, LanguageModel]:
@@ -230,7 +230,7 @@ class Engines:
             _who(model), Generator(model, self._devices, self._store, self._config.sampling_rows)
         )
 
-    def save_counts(self, workdir: Path, stages: Stages) -> None:
+    def save_counts(self, workdir: Path, stages: Timed) -> None:
         """What this run did, which a repetition does not repeat: kept apart from the results."""
 
         def counts(engines: Iterable[ScoringEngine] | Iterable[Generator]) -> dict[str, Any]:
@@ -264,7 +264,7 @@ def described_reading(model: LanguageModel) -> dict[str, Any]:
 
 def reasoning(
     config: ConfigDict, records: Sequence[Record], prompts: Prompts, members: Sequence[Member], engines: Engines,
-    stages: Stages, given: Given,
+    stages: Timed, given: Given,
 ) -> dict[str, dict[str, Parsed]]:  # fmt: skip
     """{member of the estimator: {record that it may score: its reasoning}}."""
     c = config.estimator
@@ -287,7 +287,7 @@ def respond(
     prompts: Prompts,
     models: Mapping[str, LanguageModel],
     engines: Engines,
-    stages: Stages,
+    stages: Timed,
     given: Given,
 ) -> tuple[dict[str, Reply], dict[str, list[Sample]] | None]:
     """Replies, and samples of the policy's own kernel: None where it is not at hand, or none are wanted."""
@@ -314,7 +314,7 @@ def respond(
 def score(
     config: ConfigDict, records: Records, prompts: Prompts, models: Mapping[str, LanguageModel], members: Sequence[Member],
     written: Mapping[str, Mapping[str, Parsed]], replies: dict[str, Reply], drawn: dict[str, list[Sample]] | None,
-    engines: Engines, stages: Stages,
+    engines: Engines, stages: Timed,
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """The arrays of the score table (layout: remid_jax.information.score_table)."""
     tokenizer = tokenizer_of(models["estimator"])

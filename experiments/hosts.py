@@ -22,9 +22,9 @@ from ml_collections import ConfigDict
 
 import remid_jax
 from remid_jax.errors import UserError
+from remid_jax.settings import flat
 
 from . import stopping
-from .settings import flat
 
 PATIENCE = 45.0  # seconds in which all hosts must have come
 OWN = ("workdir", "store", "output", "page")  # settings in which hosts may differ

@@ -23,10 +23,10 @@ from remid_jax.disk import check_output
 from remid_jax.errors import UserError
 from remid_jax.files import write_text
 from remid_jax.reporting import policies, terminal
+from remid_jax.settings import check_settings
 
 from . import cli, evaluate, train
 from .findings import Findings
-from .settings import check_settings
 
 SCHEMA_VERSION = 2
 BASE = "base"  # the model as it is

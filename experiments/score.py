@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
-from rich.console import Console
 
 from remid_jax.dialogues.faults import raise_all
 from remid_jax.disk import check_output
@@ -25,14 +24,13 @@ from remid_jax.files import read_lines, write_text
 from remid_jax.models.loading import LanguageModel, open_model, read_as
 from remid_jax.models.tokenizer import Tokenizer
 from remid_jax.parallel import Devices, is_first_host
+from remid_jax.roles.reading import reading_of, template_settings
 from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.requests import Continuation, Request
 from remid_jax.scoring.store import Store
+from remid_jax.settings import check_settings
 
 from . import cli
-from .progress import Stages
-from .reading import reading_of, template_settings
-from .settings import check_settings
 
 STREAMS = {"input": "/dev/stdin", "output": "/dev/stdout"}  # what "-" stands for
 PREFIXES, ANSWERS = ("messages", "prompt", "prefix_ids"), ("answers", "answer_ids")
@@ -53,7 +51,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
     model = read_as(opened, template=settings, **reading_of(config, workdir))
     requests = requests_of(source, lines, model)
     engine = ScoringEngine(model, devices, Store(workdir / "store.sqlite"), config.tokens_per_step, config.max_row)
-    stages = Stages(Console(stderr=True, quiet=not is_first_host()))
+    stages = cli.progress()
     with stages.stage("score") as advance:
         scores = engine.score(requests, advance)
     if not is_first_host():
@@ -62,10 +60,9 @@ def main(config: ConfigDict, workdir: Path) -> None:
     write_text(output, "".join(json.dumps(answer) + "\n" for answer in answers))
     counts = engine.counts
     padding = counts.padding / max(1, counts.tokens + counts.padding)
-    stages.console.print(
+    stages.say(
         f"{len(lines)} requests in {counts.rows} rows, {counts.store_hits} of them from the store; "
-        f"{counts.device_steps} device steps, padding {padding:.0%} -> {output}",
-        highlight=False,
+        f"{counts.device_steps} device steps, padding {padding:.0%} -> {output}"
     )
 
 

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ml_collections import ConfigDict
-from rich.console import Console
 
 from remid_jax.checkpoints import Checkpoints
 from remid_jax.dialogues.prompts import Prompts
@@ -37,14 +36,14 @@ from remid_jax.models.loading import LanguageModel, open_model, read_as
 from remid_jax.models.peft_files import read_adapter, save_adapter
 from remid_jax.models.saving import save_model
 from remid_jax.parallel import Devices, is_first_host
+from remid_jax.progress import Reports
 from remid_jax.reporting.training import write_training_report
+from remid_jax.roles.reading import Reading, reading_of, template_settings
 from remid_jax.scoring.store import Store
 from remid_jax.scoring.texts import tokenizer_of
+from remid_jax.settings import check_settings, flat
 
 from . import cli, hosts
-from .progress import Stages
-from .reading import Reading, reading_of, template_settings
-from .settings import check_settings, flat
 from .stopping import GO_ON, Saving, end
 
 
@@ -72,7 +71,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
         "data": hashlib.sha256(repr(data).encode()).hexdigest(),
         "settings": flat(config),
     }
-    stages = Stages(Console(stderr=True, quiet=not is_first_host()))
+    stages = cli.progress()
     try:
         with Saving() as saving:
             stopping = hosts.on_any(saving.asked)
@@ -89,10 +88,10 @@ def main(config: ConfigDict, workdir: Path) -> None:
         end(f"stopped after step {stop.step} of {config.steps}, saved: {GO_ON}")
     write(config, workdir, trained, model)
     where = workdir / ("adapter" if config.lora.rank else "model")
-    stages.console.print(f"trained: {where}", highlight=False, soft_wrap=True)
+    stages.say(f"trained: {where}")
     if is_first_host():
         about = {"model": config.model, "method": config.method, "config": config.to_dict()}
-        stages.console.print(f"report: {write_training_report(workdir, about)}", highlight=False, soft_wrap=True)
+        stages.say(f"report: {write_training_report(workdir, about)}")
 
 
 def check(config: ConfigDict) -> None:
@@ -167,7 +166,7 @@ def read_data(config: ConfigDict, model: LanguageModel, prompts: Prompts) -> Dat
 
 
 def lessons(
-    config: ConfigDict, start: Start, model: LanguageModel, estimator: LanguageModel, prompts: Prompts, stages: Stages,
+    config: ConfigDict, start: Start, model: LanguageModel, estimator: LanguageModel, prompts: Prompts, stages: Reports,
     stopping: Callable[[], bool],
 ) -> tuple[Recipe, int]:  # fmt: skip
     """The method's recipe, and of how many records it is.

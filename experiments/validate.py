@@ -19,14 +19,14 @@ from remid_jax.disk import check_output
 from remid_jax.errors import UserError
 from remid_jax.files import read_text, write_text
 from remid_jax.parallel import Devices
+from remid_jax.progress import Timed
 from remid_jax.scoring.store import Store
+from remid_jax.settings import check_settings
 from remid_jax.synthetic import enumerable
 from remid_jax.theory.worlds.scenarios import SCENARIOS
 from remid_jax.validation import coverage_study, divergence_study, page, policy_study, world_study
 
 from . import cli
-from .progress import Stages
-from .settings import check_settings
 
 Report = Callable[[int, int], None]
 
@@ -36,7 +36,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
     check(config)
     real = terms_of(config.run) if config.run else None
     cli.use_compilation_cache()
-    stages, devices = Stages(Console(stderr=True)), Devices(local=True)
+    stages, devices = Timed(cli.progress()), Devices(local=True)
     parts = Parts(workdir / "parts", stages)
     c = config
     found: dict[str, Any] = {
@@ -97,7 +97,7 @@ def check(config: ConfigDict) -> None:
 class Parts:
     """The parts of a run, each saved as soon as it is done and read back while what it depends on stays the same."""
 
-    def __init__(self, folder: Path, stages: Stages):
+    def __init__(self, folder: Path, stages: Timed):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.stages = folder, stages
         self.seconds, self.sources = 0.0, sources()

@@ -13,6 +13,7 @@ from remid_jax.errors import UserError
 from remid_jax.models.loading import open_model
 from remid_jax.models.sampling import Sampler
 from remid_jax.parallel import Devices
+from remid_jax.progress import Silent
 from remid_jax.roles.pairs import read_pairs, scored_by
 from remid_jax.scoring.generation import Generator, Prompt
 from remid_jax.scoring.store import Store
@@ -119,7 +120,7 @@ def test_a_local_teacher_sees_the_golden_reply(script, ending_directory, tmp_pat
     base, prompts = open_model(str(ending_directory), "float32"), Prompts.load()
     config = importlib.import_module("configs.corl_quickstart").get_config()
     config.teacher.reasoning, config.teacher.max_reasoning = None, 5
-    stages = script.Stages(script.Console(quiet=True))
+    stages = Silent()
     reading = script.reading_of(config, tmp_path)
     found = script.teaching(config, base, reading, Devices(), prompts, RECORDS[:3], tmp_path, stages)
     generator = Generator(base, Devices(), Store(":memory:"), 1)

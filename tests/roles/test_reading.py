@@ -6,10 +6,10 @@ import json
 import pytest
 from ml_collections import ConfigDict
 
-from experiments import reading
 from remid_jax.errors import UserError
 from remid_jax.models.loading import open_model
 from remid_jax.models.saving import save_model
+from remid_jax.roles import reading
 
 TEMPLATE = (
     "<|im_start|>system\nToday is {{ strftime_now('%d %b %Y') }}.<|im_end|>\n{% for m in messages %}"

@@ -7,8 +7,8 @@ import pytest
 from ml_collections import ConfigDict
 from scripts import ROOT, change
 
-from experiments.settings import check_settings, override_faults
 from remid_jax.errors import UserError
+from remid_jax.settings import check_settings, override_faults
 
 CONFIGS = sorted(path.stem for path in Path(ROOT, "configs").glob("*.py") if path.stem != "__init__")
 COUNT, NUMBER = "must be a whole number from 1 to 2147483647", "must be a whole number from 0 to 2147483647"
@@ -85,18 +85,3 @@ RATE = "optimizer.learning_rate"
 def test_a_slip_on_the_command_line_gets_the_nearest_name_and_the_type(argument, said):
     config = ConfigDict({"max_row": 8, "model": "m", "augment": False, "optimizer": {"learning_rate": 0.1}})
     assert override_faults(config, [argument]) == ([said] if said else [])
-
-
-def test_slips_come_all_at_once_and_configs_that_cannot_be_loaded_in_one_line(run, tmp_path):
-    flag = f"--config={ROOT}/configs/score.py"
-    assert run("score", flag, "--config.max_rwo=1", "--config.max_row=x").error == (
-        "error: --config.max_rwo: no such setting: did you mean --config.max_row (a whole number)?; "
-        "--config.max_row=x: must be a whole number, as 2048 is"
-    )
-    (tmp_path / "broken.py").write_text("import nothing_here\n")
-    assert run("score", "--config=broken.py").error == (
-        "error: --config: cannot be loaded (ModuleNotFoundError: No module named 'nothing_here'): name a file of configs/, or "
-        "mend yours"
-    )
-    said = "error: --config: has no setting 'worlds': name a config of this script, see configs/"
-    assert run("bounds", flag).error == said

@@ -26,21 +26,22 @@ class Reading(TypedDict):
     date: datetime.date
 
 
-def reading_of(config: ConfigDict, workdir: Path) -> Reading:
+def reading_of(config: ConfigDict, workdir: Path | None = None) -> Reading:
     """Returns `config.control_tokens` and the day that chat templates write: `config.date`, or the day the run began.
 
-    That day is kept in the workdir, so that a run that goes on after midnight has the same prompts.
+    That day is kept in a workdir, where there is one, so that a run that goes on after midnight has the same prompts.
 
     Raises:
       UserError: if a date is none.
     """
-    day, kept = config.date, workdir / DAY
+    day, kept = config.date, workdir / DAY if workdir else None
     if is_first_host() and not day:
-        if kept.is_file():
+        if kept and kept.is_file():
             day = read_text(kept).strip()
         else:
             day = datetime.date.today().isoformat()
-            write_text(kept, day + "\n")
+            if kept:
+                write_text(kept, day + "\n")
     [told] = from_first_host([day.encode() if day else None])  # the others may have another clock, and no common disk
     try:
         date = datetime.date.fromisoformat((told or b"").decode())

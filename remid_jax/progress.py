@@ -1,0 +1,172 @@
+"""How long work tells how far it is: stages with their rate and the time left, and lines between them."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+Advance = Callable[[int, int], None]
+"""Called with (units done, units in all) of a stage."""
+
+EVERY = 30.0  # seconds between two lines where there is no terminal
+
+
+class Reports(Protocol):
+    """What long work reports to."""
+
+    def stage(self, name: str, unit: str = "tokens") -> AbstractContextManager[Advance]:
+        """Begins a stage, which ends with the context."""
+        ...
+
+    def say(self, line: str) -> None:
+        """Tells one thing."""
+        ...
+
+
+class Silent:
+    """Shows nothing."""
+
+    @contextlib.contextmanager
+    def stage(self, name: str, unit: str = "tokens") -> Iterator[Advance]:
+        yield lambda done, total: None
+
+    def say(self, line: str) -> None:
+        pass
+
+
+class Shown:
+    """Shows a bar a stage on a terminal; anywhere else a line when it ends, and one every 30 seconds until then."""
+
+    def __init__(self, console: Console | None = None, every: float = EVERY):
+        self._console, self._every = console or Console(stderr=True), every
+
+    def say(self, line: str) -> None:
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    @contextlib.contextmanager
+    def stage(self, name: str, unit: str = "tokens") -> Iterator[Advance]:
+        count = _Count(name, unit)
+        with self._bar(count) if self._console.is_terminal else self._lines(count):
+            yield count.advance
+        self.say(count.summary())
+
+    @contextlib.contextmanager
+    def _bar(self, count: _Count) -> Iterator[None]:
+        columns = (
+            SpinnerColumn(), TextColumn("{task.description:<14}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
+            _Rate(count), TimeElapsedColumn(),
+        )  # fmt: skip
+        with Progress(*columns, console=self._console, transient=True) as bars:
+            task = bars.add_task(count.name, total=None)
+            count.listener = lambda done, total: bars.update(task, completed=done, total=total)
+            yield
+
+    @contextlib.contextmanager
+    def _lines(self, count: _Count) -> Iterator[None]:
+        """The line comes from a thread, so that it comes while a device computes."""
+        ended = threading.Event()
+
+        def tell() -> None:
+            while not ended.wait(self._every):
+                self.say(count.line())
+
+        teller = threading.Thread(target=tell, daemon=True)
+        teller.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            teller.join()
+
+
+class Timed:
+    """Passes on to other reports; `seconds` maps each stage to what it took, in order."""
+
+    def __init__(self, reports: Reports):
+        self._reports = reports
+        self.seconds: dict[str, float] = {}
+
+    def say(self, line: str) -> None:
+        self._reports.say(line)
+
+    @contextlib.contextmanager
+    def stage(self, name: str, unit: str = "tokens") -> Iterator[Advance]:
+        start = time.monotonic()
+        with self._reports.stage(name, unit) as advance:
+            yield advance
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
+
+
+def shares(advance: Advance, count: int) -> list[Advance]:
+    """Returns an `advance` for each of `count` equal workers of one stage, one after the other: together they move `advance`.
+
+    The work of those that have not begun is taken to be as much as that of the others.
+    """
+    totals: dict[int, int] = {}
+    dones = [0] * count
+
+    def share(worker: int) -> Advance:
+        def of_worker(done: int, total: int) -> None:
+            dones[worker], totals[worker] = done, total
+            advance(sum(dones), sum(totals.values()) * count // len(totals) if worker + 1 < count else sum(totals.values()))
+
+        return of_worker
+
+    return [share(worker) for worker in range(count)]
+
+
+class _Count:
+    """How far a stage is."""
+
+    def __init__(self, name: str, unit: str):
+        self.name, self.unit, self.start = name, unit, time.monotonic()
+        self.done = self.total = 0
+        self.listener: Advance = lambda done, total: None
+
+    def advance(self, done: int, total: int) -> None:
+        self.done, self.total = done, total
+        self.listener(done, total)
+
+    def rate(self) -> str:
+        speed = self.done / max(time.monotonic() - self.start, 1e-9)
+        left = f", {_clock((self.total - self.done) / speed)} left" if 0 < self.done < self.total else ""
+        return f"{_number(speed)} {self.unit}/s{left}"
+
+    def line(self) -> str:
+        if not self.total:
+            return f"{self.name:<14} {time.monotonic() - self.start:7.0f} s so far"
+        return f"{self.name:<14} {self.done / self.total:4.0%}   {self.done:,} of {self.total:,} {self.unit}, {self.rate()}"
+
+    def summary(self) -> str:
+        seconds, work = time.monotonic() - self.start, ""
+        if self.unit and self.total:
+            work = f"{self.total:,} {self.unit}, {_number(self.total / seconds)} {self.unit}/s"
+        elif self.unit:
+            work = "nothing to compute"
+        return f"{self.name:<14} {seconds:7.1f} s   {work}".rstrip()
+
+
+class _Rate(ProgressColumn):
+    def __init__(self, count: _Count):
+        super().__init__()
+        self._count = count
+
+    def render(self, task: Task) -> Text:
+        return Text(self._count.rate() if self._count.unit and self._count.total else "")
+
+
+def _number(speed: float) -> str:
+    return f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"
+
+
+def _clock(seconds: float) -> str:
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
