@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 
 from remid_jax.errors import UserError
 
@@ -15,3 +16,10 @@ def raise_all(faults: Sequence[str]) -> None:
         return
     more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
     raise UserError(" ".join("; ".join([*faults[:SHOWN], *more]).split()))
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Returns " (did you mean 'x'?)" with the nearest of the `known` names, or "" if none is near."""
+    lowered = {other.lower(): other for other in known}
+    near = difflib.get_close_matches(name.lower(), lowered, 1)
+    return f" (did you mean {lowered[near[0]]!r}?)" if near else ""

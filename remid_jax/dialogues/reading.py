@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from remid_jax.dialogues.faults import raise_all
-from remid_jax.dialogues.records import CATEGORIES, TRAIN, Benchmark, Record, Turn, character_text
+from remid_jax.dialogues.manifest import RPGBENCH
+from remid_jax.dialogues.records import Benchmark, Record, Turn, character_text
 from remid_jax.errors import UserError
 from remid_jax.files import read_json, read_lines
 
 PACKAGE = "rpgbench_compact"
+TRAIN = "IDTrain"
+CATEGORIES = tuple(RPGBENCH.categories)
 LISTS: dict[str, tuple[str, ...]] = {TRAIN: (TRAIN,), "IDTest": ("IDTest",)} | {
-    name: tuple(c for c, s in CATEGORIES.items() if s == shift)
-    for name, shift in (("OOD1Test", "user"), ("OOD2Test", "character"), ("OOD3Test", "dialogue"))
+    name: RPGBENCH.shifts[shift] for name, shift in (("OOD1Test", "user"), ("OOD2Test", "character"), ("OOD3Test", "dialogue"))
 }
 """The lists of PDGBench.json and the categories each may hold."""
 

@@ -13,29 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-Shift = Literal["user", "character", "dialogue"]
-
-TRAIN = "IDTrain"
-CATEGORIES: dict[str, Shift | None] = {
-    "IDTest": None,
-    "german": "user",
-    "spanish": "user",
-    "chinese": "user",
-    "japanese": "user",
-    "korean": "user",
-    "Literature": "character",
-    "Film & Television": "character",
-    "Theater": "character",
-    "Gaming": "character",
-    "TurnLevelComposition": "dialogue",
-    "WordLevelComposition": "dialogue",
-}
-"""The test categories in the order of every table, and which factor each one shifts."""
-
-LANGUAGES: dict[str, str] = {
-    category: category.capitalize() if shift == "user" else "English" for category, shift in CATEGORIES.items()
-}
-"""The language in which the user of a category speaks."""
+from remid_jax.dialogues.manifest import RPGBENCH, Manifest
 
 
 class Turn(NamedTuple):
@@ -108,15 +86,18 @@ def _inline(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Training records, and test records by category in the order of CATEGORIES; only categories with records occur."""
+    """Training records, and test records by category in the order of the manifest; only categories with records occur."""
 
     train: list[Record]
     test: dict[str, list[Record]]
+    manifest: Manifest = RPGBENCH
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """sha256 over the records in order: the same for the same records, whatever file held them."""
+        """sha256 over a manifest that is not RPGBench's, and the records in order, whatever files held them."""
         digest = hashlib.sha256()
+        if self.manifest != RPGBENCH:
+            digest.update((json.dumps(self.manifest.to_json(), ensure_ascii=False) + "\n").encode())
         for record in (*self.train, *(r for records in self.test.values() for r in records)):
             digest.update(_line(record).encode())
         return digest.hexdigest()

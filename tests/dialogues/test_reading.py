@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from remid_jax.dialogues.manifest import RPGBENCH
 from remid_jax.dialogues.reading import LISTS, read_benchmark, read_reasoning, read_replies
-from remid_jax.dialogues.records import CATEGORIES, Record, Turn
+from remid_jax.dialogues.records import Record, Turn
 from remid_jax.errors import UserError
 
 
@@ -72,7 +73,7 @@ FAULTY = {
     "duplicate": (row("a"), "sample_ID: already used at {path}: line 1"),
     "unknown category": (
         row("x", "klingon"),
-        "subset_tag: unknown category 'klingon', must be one of IDTrain, " + ", ".join(CATEGORIES),
+        "subset_tag: unknown category 'klingon', must be one of IDTrain, " + ", ".join(RPGBENCH.categories),
     ),
 }
 
@@ -156,8 +157,10 @@ def test_the_file_of_the_authors(tmp_path, lists):
     benchmark = read_benchmark(str(path))
     assert [r.id for r in benchmark.train] == ["IDTrain-0", "IDTrain-1"]
     assert benchmark.train[0].category == "IDTrain"
-    assert list(benchmark.test) == list(CATEGORIES)
-    assert [[r.id for r in records] for records in benchmark.test.values()] == [[f"{c}-0", f"{c}-1"] for c in CATEGORIES]
+    assert list(benchmark.test) == list(RPGBENCH.categories)
+    assert [[r.id for r in records] for records in benchmark.test.values()] == [
+        [f"{c}-0", f"{c}-1"] for c in RPGBENCH.categories
+    ]
     assert benchmark.test["Film & Television"][1] == Record(
         "Film & Television-1", "Ana, 30, a baker.", {"name": "Bo", "traits": ["dry", "kind"]},
         (Turn("user", "Hi?"), Turn("agent", "Ho."), Turn("user", "Why?")), "Because.", "Film & Television",
