@@ -78,11 +78,7 @@ class Assembly:
         """Returns the benchmark of all rows, or of `categories` and the references that they need."""
         manifest = self._resolved(UNTAGGED)
         chosen = self._chosen(manifest, categories)
-        train, test = self._split(manifest, UNTAGGED)
-        counts = {name: len(records) for name, records in test.items()}
-        for entry in self._entries:
-            if entry.records is None and entry.tag in counts:
-                counts[entry.tag] += 1
+        split, counts = self._split(manifest, UNTAGGED)
         needed = {*categories} | {manifest.categories[name].reference for name in chosen if counts[name]}
         if self._entries or not self.faults:
             field = self._entries[0].field if self._entries else "subset_tag"
@@ -93,7 +89,8 @@ class Assembly:
         if not self.faults and not any(counts[name] for name in chosen):
             self.faults.append(f"{self.name}: holds no test record")
         raise_all(self.faults)
-        return Benchmark(train, {name: test[name] for name in chosen if test[name]}, manifest)
+        train = split[manifest.train] if manifest.train is not None else []
+        return Benchmark(train, {name: split[name] for name in chosen if split[name]}, manifest)
 
     def training(self) -> list[Record]:
         """Returns the training records: those with the manifest's tag for them, or all rows if none has a tag."""
@@ -101,9 +98,9 @@ class Assembly:
         manifest = self._resolved(untagged)
         if manifest.train is None:
             self.faults.append(f'{self.name}: the manifest names no training records: add "train": their tag')
-        train, _ = self._split(manifest, untagged)
         raise_all(self.faults)
-        return train
+        assert manifest.train is not None
+        return self._split(manifest, untagged)[0][manifest.train]
 
     def _character(self, value: Any, report: Report) -> Card:
         """The character of a row and its name; an empty one where there is none to be had."""
@@ -173,17 +170,18 @@ class Assembly:
             self.faults.append(f"{first.where}: {first.field}: {named} {verb} of RPGBench: {mend}")
         return manifest
 
-    def _split(self, manifest: Manifest, untagged: str | None) -> tuple[list[Record], dict[str, list[Record]]]:
-        """Training records and test records by category, in the order of the manifest."""
+    def _split(self, manifest: Manifest, untagged: str | None) -> tuple[dict[str, list[Record]], dict[str, int]]:
+        """The records of each tag of the manifest, and their number with faulty rows counted as one."""
         only = next(iter(manifest.categories)) if len(manifest.categories) == 1 else untagged
         default = untagged if untagged == manifest.train else only
         split: dict[str, list[Record]] = {tag: [] for tag in _tags(manifest)}
+        counts = dict.fromkeys(split, 0)
         for entry in self._entries:
             tag = entry.tag or default
             if tag in split:
                 split[tag] += [record.in_category(tag) for record in entry.records or ()]
-        train = split.pop(manifest.train) if manifest.train is not None else []
-        return train, split
+                counts[tag] += 1 if entry.records is None else len(entry.records)
+        return split, counts
 
     def _chosen(self, manifest: Manifest, categories: Sequence[str]) -> list[str]:
         """The categories to keep, and the faults of names that are none."""

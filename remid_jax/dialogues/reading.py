@@ -35,6 +35,10 @@ Format = Literal["auto", "records", "messages", "sharegpt"]
 CHATS = {"messages": chats.MESSAGES, "sharegpt": chats.SHAREGPT}
 FORMATS = {form.messages: name for name, form in CHATS.items()}
 """The format of a row that has this key; other rows have RPGBench's."""
+UNKNOWN_ROW = (
+    f"is in no known format, it has none of the keys {', '.join((*own_keys.KEYS, *FORMATS))}: "
+    "say by a mapping where they stand (docs/formats.md)"
+)
 
 
 def read_benchmark(
@@ -114,6 +118,9 @@ def _assembled(
         if format == "auto":
             talk = fields.talk if fields is not None else next((key for key in FORMATS if key in row.value), "dialogue_context")
             format = FORMATS.get(talk, "records")
+            if fields is None and not {*own_keys.KEYS, *FORMATS} & set(row.value):
+                assembly.faults.append(f"{row.place}: {UNKNOWN_ROW}")
+                break
         _add(assembly, row, format, fields, golden_optional)
     assembly.faults += fields.faults() if fields is not None else []
     return assembly

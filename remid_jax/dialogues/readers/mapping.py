@@ -15,6 +15,7 @@ from remid_jax.dialogues.readers.conversations import Report
 from remid_jax.dialogues.validated import Written, validated
 from remid_jax.files import read_json
 
+_NOWHERE = object()
 TALKS = ("dialogue_context", "messages", "conversations")
 
 
@@ -66,7 +67,7 @@ class Mapping:
         """Returns the row under our names; what it has nothing of is left out."""
         self.first_row = row if self.first_row is None else self.first_row
         for field, path in self._paths():
-            if _at(row, path) is not None:
+            if _at(row, path, absent=_NOWHERE) is not _NOWHERE:
                 self.unseen.pop(field, None)
         result: dict[str, Any] = {}
         for name, place in self.fields.items():
@@ -135,8 +136,8 @@ def read_mapping(source: str | Path | Object[str, Any]) -> Mapping:
     return Mapping(fields)
 
 
-def _at(row: Any, path: str) -> Any:
-    """What stands at a path; a whole key with dots in it goes first, numbers count in lists; None where nothing stands."""
+def _at(row: Any, path: str, absent: Any = None) -> Any:
+    """What stands at a path; a whole key with dots in it goes first, numbers count in lists; `absent` where nothing stands."""
     if isinstance(row, dict) and path in row:
         return row[path]
     for step in path.split("."):
@@ -145,7 +146,7 @@ def _at(row: Any, path: str) -> Any:
         elif isinstance(row, dict) and step in row:
             row = row[step]
         else:
-            return None
+            return absent
     return row
 
 
