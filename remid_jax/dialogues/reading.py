@@ -128,8 +128,8 @@ def _assembled(
 
 def _add(assembly: Assembly, row: Row, format: str, fields: FieldMapping | None, golden_optional: bool) -> None:
     """Reads a row as the format says, under the names that `fields` gives it, if any."""
-    identity = next((row.value[key] for key in ("sample_ID", "id") if isinstance(row.value.get(key), (str, int))), None)
-    where = row.place if identity is None else f"{row.place} ({identity!r})"
+    named = [row.value.get(key) for key in ("sample_ID", "id")] if fields is None else [fields.identity(row.value)]
+    where = next((f"{row.place} ({name!r})" for name in named if isinstance(name, (str, int))), row.place)
     before = len(assembly.faults)
 
     def report(fault: str) -> None:

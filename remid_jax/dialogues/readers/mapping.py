@@ -63,6 +63,11 @@ class Mapping:
         """Which of TALKS it gives."""
         return next(name for name in TALKS if name in self.fields)
 
+    def identity(self, row: dict[str, Any]) -> Any:
+        """Returns what stands where the row's id is, if anything."""
+        place = self.fields.get("sample_ID")
+        return _at(row, place) if isinstance(place, str) else None
+
     def __call__(self, row: dict[str, Any], report: Report) -> dict[str, Any]:
         """Returns the row under our names; what it has nothing of is left out."""
         self.first_row = row if self.first_row is None else self.first_row

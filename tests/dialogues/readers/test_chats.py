@@ -122,7 +122,8 @@ def test_the_format_is_the_first_rows_unless_named():
     )
     assert refusal(read_benchmark, [{"question": "x"}]) == (
         "records[0]: is in no known format, it has none of the keys sample_ID, user_persona, agent_character, "
-        "dialogue_context, agent_golden_response, subset_tag, messages, conversations: say by a mapping where they stand (docs/formats.md)"
+        "dialogue_context, agent_golden_response, subset_tag, messages, conversations: "
+        "say by a mapping where they stand (docs/formats.md)"
     )
 
 

@@ -36,7 +36,8 @@ def test_a_dialogue_with_words_of_its_own():
 def test_a_golden_reply_of_its_own_lists_and_keys_with_dots():
     rows = [
         {
-            "a.b": f"{n}", "bios": [["x"], ["tall", "dry"]], "talk": [{"user_query": "Flour?"}], "best": {"replies": ["No.", "Yes."]},
+            "a.b": f"{n}", "bios": [["x"], ["tall", "dry"]], "talk": [{"user_query": "Flour?"}],
+            "best": {"replies": ["No.", "Yes."]},
         }
         for n in (1, 2)
     ]  # fmt: skip
@@ -78,12 +79,12 @@ def test_five_planted_faults_of_rows():
     rows[5]["chat"]["log"][0]["who"] = "gust"
     character = "missing: add it (a chat has it as system message), or name a character card for all rows"
     assert refusal(read_benchmark, rows, mapping=FIELDS).split("; ") == [
-        "records[1]: agent_golden_response: missing",
-        "records[2]: agent_golden_response: must be a text, not a number",
-        "records[3]: guest.about: must be a text, not a number",
-        "records[4]: sample_ID: already used at records[0]",
-        "records[5]: chat.log[0].who: must be one of guest, visitor, host, not 'gust'",
-        f"records[6]: agent_character: {character}",
+        "records[1] (2): agent_golden_response: missing",
+        "records[2] (3): agent_golden_response: must be a text, not a number",
+        "records[3] (4): guest.about: must be a text, not a number",
+        "records[4] (1): sample_ID: already used at records[0]",
+        "records[5] (6): chat.log[0].who: must be one of guest, visitor, host, not 'gust'",
+        f"records[6] (7): agent_character: {character}",
     ]
 
 
