@@ -6,6 +6,7 @@ The system message is the character, the last message the golden reply. Other ke
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -38,10 +39,9 @@ PLAIN = ("lineage", "user_persona", "user_name")
 
 def conversation_of(row: dict[str, Any], report: Report, form: ChatForm, golden_optional: bool) -> Conversation:
     """Returns the conversation of a row, and reports its faults."""
-    known = [name for names in ALIASES.values() for name in names] + [*PLAIN, "agent_character", form.messages]
     for key in row:
-        near = nearest(key, [name for name in known if name not in row], 0.8)
-        if key not in known and near:
+        near = _meant(key, form.messages)
+        if near != key and near is not None and near not in row:
             report(f"{key}: unknown key (did you mean {near!r}?)")
     texts = {}
     fields = {role: next((name for name in names if name in row), names[0]) for role, names in ALIASES.items()}
@@ -64,6 +64,13 @@ def conversation_of(row: dict[str, Any], report: Report, form: ChatForm, golden_
         id_field=fields["id"],
         category_field=fields["category"],
     )
+
+
+@functools.cache
+def _meant(key: str, messages: str) -> str | None:
+    """The key that is meant, if it is spelt almost like one of ours."""
+    known = [name for names in ALIASES.values() for name in names] + [*PLAIN, "agent_character", messages]
+    return key if key in known else nearest(key, known, 0.8)
 
 
 def _turns(

@@ -78,7 +78,8 @@ class Mapping:
         for name, place in self.fields.items():
             if isinstance(place, DialoguePath):
                 turns = _turns(_at(row, place.path), place, report)
-                if turns and "agent_response" in turns[-1] and "agent_golden_response" not in self.fields:
+                golden_is_last = isinstance(turns, list) and turns and "agent_response" in turns[-1]
+                if golden_is_last and "agent_golden_response" not in self.fields:
                     result["agent_golden_response"] = turns.pop()["agent_response"]
                 value: Any = turns
             elif isinstance(place, dict):

@@ -77,6 +77,9 @@ def test_five_planted_faults_of_rows():
         row(7, "Flour?", "Wind.", host=None),  # no character
     ]
     rows[5]["chat"]["log"][0]["who"] = "gust"
+    rows += [row(8) | {"chat": {"log": log}} for log in ({"x": 1}, 3, ["Flour?"], [])]
+    for n, faulty in enumerate(rows[7:]):
+        faulty["n"] = 8 + n
     character = "missing: add it (a chat has it as system message), or name a character card for all rows"
     assert refusal(read_benchmark, rows, mapping=FIELDS).split("; ") == [
         "records[1] (2): agent_golden_response: missing",
@@ -85,6 +88,13 @@ def test_five_planted_faults_of_rows():
         "records[4] (1): sample_ID: already used at records[0]",
         "records[5] (6): chat.log[0].who: must be one of guest, visitor, host, not 'gust'",
         f"records[6] (7): agent_character: {character}",
+        "records[7] (8): agent_golden_response: missing",
+        "records[7] (8): chat.log: must be a list, not an object",
+        "records[8] (9): agent_golden_response: missing",
+        "records[8] (9): chat.log: must be a list, not a number",
+        "records[9] (10): chat.log[0].who: must be one of guest, visitor, host, not a text",
+        "records[10] (11): agent_golden_response: missing",
+        "records[10] (11): chat.log: empty",
     ]
 
 
