@@ -164,3 +164,9 @@ def test_the_page_names_every_file_and_shows_what_they_hold():
     shown = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
     assert len(shown) == 7
     assert [block for block in shown if block not in held] == []
+
+
+def test_the_python_of_the_page_runs():
+    page = (DOCS / "formats.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(block, {})

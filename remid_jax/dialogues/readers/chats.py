@@ -66,7 +66,7 @@ def conversation_of(row: dict[str, Any], report: Report, form: ChatForm, golden_
     )
 
 
-@functools.cache
+@functools.lru_cache(1024)
 def _meant(key: str, messages: str) -> str | None:
     """The key that is meant, if it is spelt almost like one of ours."""
     known = [name for names in ALIASES.values() for name in names] + [*PLAIN, "agent_character", messages]
