@@ -122,7 +122,8 @@ def _assembled(
                 assembly.faults.append(f"{row.place}: {UNKNOWN_ROW}")
                 break
         _add(assembly, row, format, fields, golden_optional)
-    assembly.faults += fields.faults() if fields is not None else []
+    if fields is not None:
+        assembly.faults += [f"{assembly.name}: {fault}" for fault in fields.faults()]
     return assembly
 
 

@@ -1,7 +1,7 @@
 """Chats as people keep them: `messages` as OpenAI's fine-tuning files have them, `conversations` as ShareGPT's have them.
 
-The system message is the character, the last message the golden reply. Other keys that a row may have: `id`, `lineage`,
-`category`, `user_persona`, `user_name` and `agent_character`; what else it holds is let pass.
+The system message describes the character, the last message is the golden reply. Other keys that a row may have: `id`,
+`lineage`, `category`, `user_persona`, `user_name` and `agent_character`; what else it holds is let pass.
 """
 
 from __future__ import annotations
@@ -51,15 +51,18 @@ def conversation_of(row: dict[str, Any], report: Report, form: ChatForm, golden_
         texts[role] = "" if value is None else text_of(value, field, report, may_be_empty=role == "user_persona")
     system, turns = _turns(row.get(form.messages), row, report, form, golden_optional)
     character = row.get("agent_character")
-    if character is not None and system:
-        report(f"agent_character: {form.messages} has a system message, too, which holds the character: keep one of them")
+    if system and isinstance(character, dict) and "description" not in character:
+        character = {**character, "description": system}
+    elif system and character is not None:
+        report(f"agent_character: describes the character, as the system message of {form.messages} does: keep one of them")
+        character = None
     return Conversation(
         id=texts["id"],
         lineage=texts["lineage"],
         category=texts["category"],
         user_persona=texts["user_persona"],
         user_name=texts["user_name"],
-        character={"description": system} if system else character,
+        character={"description": system} if system and character is None else character,
         turns=turns,
         id_field=fields["id"],
         category_field=fields["category"],

@@ -63,6 +63,15 @@ def test_a_greeting_of_the_agent_stays_and_parts_are_joined():
 
 
 @pytest.mark.parametrize("key", ROLES)
+def test_a_name_and_more_beside_the_system_message(key):
+    rows = [
+        row(key, n, "Hi {{char}}?", "Ho.", system="{{char}} mills.", agent_character={"name": "Bo", "age": 40}) for n in (1, 2)
+    ]
+    bo = {"name": "Bo", "age": 40, "description": "Bo mills."}
+    assert read_benchmark(rows).test["all"] == [Record(n, "", bo, (Turn("user", "Hi Bo?"),), "Ho.", "all") for n in "12"]
+
+
+@pytest.mark.parametrize("key", ROLES)
 def test_five_planted_faults(tmp_path, key):
     text = ROLES[key][1]
     rows = [
@@ -104,8 +113,9 @@ def test_faults_of_turns(key):
     assert fault(system, ask, {speaker: agent, text: None}) == f"{key}[2].{text}: must be a text, not null"
     picture = {speaker: user, text: [{"type": "image_url", "image_url": "x"}]}
     assert fault(system, picture, answer) == f"{key}[1].{text}: must be a text, not a list"
-    kept = f"agent_character: {key} has a system message, too, which holds the character: keep one of them"
-    assert fault(system, ask, answer, agent_character={"name": "Bo"}) == kept
+    kept = f"agent_character: describes the character, as the system message of {key} does: keep one of them"
+    for character in ({"name": "Bo", "description": "y"}, "bo.png", 3):
+        assert fault(system, ask, answer, agent_character=character) == kept
     assert fault(system, ask, answer, category=["a"]) == "category: must be a text, not a list"
     assert refusal(read_benchmark, [{"id": "a", key: "x"}]).startswith(f"records[0] ('a'): {key}: must be a list, not a text")
     assert refusal(read_benchmark, [{"id": "a", key: []}]).startswith(f"records[0] ('a'): {key}: empty")

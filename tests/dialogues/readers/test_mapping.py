@@ -45,7 +45,7 @@ def test_a_golden_reply_of_its_own_lists_and_keys_with_dots():
         "sample_ID": "a.b", "agent_character": {"traits": "bios.1", "mood": "nowhere"}, "dialogue_context": "talk",
         "agent_golden_response": "best.replies.1",
     }  # fmt: skip
-    unseen = "mapping: agent_character.mood: no row has 'nowhere'"
+    unseen = "records: mapping: agent_character.mood: no row has 'nowhere'"
     assert refusal(read_benchmark, rows, mapping=fields) == unseen
     rows[0]["nowhere"] = None
     assert read_benchmark(rows, mapping=fields).test["all"] == [
@@ -101,8 +101,8 @@ def test_five_planted_faults_of_rows():
 def test_a_path_that_no_row_has_is_a_slip():
     fields = FIELDS | {"lineage": "gest.about", "user_name": "name"}
     assert refusal(read_benchmark, [row(1, "Flour?", "Wind."), row(2, "Flour?", "Wind.")], mapping=fields).split("; ") == [
-        "mapping: lineage: no row has 'gest.about' (did you mean 'guest.about'?)",
-        "mapping: user_name: no row has 'name'",
+        "records: mapping: lineage: no row has 'gest.about' (did you mean 'guest.about'?)",
+        "records: mapping: user_name: no row has 'name'",
     ]
 
 
