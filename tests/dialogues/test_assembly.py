@@ -58,7 +58,7 @@ def test_objects_have_the_faults_of_files():
     half = "holds half a surrogate pair, which is no character: cut the text elsewhere, or replace it by U+FFFD"
     unfit = "use texts, numbers, lists and mappings"
     assert refusal(read_benchmark, rows).split("; ") == [
-        "records[2] ('twice'): dialogue_context[1]: the user speaks twice in a row, turns must alternate",
+        "records[2] ('twice'): dialogue_context[1]: the user speaks twice in a row: join these turns into one",
         f"records[3] ('half'): user_persona: {half}",
         "records[4] ('nan'): agent_character.age: NaN is no number in JSON: leave it out, or quote it",
         f"records[5]: cannot be written as JSON (ndarray is no JSON value): {unfit}",

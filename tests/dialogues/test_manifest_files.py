@@ -1,3 +1,4 @@
+import gzip
 import json
 
 import pytest
@@ -176,3 +177,12 @@ def test_chosen_categories_keep_the_references_that_they_need(chain):
     whole = read_benchmark("package:rpgbench_compact")
     assert german.test == {name: whole.test[name] for name in ("IDTest", "german")}
     assert german.train == whole.train
+
+
+def test_a_packed_file_has_its_manifest_beside_it(tmp_path):
+    for name in ("b.jsonl.gz", "c.json.gz"):
+        rows = "".join(json.dumps(row) + "\n" for row in ROWS) if "jsonl" in name else json.dumps(ROWS)
+        (tmp_path / name).write_bytes(gzip.compress(rows.encode()))
+        (tmp_path / f"{name[0]}.manifest.json").write_text(json.dumps(MANIFEST))
+        assert read_benchmark(tmp_path / name) == read_benchmark(ROWS, manifest=MANIFEST)
+        assert read_benchmark(str(tmp_path / name)).manifest == read_manifest(MANIFEST)

@@ -67,7 +67,7 @@ FAULTY = {
     "turn empty": (row("x", dialogue_context=[{"user_query": ""}]), "dialogue_context[0].user_query: empty"),
     "turns not alternating": (
         row("x", dialogue_context=[{"user_query": "Hi?"}, {"user_query": "Why?"}]),
-        "dialogue_context[1]: the user speaks twice in a row, turns must alternate",
+        "dialogue_context[1]: the user speaks twice in a row: join these turns into one",
     ),
     "dialogue ends with the agent": (
         row("x", dialogue_context=[{"user_query": "Hi?"}, {"agent_response": "Ho."}]),

@@ -48,4 +48,4 @@ def check_turns(turns: Sequence[tuple[str, Turn]], report: Report) -> None:
     """Reports each of the turns, given with their places, whose speaker had the one before it, too."""
     for (_, before), (place, turn) in itertools.pairwise(turns):
         if turn.speaker == before.speaker:
-            report(f"{place}: the {turn.speaker} speaks twice in a row, turns must alternate")
+            report(f"{place}: the {turn.speaker} speaks twice in a row: join these turns into one")

@@ -107,7 +107,7 @@ def test_faults_of_turns(key):
     assert fault(system, ask, {speaker: "tool", text: "x"}, answer) == f"{key}[2]: {shape}"
     assert fault(system, ask, "x") == f"{key}[2]: {shape}"
     assert fault(system, ask, {speaker: agent}) == f"{key}[2]: {shape}"
-    assert fault(system, ask, ask, answer) == f"{key}[2]: the user speaks twice in a row, turns must alternate"
+    assert fault(system, ask, ask, answer) == f"{key}[2]: the user speaks twice in a row: join these turns into one"
     assert fault(system, ask, system, answer) == f"{key}[2]: a system message must be the first, and the only one"
     assert fault(system, answer) == f"{key}: the user says nothing"
     assert fault(system, ask, {speaker: agent, text: None}) == f"{key}[2].{text}: must be a text, not null"
