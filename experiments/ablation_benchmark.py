@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from ml_collections import ConfigDict
 
-from remid_jax.dialogues.records import CATEGORIES, Record
+from remid_jax.dialogues.manifest import RPGBENCH
+from remid_jax.dialogues.records import Record
 from remid_jax.files import write_text
 from remid_jax.information.paired import mean_difference
 
@@ -88,8 +89,8 @@ def compared(
         return None
     names = [name for name in arm[seeds[0]] if name in records]
     shifts: dict[str, list[str]] = {}
-    for category in sorted({records[name].category for name in names}, key=list(CATEGORIES).index):
-        shifts.setdefault(CATEGORIES[category] or category, []).append(category)
+    for category in sorted({records[name].category for name in names}, key=list(RPGBENCH.categories).index):
+        shifts.setdefault(RPGBENCH.categories[category].shift or category, []).append(category)
 
     def means(of: Mapping[str, Mapping[str, float]], members: Sequence[str]) -> np.ndarray:
         return np.mean([[of[seed][name] for name in members] for seed in seeds], axis=0)

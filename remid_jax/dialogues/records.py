@@ -5,6 +5,7 @@ The words are those of docs/metric.md, sections 1 (Objects) and 6 (RPGBench).
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -13,29 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-Shift = Literal["user", "character", "dialogue"]
-
-TRAIN = "IDTrain"
-CATEGORIES: dict[str, Shift | None] = {
-    "IDTest": None,
-    "german": "user",
-    "spanish": "user",
-    "chinese": "user",
-    "japanese": "user",
-    "korean": "user",
-    "Literature": "character",
-    "Film & Television": "character",
-    "Theater": "character",
-    "Gaming": "character",
-    "TurnLevelComposition": "dialogue",
-    "WordLevelComposition": "dialogue",
-}
-"""The test categories in the order of every table, and which factor each one shifts."""
-
-LANGUAGES: dict[str, str] = {
-    category: category.capitalize() if shift == "user" else "English" for category, shift in CATEGORIES.items()
-}
-"""The language in which the user of a category speaks."""
+from remid_jax.dialogues.manifest import RPGBENCH, Manifest
 
 
 class Turn(NamedTuple):
@@ -50,7 +29,7 @@ class Record:
     `agent_character` is any mapping (its values may be nested lists and mappings), in the order of its file. `dialogue`
     alternates and ends with the user. Records with one `lineage` share a base dialogue, character or user: they are one cluster
     of the intervals and never on both sides of a cross-fit (docs/protocol.md, rules 10 and 19). Without one a record is its own
-    lineage.
+    lineage. `golden` is "" where there is no golden reply.
     """
 
     id: str
@@ -65,6 +44,10 @@ class Record:
         if not self.lineage:
             object.__setattr__(self, "lineage", self.id)
 
+    def in_category(self, category: str) -> Record:
+        """Returns the record as one of another category."""
+        return dataclasses.replace(self, category=category)
+
     @property
     def character_text(self) -> str:
         return character_text(self.agent_character)
@@ -75,8 +58,8 @@ class Record:
         return "\n".join(f"{turn.speaker.capitalize()}: {turn.text}" for turn in self.dialogue)
 
     def to_json(self) -> dict[str, Any]:
-        """The record in the keys of RPGBench, plus `lineage`."""
-        return {
+        """Returns the record in the keys of RPGBench, plus `lineage`; without a golden reply that key is left out."""
+        row = {
             "sample_ID": self.id,
             "lineage": self.lineage,
             "subset_tag": self.category,
@@ -85,6 +68,7 @@ class Record:
             "dialogue_context": [{"user_query" if t.speaker == "user" else "agent_response": t.text} for t in self.dialogue],
             "agent_golden_response": self.golden,
         }
+        return row if self.golden else {key: value for key, value in row.items() if key != "agent_golden_response"}
 
 
 def character_text(character: dict[str, Any]) -> str:
@@ -108,15 +92,18 @@ def _inline(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Training records, and test records by category in the order of CATEGORIES; only categories with records occur."""
+    """Training records, and test records by category in the order of the manifest; only categories with records occur."""
 
     train: list[Record]
     test: dict[str, list[Record]]
+    manifest: Manifest = RPGBENCH
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """sha256 over the records in order: the same for the same records, whatever file held them."""
+        """sha256 over a manifest that is not RPGBench's, and the records in order, whatever files held them."""
         digest = hashlib.sha256()
+        if self.manifest != RPGBENCH:
+            digest.update((json.dumps(self.manifest.to_json(), ensure_ascii=False) + "\n").encode())
         for record in (*self.train, *(r for records in self.test.values() for r in records)):
             digest.update(_line(record).encode())
         return digest.hexdigest()

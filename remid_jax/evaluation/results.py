@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from remid_jax.dialogues.languages import language_share
+from remid_jax.dialogues.languages import language_name, language_share
+from remid_jax.dialogues.manifest import RPGBENCH
 from remid_jax.dialogues.parsing import Parsed
-from remid_jax.dialogues.records import CATEGORIES, LANGUAGES, Record
+from remid_jax.dialogues.records import Record
 from remid_jax.evaluation.models import described_reading
 from remid_jax.evaluation.run import Run
 from remid_jax.roles.members import described
@@ -95,11 +96,12 @@ def diagnostics(
     found = {}
     for category, members in records.items():
         said = [replies[record.id] for record in members]
-        spoken = language_share([reply.text for reply in said], LANGUAGES[category])
-        golden = language_share([record.golden for record in members], LANGUAGES[category])
+        entry = RPGBENCH.categories[category]
+        spoken = language_share([reply.text for reply in said], entry.language, RPGBENCH.languages)
+        golden = language_share([record.golden for record in members], entry.language, RPGBENCH.languages)
         found[category] = {
-            "shift": CATEGORIES[category],
-            "language": LANGUAGES[category],
+            "shift": entry.shift,
+            "language": language_name(entry.language) if entry.language else None,
             "records": len(members),
             "excluded": [{"record": name, "tokens": tokens} for name, tokens in excluded.get(category, {}).items()],
             "replies": {
@@ -237,7 +239,7 @@ def samples(
         {
             "record": record.id,
             "category": category,
-            "shift": CATEGORIES[category],
+            "shift": RPGBENCH.categories[category].shift,
             "lineage": record.lineage,
             "user_persona": record.user_persona,
             "character": record.character_text,

@@ -1,40 +1,76 @@
 import pytest
+from lingua import Language, LanguageDetectorBuilder
 from shared_data import load_shared_records
 
-from remid_jax.dialogues.languages import language_share
+from remid_jax.dialogues import languages
+from remid_jax.dialogues.languages import language_name, language_share, tag_named
+from remid_jax.dialogues.manifest import RPGBENCH
 
 SENTENCES = {
-    "English": "My grandmother kept her letters in a biscuit tin.",
-    "German": "Meine Großmutter bewahrte ihre Briefe in einer Keksdose auf.",
-    "Spanish": "Mi abuela guardaba sus cartas en una lata de galletas.",
-    "Chinese": "我奶奶把信都放在饼干盒里。",
-    "Japanese": "祖母は手紙をクッキーの缶にしまっていました。",
-    "Korean": "할머니는 편지를 과자 통에 넣어 두셨어요.",
+    "en": "My grandmother kept her letters in a biscuit tin.",
+    "de": "Meine Großmutter bewahrte ihre Briefe in einer Keksdose auf.",
+    "es": "Mi abuela guardaba sus cartas en una lata de galletas.",
+    "zh": "我奶奶把信都放在饼干盒里。",
+    "ja": "祖母は手紙をクッキーの缶にしまっていました。",
+    "ko": "할머니는 편지를 과자 통에 넣어 두셨어요.",
 }
+NAMES = ["English", "German", "Spanish", "Chinese", "Japanese", "Korean"]
+FRENCH = "Ma grand-mère gardait ses lettres dans une boîte à biscuits."
+ARABIC = "كانت جدتي تحتفظ برسائلها في علبة بسكويت."
 
 
 def test_the_six_languages_are_told_apart():
     for language in SENTENCES:
-        found = language_share(list(SENTENCES.values()), language)
-        assert found == (1 / 6, list(SENTENCES))
+        assert language_share(list(SENTENCES.values()), language, RPGBENCH.languages) == (1 / 6, NAMES, None)
 
 
 def test_a_text_without_words_is_undetectable_and_counts_as_other():
-    assert language_share(["123 !", "", SENTENCES["German"], SENTENCES["English"]], "German") == (
-        0.25, [None, None, "German", "English"],
-    )  # fmt: skip
+    texts = ["123 !", "", SENTENCES["de"], SENTENCES["en"]]
+    assert language_share(texts, "de", RPGBENCH.languages) == (0.25, [None, None, "German", "English"], None)
 
 
-def test_no_texts_have_no_share():
-    assert language_share([], "German") == (None, [])
+def test_any_language_that_lingua_knows():
+    texts = [FRENCH, ARABIC, ARABIC, SENTENCES["en"]]
+    assert language_share(texts, "ar", ("fr", "ar-EG", "en")) == (0.5, ["French", "Arabic", "Arabic", "English"], None)
 
 
-def test_a_seventh_language_is_refused():
-    with pytest.raises(ValueError, match="Klingon"):
-        language_share([], "Klingon")
+def test_fewer_than_two_languages_are_told_from_all(monkeypatch):
+    class Builder:
+        """All of lingua's languages take 20 seconds to load: these stand for them."""
+
+        @staticmethod
+        def from_all_languages():
+            return LanguageDetectorBuilder.from_languages(Language.FRENCH, Language.ARABIC, Language.KOREAN)
+
+    monkeypatch.setattr(languages, "LanguageDetectorBuilder", Builder)
+    expected = (1 / 3, ["French", "Arabic", "Korean"], None)
+    for among in ((), ("fr",), ("fr-CA", "am", "x-elvish")):
+        languages._detector.cache_clear()
+        assert language_share([FRENCH, ARABIC, SENTENCES["ko"]], "fr-CA", among) == expected
+    languages._detector.cache_clear()
 
 
-@pytest.mark.parametrize(("lang", "language"), [("en", "English"), ("zh", "Chinese"), ("ja", "Japanese"), ("ko", "Korean")])
-def test_real_replies_are_in_their_language(lang, language):
-    dialogues = [record.dialogue_text.replace("User:", "").replace("Agent:", "") for record in load_shared_records(lang)[:60]]
-    assert language_share(dialogues, language).share == 1.0
+def test_script_and_region_are_not_told_apart():
+    assert language_share([SENTENCES["zh"], SENTENCES["en"]], "zh-Hant", ("zh-Hans", "en")).share == 0.5
+    norwegian = "Bestemoren min oppbevarte brevene sine i en kakeboks."
+    assert language_share([norwegian, SENTENCES["en"]], "no", ("no", "en")) == (0.5, ["Bokmal", "English"], None)
+
+
+def test_where_there_is_no_share_the_reason_is_told():
+    assert language_share([], "de", RPGBENCH.languages) == (None, [], "there are no texts")
+    assert language_share([FRENCH], None, ("fr", "en")) == (None, [], "the category has no language")
+    assert language_share([FRENCH], "am", ("fr", "am")) == (None, [], "'am' is no language that lingua detects")
+
+
+def test_names():
+    assert [language_name(tag) for tag in RPGBENCH.languages] == NAMES
+    assert [language_name(tag) for tag in ("zh-Hans", "de-AT", "fil", "haw", "x-elvish")] == [
+        "Chinese", "German", "Tagalog", "haw", "x-elvish",
+    ]  # fmt: skip
+    assert [tag_named(name) for name in ("german", "Arabic", "Klingon")] == ["de", "ar", None]
+
+
+@pytest.mark.parametrize("language", ["en", "zh", "ja", "ko"])
+def test_real_replies_are_in_their_language(language):
+    dialogues = [r.dialogue_text.replace("User:", "").replace("Agent:", "") for r in load_shared_records(language)[:60]]
+    assert language_share(dialogues, language, RPGBENCH.languages).share == 1.0

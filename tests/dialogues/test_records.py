@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from shared_data import load_shared_records
 
 from remid_jax.dialogues.reading import read_benchmark
-from remid_jax.dialogues.records import CATEGORIES, LANGUAGES, Benchmark, Record, Turn, write_jsonl
+from remid_jax.dialogues.records import Benchmark, Record, Turn, write_jsonl
 
 RECORD = Record("a", "Ana, 30", {"name": "Bo"}, (Turn("user", "Hi?"),), "Ho.", "IDTest")
 
@@ -15,14 +15,6 @@ RECORD = Record("a", "Ana, 30", {"name": "Bo"}, (Turn("user", "Hi?"),), "Ho.", "
 def test_a_record_without_lineage_is_its_own():
     assert RECORD.lineage == "a"
     assert dataclasses.replace(RECORD, lineage="b").lineage == "b"
-
-
-def test_eleven_shifted_categories_and_the_languages_of_their_users():
-    assert len(CATEGORIES) == 12
-    assert [list(CATEGORIES.values()).count(s) for s in ("user", "character", "dialogue", None)] == [5, 4, 2, 1]
-    assert set(LANGUAGES.values()) == {"English", "German", "Spanish", "Chinese", "Japanese", "Korean"}
-    assert LANGUAGES["korean"] == "Korean"
-    assert LANGUAGES["Gaming"] == "English"
 
 
 def test_a_character_is_rendered_in_its_own_order_and_depth():

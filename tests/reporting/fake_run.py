@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from remid_jax.dialogues.records import CATEGORIES, LANGUAGES
+from remid_jax.dialogues.languages import language_name
+from remid_jax.dialogues.manifest import RPGBENCH
 from remid_jax.evaluation.estimating import estimates
 from remid_jax.information.emi import SHIFTS
 from remid_jax.information.estimates import Settings
@@ -17,6 +18,8 @@ from remid_jax.information.score_table import FACTORS, Category, CrossBlocks, Re
 from remid_jax.parallel import Devices
 
 N = 8
+CATEGORIES = {name: category.shift for name, category in RPGBENCH.categories.items()}
+LANGUAGES = {name: language_name(category.language or "") for name, category in RPGBENCH.categories.items()}
 DENSITY = {"Chinese": 2.0, "Japanese": 1.6, "Korean": 2.3, "German": 0.5, "Spanish": 0.45, "English": 0.22}
 HOSTILE = "<script>alert('x')</script> & \"quoted\" <img src=x onerror=y> [bold red]markup[/] {{ 7 * 7 }} {% raw %}"
 

@@ -3,7 +3,7 @@
 import fake_run
 import pytest
 
-from remid_jax.dialogues.records import CATEGORIES
+from remid_jax.dialogues.manifest import RPGBENCH
 from remid_jax.information.estimates import Settings
 from remid_jax.reporting import tables
 
@@ -34,7 +34,7 @@ def numbers(node):
 
 def test_rows_are_idtest_then_each_shift_with_its_mean_before_its_categories(results):
     labels = [row.label for row in tables.headline(results).rows]
-    assert [label for label in labels if label in CATEGORIES] == list(CATEGORIES)
+    assert [label for label in labels if label in RPGBENCH.categories] == list(RPGBENCH.categories)
     assert labels.index("user shift, mean") == labels.index("german") - 1
     assert labels.index("character shift, mean") == labels.index("Literature") - 1
     assert labels.index("dialogue shift, mean") == labels.index("TurnLevelComposition") - 1
@@ -68,7 +68,7 @@ def test_headline_equals_the_dictionary(results):
 def test_all_estimators_equal_the_dictionary(results, scorer, term):
     table = tables.estimators(results, scorer, term)
     rows = by_label(table)
-    assert set(rows) == {*SHIFT_ROWS, *CATEGORIES} - ({"IDTest"} if term != "emi" else set())
+    assert set(rows) == {*SHIFT_ROWS, *RPGBENCH.categories} - ({"IDTest"} if term != "emi" else set())
     for label, row in rows.items():
         shift = SHIFT_ROWS.get(label)
         section = results["estimates"]["shifts"][shift] if shift else results["estimates"]["categories"][label]
