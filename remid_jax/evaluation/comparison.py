@@ -68,7 +68,8 @@ class Comparison:
         {"schema_version", "kind": "comparison", "baseline": its name, "n": contexts a block,
          "runs": {name: {"policy", "differs": {setting: [of the run, of the baseline]}}},
          "records": {category: {"common": records, "missing": {run: [records that another run holds and this one does not]}}},
-         "left_out": {category: why}, "shifts": {shift: its categories}, "settings", "headline": {"estimator", "unit", "scorer"},
+         "left_out": {category: why}, "shifts": {shift: its categories}, "settings",
+         "headline": {"estimator", "unit", "scorer"},
          "differences": [{"run", "kind", "name", "quantity", "scorer", "difference": a number of `intervals.number`,
                           "run_value", "baseline_value"}],
          "changed": {run: [{"category", "record", "change", "run_value", "baseline_value", "reply", "baseline_reply"}]}}.
@@ -143,8 +144,8 @@ def compare(runs: Sequence[Source] | Mapping[str, Source], *, devices: Devices |
     settings; what a run lacks is left out of every run, counted and named. A run may be compared with itself.
 
     Raises:
-      UserError: fewer than two runs; a file that is missing, broken or of another version; runs of another benchmark, estimator,
-        protocol or statistics, with both values; golden replies that were scored differently; no category in common.
+      UserError: fewer than two runs; a file that is missing, broken or of another version; runs of another benchmark,
+        estimator, protocol or statistics, with both values; golden replies that were scored differently; no category in common.
     """
     read = read_runs(runs)
     check_comparable(read)

@@ -1,6 +1,6 @@
 """EMI and EMID of several runs on the same records, and their differences to a baseline (protocol.md, rule 27).
 
-The golden replies and their scores are those of the baseline, so in a difference of EMI the golden term cancels and what is left
+The golden replies and their scores are those of the baseline, so in a difference of EMI the golden term cancels: what is left
 is Ihat(yhat) of the run minus Ihat(yhat) of the baseline. A lineage is deleted in both runs and all categories at once: the
 jackknife is that *of the difference*, which keeps the covariance that common contexts make.
 """
@@ -45,9 +45,9 @@ Quantities = dict[Place, Replicates]
 def quantities(tables: Mapping[str, ScoreTable], layout: Layout, plan: Plan) -> dict[str, Quantities]:
     """Returns for every run EMI and EMID by category, shift and overall, with their replicates.
 
-    `tables` have the same records in the same order; the first is the baseline, and `plan` is made from it. A shift's row is the
-    unweighted mean of its categories, the overall row that of all categories that have a reference; both only where there are
-    such categories, and EMID only where each of them has it. Wants float64.
+    `tables` have the same records in the same order; the first is the baseline, and `plan` is made from it. A shift's row is
+    the unweighted mean of its categories, the overall row that of all categories that have a reference; both only where there
+    are such categories, and EMID only where each of them has it. Wants float64.
     """
     baseline = next(iter(tables.values()))
     golden = {
