@@ -4,10 +4,10 @@ import copy
 import dataclasses
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 
+from remid_jax.evaluation.evaluation import Evaluation
 from remid_jax.evaluation.results import parquet_bytes
 from remid_jax.information.estimates import Settings
 
@@ -47,7 +47,7 @@ def evaluation(arrays, changes=None, samples=()):
         for part in path:
             at = at[part]
         at[last] = value
-    return SimpleNamespace(results=results, scores=arrays, samples=samples)
+    return Evaluation(results, arrays, samples, {})
 
 
 def saved(folder: Path, run) -> Path:
@@ -55,8 +55,8 @@ def saved(folder: Path, run) -> Path:
     folder.mkdir()
     (folder / "results.json").write_text(json.dumps(run.results))
     np.savez(folder / "scores.npz", **run.scores)
-    if run.samples:
-        (folder / "samples.parquet").write_bytes(parquet_bytes(run.samples))
+    (folder / "samples.parquet").write_bytes(parquet_bytes(run.samples))
+    (folder / "run.json").write_text("{}")
     return folder
 
 

@@ -3,45 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
-
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import Any, NamedTuple
 
 from remid_jax.errors import UserError
-from remid_jax.evaluation.results import SCHEMA_VERSION
-from remid_jax.evaluation.score_files import read_scores
-from remid_jax.files import read_object
+from remid_jax.evaluation.evaluation import Evaluation
 from remid_jax.information.score_table import ScoreTable, parse
 
-MEND = "name the workdir of a finished evaluation"
-
-
-@runtime_checkable
-class Evaluated(Protocol):
-    """An evaluation in memory; it may also have `samples`, rows with "category", "record" and "reply"."""
-
-    @property
-    def results(self) -> Mapping[str, Any]:
-        """The dictionary of results.json."""
-        ...
-
-    @property
-    def scores(self) -> Mapping[str, np.ndarray]:
-        """The arrays of scores.npz."""
-        ...
-
-
-Source = str | os.PathLike[str] | Evaluated
+Source = str | Path | Evaluation
 
 
 @dataclasses.dataclass(frozen=True)
 class ComparedRun:
-    """One run. `replies` are those of its policy by (category, record); none where the run has kept no texts."""
+    """One run. `replies` are those of its policy by (category, record)."""
 
     name: str
     results: Mapping[str, Any]
@@ -53,7 +28,7 @@ def read_runs(sources: Sequence[Source] | Mapping[str, Source]) -> list[Compared
     """Reads runs; a folder is named by its path, an evaluation in memory by its key, or else its place in the list.
 
     Raises:
-      UserError: there are fewer than two; a folder lacks results.json or scores.npz, or they are broken or of another version.
+      UserError: there are fewer than two; the files of a folder are missing, broken or of another version.
     """
     named = list(sources.items()) if isinstance(sources, Mapping) else [(_name(of, k), of) for k, of in enumerate(sources, 1)]
     if len(named) < 2:
@@ -66,41 +41,13 @@ def read_runs(sources: Sequence[Source] | Mapping[str, Source]) -> list[Compared
 
 
 def _name(source: Source, place: int) -> str:
-    return os.fspath(source) if isinstance(source, (str, os.PathLike)) else f"run {place}"
+    return f"run {place}" if isinstance(source, Evaluation) else str(source)
 
 
 def _read(name: str, source: Source) -> ComparedRun:
-    if not isinstance(source, (str, os.PathLike)):
-        _check_version(source.results, name)
-        return ComparedRun(name, source.results, parse(source.scores, name), _replies(getattr(source, "samples", ())))
-    folder = Path(source)
-    paths = {file: folder / file for file in ("results.json", "scores.npz")}
-    for path in paths.values():
-        if not path.is_file():
-            raise UserError(f"{path}: no such file: {MEND}")
-    results = read_object(paths["results.json"], MEND)
-    _check_version(results, str(paths["results.json"]))
-    return ComparedRun(name, results, read_scores(paths["scores.npz"]), _replies(_rows(folder / "samples.parquet")))
-
-
-def _check_version(results: Mapping[str, Any], where: str) -> None:
-    if results.get("kind") != "evaluation":
-        raise UserError(f"{where}: holds no results of an evaluation: {MEND}")
-    if (version := results.get("schema_version")) != SCHEMA_VERSION:
-        raise UserError(f"{where}: has schema_version {version!r}, this version reads {SCHEMA_VERSION}: evaluate again")
-
-
-def _rows(path: Path) -> Sequence[Mapping[str, Any]]:
-    if not path.is_file():
-        return ()
-    try:
-        return pq.read_table(path, columns=["category", "record", "reply"]).to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]}): evaluate again, or remove it") from error
-
-
-def _replies(samples: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
-    return {(row["category"], row["record"]): row["reply"] for row in samples}
+    evaluation = source if isinstance(source, Evaluation) else Evaluation.read(source)
+    replies = {(row["category"], row["record"]): row["reply"] for row in evaluation.samples}
+    return ComparedRun(name, evaluation.results, parse(evaluation.scores, f"{name}: scores"), replies)
 
 
 class _Fact(NamedTuple):

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from remid_jax.errors import UserError
 from remid_jax.evaluation.compared_runs import ComparedRun, Source, check_comparable, policy_differences, read_runs
+from remid_jax.evaluation.numbers import Number
 from remid_jax.evaluation.results import contributions
 from remid_jax.files import write_text
 from remid_jax.information import estimates as information
@@ -25,6 +26,8 @@ from remid_jax.information.intervals import number
 from remid_jax.information.measurement import Plan
 from remid_jax.information.score_table import ID, ScoreTable, flatten
 from remid_jax.parallel import Devices
+from remid_jax.reporting import comparison as shown
+from remid_jax.reporting.page import table_html
 
 SCHEMA_VERSION = 1
 CHANGED = 5  # records listed for each run
@@ -52,7 +55,7 @@ class Difference:
     high: float | None
     level: float
     clusters: int | None
-    validated: bool | None
+    validated: bool
     n: int
     reason: str | None
     run_value: float | None
@@ -107,30 +110,36 @@ class Comparison:
         """
         write_text(path, json.dumps(self.results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
+    def __str__(self) -> str:
+        return "\n".join(shown.lines(self.results))
+
+    def _repr_html_(self) -> str:
+        """The sentences and the first table, for notebooks."""
+        return table_html(shown.tables(self.results)[0], "; ".join(shown.lines(self.results)))
+
 
 _TYPES = {"str": pa.string(), "float": pa.float64(), "int": pa.int64(), "bool": pa.bool_()}
 COLUMNS = pa.schema([(field.name, _TYPES[str(field.type).split(" ")[0]]) for field in dataclasses.fields(Difference)])
 
 
 def _typed(row: Mapping[str, Any], level: float) -> Difference:
-    found = row["difference"]
-    interval = found["interval"] or {}
+    estimate = Number.of(row["difference"])
     return Difference(
         run=row["run"],
         kind=row["kind"],
         name=row["name"],
         quantity=row["quantity"],
         conditioning=row["scorer"],
-        formula=found["estimator"],
-        unit=found["unit"],
-        value=found["value"],
-        low=interval.get("low"),
-        high=interval.get("high"),
+        formula=estimate.estimator,
+        unit=estimate.unit,
+        value=estimate.value,
+        low=estimate.low,
+        high=estimate.high,
         level=level,
-        clusters=interval.get("clusters"),
-        validated=interval.get("validated"),
-        n=found["n"],
-        reason=found.get("reason") or interval.get("reason"),
+        clusters=estimate.clusters,
+        validated=estimate.validated,
+        n=estimate.n,
+        reason=estimate.reason,
         run_value=row["run_value"],
         baseline_value=row["baseline_value"],
     )
