@@ -67,7 +67,8 @@ def check_comparable(runs: Sequence[ComparedRun]) -> None:
     expected = _facts(baseline)
     for run in others:
         found = _facts(run)
-        differing = [name for name in expected if found[name].identity != expected[name].identity]
+        both = [name for name in expected if name in found]  # some count only under a setting that is compared itself
+        differing = [name for name in both if found[name].identity != expected[name].identity]
         if differing:
             said = "; ".join(_differs(name, found[name].words, expected[name].words) for name in differing)
             mend = "evaluate both with the same benchmark, prompts, estimator and statistics"
