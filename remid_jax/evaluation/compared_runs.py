@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from remid_jax.errors import UserError
 from remid_jax.evaluation.evaluation import Evaluation
+from remid_jax.identity import Identity
 from remid_jax.information.score_table import ScoreTable, parse
 
 Source = str | Path | Evaluation
@@ -50,13 +51,6 @@ def _read(name: str, source: Source) -> ComparedRun:
     return ComparedRun(name, evaluation.results, parse(evaluation.scores, f"{name}: scores"), replies)
 
 
-class _Fact(NamedTuple):
-    """What must be equal: `identity` is compared, `words` are said."""
-
-    identity: Any
-    words: Any
-
-
 def check_comparable(runs: Sequence[ComparedRun]) -> None:
     """Refuses runs that were not measured alike (protocol.md, rule 27); their policies may differ in everything.
 
@@ -64,61 +58,56 @@ def check_comparable(runs: Sequence[ComparedRun]) -> None:
       UserError: one line that names everything in which a run differs from the first, with both values.
     """
     baseline, *others = runs
-    expected = _facts(baseline)
     for run in others:
-        found = _facts(run)
-        both = [name for name in expected if name in found]  # some count only under a setting that is compared itself
-        differing = [name for name in both if found[name].identity != expected[name].identity]
-        if differing:
-            said = "; ".join(_differs(name, found[name].words, expected[name].words) for name in differing)
-            mend = "evaluate both with the same benchmark, prompts, estimator and statistics"
-            raise UserError(f"{run.name}: cannot be compared with {baseline.name}: {said}: {mend}")
+        if differing := _measurement(baseline).differences(_measurement(run)):
+            raise UserError(
+                f"{run.name}: cannot be compared with {baseline.name}, from which it differs in {', '.join(differing)}: "
+                "evaluate both with the same benchmark, prompts, estimator and statistics"
+            )
 
 
-def _differs(name: str, words: Any, expected: Any) -> str:
-    return f"{name} {words} with other contents" if words == expected else f"{name} {words} instead of {expected}"
-
-
-def _facts(run: ComparedRun) -> dict[str, _Fact]:
+def _measurement(run: ComparedRun) -> Identity:
+    """How a policy was measured, whichever it was."""
     results = run.results
     config, prints, estimator = results["config"], results["fingerprints"], results["estimator"]
-    adapters = estimator["adapters"] or {"fingerprint": None, "folder": "none"}
-    reader = results["reading"]["models"]["estimator"]
-    facts = {
-        "benchmark": _Fact(prints["benchmark"], config["benchmark"]["source"]),
-        "prompts": _Fact(prints["prompts"], config["prompts"] or "package"),
-        "estimator": _Fact(prints["estimator"], estimator["model"]),
-        "estimator's adapters": _Fact(adapters["fingerprint"], adapters["folder"]),
-        "estimator's tokenizer": _Fact(reader["tokenizer"], f"of {estimator['model']}"),
-    }
-    plain = {
-        "protocol": prints["protocol"],
-        "estimator's dtype": estimator["dtype"],
-        "estimator's template": reader["template"],
-        "estimator's reasoning": estimator["reasoning"],
-        "replies scored": " and ".join(run.scores.scorers),
+    reader, adapters = results["reading"]["models"]["estimator"], estimator["adapters"] or {}
+    settings = {
+        "conditioning": " and ".join(run.scores.scorers),
         "control_tokens": results["reading"]["control_tokens"],
+        "estimator.dtype": estimator["dtype"],
+        "estimator.reasoning": estimator["reasoning"],
+        "estimator.template": reader["template"],
     }
     if estimator["reasoning"] == "generated":
-        plain |= {f"estimator.{name}": config["estimator"][name] for name in ("max_reasoning", "fallback")}
+        settings |= {f"estimator.{name}": config["estimator"][name] for name in ("max_reasoning", "fallback")}
     if reader["writes_date"]:
-        plain["date"] = results["reading"]["date"]
+        settings["date"] = results["reading"]["date"]
     statistics = results["estimates"]["settings"]
-    plain |= {f"statistics.{name}": statistics[name] for name in ("level", "subsamples", "pairs", "headline")}
-    return facts | {name: _Fact(value, value) for name, value in plain.items()}
+    settings |= {f"statistics.{name}": statistics[name] for name in ("level", "subsamples", "pairs", "headline")}
+    contents = {
+        "benchmark.source": prints["benchmark"],
+        "prompts": prints["prompts"],
+        "estimator.model": prints["estimator"],
+        "estimator.adapters": adapters.get("fingerprint"),
+        "the estimator's tokenizer": reader["tokenizer"],
+    }
+    paths = {
+        "benchmark.source": config["benchmark"]["source"],
+        "prompts": config["prompts"] or "ours",
+        "estimator.model": estimator["model"],
+        "estimator.adapters": adapters.get("folder"),
+    }
+    given = {name: content for name, content in contents.items() if content is not None}
+    return Identity(settings, given, {"protocol": prints["protocol"]}, {name: paths[name] for name in given if name in paths})
 
 
-def policy_differences(run: ComparedRun, baseline: ComparedRun) -> dict[str, list[Any]]:
-    """Returns {setting: [of the run, of the baseline]} of whatever says which policy it is and how it answers."""
-    mine, other = _policy(run), _policy(baseline)
-    differing = {name: [mine.get(name), other.get(name)] for name in (mine | other) if mine.get(name) != other.get(name)}
-    changed = run.results["fingerprints"]["policy"] != baseline.results["fingerprints"]["policy"]
-    if changed and not {"policy.model", "policy.adapter", "policy.replies"} & set(differing):
-        differing["policy.contents"] = [run.results["fingerprints"]["policy"], baseline.results["fingerprints"]["policy"]]
-    return differing
+def policy_differences(run: ComparedRun, baseline: ComparedRun) -> list[str]:
+    """Returns in what a run's policy is another one, or answers otherwise: settings with both values, the baseline's first."""
+    return _policy(baseline).differences(_policy(run))
 
 
-def _policy(run: ComparedRun) -> dict[str, Any]:
-    config = run.results["config"]
+def _policy(run: ComparedRun) -> Identity:
+    config, content = run.results["config"], run.results["fingerprints"]["policy"]
     settings = {f"policy.{name}": value for name, value in (config["policy"] | run.results["policy"]).items()}
-    return settings | {"seed": config["seed"], "max_prompt": config["max_prompt"]}
+    settings |= {"seed": config["seed"], "max_prompt": config["max_prompt"]}
+    return Identity(settings, {"the policy": content} if content else {}, {}, {})

@@ -69,7 +69,7 @@ class Comparison:
     Attributes:
       results: everything, JSON-ready:
         {"schema_version", "kind": "comparison", "baseline": its name, "n": contexts a block,
-         "runs": {name: {"policy", "differs": {setting: [of the run, of the baseline]}}},
+         "runs": {name: {"policy", "differs": [in what its policy is another than the baseline's]}},
          "records": {category: {"common": records, "missing": {run: [records that another run holds and this one does not]}}},
          "left_out": {category: why}, "shifts": {shift: its categories}, "settings",
          "headline": {"estimator", "unit", "scorer"},

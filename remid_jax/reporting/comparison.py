@@ -134,9 +134,12 @@ def _shortened(reply: str) -> str:
 
 def notes(results: Results) -> list[str]:
     """Returns in what the policies differ, and what was left out."""
-    said = []
-    for run, of_run in results["runs"].items():
-        said += [f"{run}: {name} {_word(now)} instead of {_word(before)}" for name, (now, before) in of_run["differs"].items()]
+    baseline = results["baseline"]
+    said = [
+        f"{run} differs from {baseline} in {', '.join(about['differs'])}"
+        for run, about in results["runs"].items()
+        if about["differs"]
+    ]
     for category, of_category in results["records"].items():
         for run, records in of_category["missing"].items():
             more = f" and {len(records) - NAMED} more" if len(records) > NAMED else ""
@@ -144,10 +147,6 @@ def notes(results: Results) -> list[str]:
                 f"{category}: {of_category['common']} records in common; {run} lacks {', '.join(records[:NAMED])}{more}"
             )
     return said + [f"{category} is left out: {reason}" for category, reason in results["left_out"].items()]
-
-
-def _word(value: Any) -> str:
-    return "none" if value is None else str(value)
 
 
 def summary(results: Results) -> Group:

