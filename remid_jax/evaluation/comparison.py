@@ -19,11 +19,10 @@ from remid_jax.evaluation.numbers import Number
 from remid_jax.evaluation.results import contributions
 from remid_jax.files import write_text
 from remid_jax.information import estimates as information
-from remid_jax.information.common_records import Common, golden_gap, on_common_records
-from remid_jax.information.differences import Layout, Place, Quantities, differences, quantities
+from remid_jax.information.common_records import Common, changed_lineages, golden_gap, on_common_records
+from remid_jax.information.differences import Layout, Quantities, differences, quantities
 from remid_jax.information.estimates import Settings
 from remid_jax.information.intervals import number
-from remid_jax.information.measurement import Plan
 from remid_jax.information.score_table import ID, ScoreTable, flatten
 from remid_jax.parallel import Devices
 from remid_jax.reporting import comparison as shown
@@ -31,7 +30,7 @@ from remid_jax.reporting.page import table_html
 
 SCHEMA_VERSION = 1
 CHANGED = 5  # records listed for each run
-GOLDEN_WITHIN = {"float32": 1e-4, "bfloat16": 0.1}  # nats a token that other rows of a batch move a log-likelihood, at most
+SAME_WITHIN = {"float32": 1e-4, "bfloat16": 0.1}  # nats a token that other rows of a batch move a log-likelihood, at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +69,8 @@ class Comparison:
       results: everything, JSON-ready:
         {"schema_version", "kind": "comparison", "baseline": its name, "n": contexts a block,
          "runs": {name: {"policy", "differs": [in what its policy is another than the baseline's]}},
-         "records": {category: {"common": records, "missing": {run: [records that another run holds and this one does not]}}},
+         "records": {category: {"common": records, "missing": {run: [records that another run holds and this one does not]},
+                                "changed_lineages": {run: lineages with another reply than the baseline's}}},
          "left_out": {category: why}, "shifts": {shift: its categories}, "settings",
          "headline": {"estimator", "unit", "scorer"},
          "differences": [{"run", "kind", "name", "quantity", "scorer", "difference": a number of `intervals.number`,
@@ -164,7 +164,8 @@ def compare(runs: Sequence[Source] | Mapping[str, Source], *, devices: Devices |
     if not tables[baseline.name].categories:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in common.left_out.items())
         raise UserError(f"{', '.join(tables)}: no category in common ({reasons}): evaluate both on the same records")
-    _check_golden(tables, GOLDEN_WITHIN[baseline.results["estimator"]["dtype"]])
+    within = SAME_WITHIN[baseline.results["estimator"]["dtype"]]
+    _check_golden(tables, within)
     settings = Settings(**baseline.results["estimates"]["settings"])
     layout = _layout(baseline, tables[baseline.name])
     with jax.enable_x64(True):
@@ -172,7 +173,19 @@ def compare(runs: Sequence[Source] | Mapping[str, Source], *, devices: Devices |
             tables[baseline.name], dataclasses.replace(settings, bootstrap=0), devices or Devices(local=True)
         )
         measured = quantities(tables, layout, plan)
-    return Comparison(_results(read, common, layout, settings, plan, measured))
+    changed = {run.name: changed_lineages(tables[run.name], tables[baseline.name], within) for run in read[1:]}
+    rows = [
+        row
+        for run in read[1:]
+        for row in _rows(
+            run.name,
+            differences(measured[run.name], measured[baseline.name], changed[run.name], layout),
+            (measured[run.name], measured[baseline.name]),
+            plan.n,
+            settings.level,
+        )
+    ]
+    return Comparison(_results(read, common, layout, settings, changed) | {"n": plan.n, "differences": rows})
 
 
 def _check_golden(tables: Mapping[str, ScoreTable], within: float) -> None:
@@ -202,8 +215,7 @@ def _results(
     common: Common,
     layout: Layout,
     settings: Settings,
-    plan: Plan,
-    measured: Mapping[str, Quantities],
+    changed: Mapping[str, Mapping[str, int]],
 ) -> dict[str, Any]:
     baseline, *others = read
     table = common.tables[baseline.name]
@@ -213,27 +225,27 @@ def _results(
         "schema_version": SCHEMA_VERSION,
         "kind": "comparison",
         "baseline": baseline.name,
-        "n": plan.n,
         "runs": {run.name: {"policy": run.results["policy"], "differs": policy_differences(run, baseline)} for run in read},
         "records": {
-            name: {"common": len(category.record), "missing": common.missing.get(name, {})}
+            name: {
+                "common": len(category.record),
+                "missing": common.missing.get(name, {}),
+                "changed_lineages": {run: of_run[name] for run, of_run in changed.items()},
+            }
             for name, category in table.categories.items()
         },
         "left_out": common.left_out,
         "shifts": layout.shifts,
         "settings": dataclasses.asdict(settings),
         "headline": {"estimator": estimator, "unit": unit, "scorer": scorer},
-        "differences": [row for run in others for row in _rows(run.name, baseline.name, measured, plan.n, settings.level)],
         "changed": {run.name: _changed(run, baseline, common.tables, scorer) for run in others},
     }
 
 
-def _rows(run: str, baseline: str, measured: Mapping[str, Quantities], n: int, level: float) -> Iterator[dict[str, Any]]:
-    def value(of_run: str, place: Place) -> float | None:
-        estimate = float(measured[of_run][place].values[0])
-        return estimate if math.isfinite(estimate) else None
-
-    for place, difference in differences(measured[run], measured[baseline]).items():
+def _rows(run: str, found: Quantities, sides: tuple[Quantities, Quantities], n: int, level: float) -> Iterator[dict[str, Any]]:
+    """The differences of a run, JSON-ready, with the values of the run and of the baseline, `sides`."""
+    for place, difference in found.items():
+        run_value, baseline_value = (float(quantities[place].values[0]) for quantities in sides)
         reason = information.NO_CRITIC if place.estimator == "mixture" else ""
         yield {
             "run": run,
@@ -242,8 +254,8 @@ def _rows(run: str, baseline: str, measured: Mapping[str, Quantities], n: int, l
             "quantity": place.quantity,
             "scorer": place.scorer,
             "difference": number(difference, unit=place.unit, estimator=place.estimator, n=n, level=level, reason=reason),
-            "run_value": value(run, place),
-            "baseline_value": value(baseline, place),
+            "run_value": run_value if math.isfinite(run_value) else None,
+            "baseline_value": baseline_value if math.isfinite(baseline_value) else None,
         }
 
 

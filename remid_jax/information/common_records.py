@@ -134,6 +134,27 @@ def _with_one_fold(tables: Mapping[str, ScoreTable], kept: dict[str, dict[str, C
     }
 
 
+def changed_lineages(run: ScoreTable, baseline: ScoreTable, within: float) -> dict[str, int]:
+    """Returns {category: lineages in which a policy reply is another}, of two tables on the same records.
+
+    A reply is the same if it is as long and its log-likelihoods in every context are `within` nats a token of one another.
+    """
+    counts = {}
+    for name, category in baseline.categories.items():
+        before, now = category.replies["policy"], run.categories[name].replies["policy"]
+        other = (now.tokens != before.tokens) | (now.chars != before.chars)
+        for scorer in before.loglik:
+            other |= _gaps(now, before, scorer, category.folds) > within
+        counts[name] = len(np.unique(category.lineage[other]))
+    return counts
+
+
+def _gaps(run: Replies, baseline: Replies, scorer: str, folds: np.ndarray) -> np.ndarray:
+    """The largest difference of each reply's log-likelihoods over the contexts of its fold [n], nats a token."""
+    within = folds[:, None] == folds
+    return np.where(within, np.abs(run.loglik[scorer] - baseline.loglik[scorer]), 0.0).max(axis=0) / baseline.tokens
+
+
 def golden_gap(run: ScoreTable, baseline: ScoreTable) -> Gap:
     """Returns how far the golden log-likelihoods of two tables on the same records are apart, infinitely where lengths differ.
 
@@ -142,10 +163,8 @@ def golden_gap(run: ScoreTable, baseline: ScoreTable) -> Gap:
     worst = Gap(0.0, "", "")
     for name, category in baseline.categories.items():
         golden, same = category.replies["golden"], run.categories[name].replies["golden"]
-        within = category.folds[:, None] == category.folds
-        for scorer, loglik in golden.loglik.items():
-            gaps = np.where(within, np.abs(same.loglik[scorer] - loglik), 0.0).max(axis=0) / golden.tokens
-            gaps = np.where(same.tokens == golden.tokens, gaps, np.inf)
+        for scorer in golden.loglik:
+            gaps = np.where(same.tokens == golden.tokens, _gaps(same, golden, scorer, category.folds), np.inf)
             reply = int(gaps.argmax())
             if gaps[reply] > worst.nats_per_token:
                 worst = Gap(float(gaps[reply]), name, str(category.record[reply]))

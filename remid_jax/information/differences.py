@@ -3,12 +3,16 @@
 The golden replies and their scores are those of the baseline, so in a difference of EMI the golden term cancels: what is left
 is Ihat(yhat) of the run minus Ihat(yhat) of the baseline. A lineage is deleted in both runs and all categories at once: the
 jackknife is that *of the difference*, which keeps the covariance that common contexts make.
+
+Where few replies changed, it sees too little of what may change: its intervals of EMI, 95% by name, held the truth in 72% where
+16 lineages had 2 or 3 changed replies, in 94-98% where replies were drawn anew (`validation.comparison_study`). So an interval
+counts as validated by the lineages whose replies changed, in the category where they are fewest.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from remid_jax.information import emi
@@ -84,6 +88,20 @@ def _means(layout: Layout, names: Sequence[str], shifted: Sequence[str]) -> list
     return rows + ([("overall", OVERALL, list(shifted))] if shifted else [])
 
 
-def differences(run: Quantities, baseline: Quantities) -> Quantities:
-    """Returns run minus baseline, replicate by replicate."""
-    return {place: difference(run[place], baseline[place]) for place in baseline}
+def differences(run: Quantities, baseline: Quantities, changed: Mapping[str, int], layout: Layout) -> Quantities:
+    """Returns run minus baseline, replicate by replicate; `changed` are the lineages of each category with another reply."""
+    result = {}
+    for place in baseline:
+        quantity = difference(run[place], baseline[place])
+        fewest = min(changed[name] for name in _took_part(place, layout, changed))
+        result[place] = quantity._replace(fewest=min(quantity.fewest, fewest))
+    return result
+
+
+def _took_part(place: Place, layout: Layout, names: Collection[str]) -> set[str]:
+    """The categories that a number is made of."""
+    shifted = [name for name in names if layout.references.get(name) is not None]
+    of_kind = {"category": [place.name], "shift": layout.shifts.get(place.name, ()), "overall": shifted}
+    members = {name for name in of_kind[place.kind] if name in names}
+    references = {layout.references[name] for name in members} if place.quantity == EMID else set()
+    return members | {name for name in references if name is not None}

@@ -18,6 +18,7 @@ from remid_jax.reporting.tables import DAGGER, DASH, Cell, Column, Row, Table, c
 Results = Mapping[str, Any]
 
 NAMED = 3  # records that a note names; the others are counted
+UNVALIDATED = "not validated for so few lineages with other replies"
 REPLY_SHOWN = 160  # characters of a reply
 CHANGED = "Records whose share of Ihat of the policy's replies changed most, nats per token (to read, not to conclude from)"
 
@@ -36,7 +37,7 @@ def lines(results: Results) -> list[str]:
             verdict = "no difference shown"
             if found.excludes_zero:
                 verdict = "it loses more under shift" if found.value > 0 else "it loses less under shift"
-            trust = "" if found.validated else ", not validated for so few lineages"
+            trust = "" if found.validated else f", {UNVALIDATED}"
             said.append(
                 f"{run} against {baseline}: {verdict}, {r}EMID {found.text} {found.interval} over all shifted categories{trust}"
             )
@@ -82,9 +83,7 @@ def _others(results: Results) -> list[str]:
 def _legend(results: Results, cells: Iterable[Cell]) -> str:
     weak = any(cell.interval and not cell.validated for cell in cells)
     level = format(results["settings"]["level"], ".0%")
-    return f"{level} intervals of the difference, each by itself" + (
-        f"; {DAGGER} = not validated for so few lineages." if weak else "."
-    )
+    return f"{level} intervals of the difference, each by itself" + (f"; {DAGGER} = {UNVALIDATED}." if weak else ".")
 
 
 def _headline_rows(results: Results, quantity: str) -> Iterator[Mapping[str, Any]]:

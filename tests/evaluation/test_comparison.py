@@ -115,8 +115,8 @@ def test_records_that_a_run_lacks_are_left_out_of_all_and_named(runs):
         "Gaming": "1 record in common, which needs 2",
     }
     assert results["records"] == {
-        "IDTest": {"common": 6, "missing": {}},
-        "german": {"common": 4, "missing": {"few": ["german-1", "german-4"]}},
+        "IDTest": {"common": 6, "missing": {}, "changed_lineages": {"few": 6}},
+        "german": {"common": 4, "missing": {"few": ["german-1", "german-4"]}, "changed_lineages": {"few": 4}},
     }
     assert results["shifts"] == {"user": ["german"]}
     assert {row.name for row in comparison.differences} == {"IDTest", "german", "user", "all shifted categories"}
@@ -179,7 +179,7 @@ def test_what_is_shown_says_who_loses_more_and_what_differs(found):
     )
     line = (
         f"sft against base: {verdict}, R-EMID {overall.value:+.4f} ({overall.low:+.4f}, {overall.high:+.4f}) "
-        "over all shifted categories, not validated for so few lineages"
+        "over all shifted categories, not validated for so few lineages with other replies"
     )
     assert str(found) == line
     assert line.split(" over")[0] in text

@@ -13,7 +13,7 @@ from score_arrays import score_arrays, without
 
 from remid_jax.errors import UserError
 from remid_jax.information import estimates as information
-from remid_jax.information.common_records import golden_gap, on_common_records
+from remid_jax.information.common_records import changed_lineages, golden_gap, on_common_records
 from remid_jax.information.differences import OVERALL, Layout, Place, differences, quantities
 from remid_jax.information.estimates import Settings
 from remid_jax.information.intervals import number
@@ -24,6 +24,7 @@ LAYOUT = Layout(
     {"IDTest": None, "german": "IDTest", "spanish": "IDTest", "Gaming": "IDTest"},
     {"user": ["german", "spanish"], "character": ["Gaming"]},
 )
+CHANGED = dict.fromkeys(("IDTest", "german", "spanish", "Gaming"), 4)
 DEVICES = Devices()  # one, so that everything is compiled once
 COUNTS = {"IDTest": 5, "german": 5, "spanish": 5, "Gaming": 5}
 CLUB = (("club", "token_rate"), ("club", "response"), ("club", "per_token"), ("club", "per_char"))
@@ -88,7 +89,7 @@ def by_hand(runs, place, dropped=None):
 @pytest.mark.parametrize("key", [*CLUB, ("prompt_marginal", "response")])
 def test_a_difference_and_its_jackknife_are_those_written_out(runs, found, where, quantity, key):
     place = Place(*where, quantity, "plain", *key)
-    difference = differences(found["other"], found["base"])[place]
+    difference = differences(found["other"], found["base"], CHANGED, LAYOUT)[place]
     value = by_hand(runs, place)
     deleted = np.array([by_hand(runs, place, lineage) for lineage in "abcd"])
     half = stats.t.ppf(0.95, 3) * np.sqrt(3 / 4 * np.sum((deleted - deleted.mean()) ** 2))
@@ -103,7 +104,9 @@ def test_the_interval_of_a_difference_is_not_that_of_two_independent_runs(found)
     """Two policies that share their contexts: what both lose there cancels."""
     place = Place("overall", OVERALL, "emid", "reasoned", "club", "response")
     shifted = {at: quantity._replace(values=quantity.values + 3.0) for at, quantity in found["base"].items()}
-    difference = number(differences(shifted, found["base"])[place], unit="response", estimator="club", n=5, level=0.95)
+    difference = number(
+        differences(shifted, found["base"], CHANGED, LAYOUT)[place], unit="response", estimator="club", n=5, level=0.95
+    )
     own = number(found["base"][place], unit="response", estimator="club", n=5, level=0.95)
     assert difference["interval"]["high"] - difference["interval"]["low"] < 1e-12
     assert own["interval"]["high"] - own["interval"]["low"] > 1
@@ -111,11 +114,12 @@ def test_the_interval_of_a_difference_is_not_that_of_two_independent_runs(found)
 
 def test_equal_runs_differ_by_exactly_nothing_and_swapped_runs_in_sign(runs, found):
     again = measured({"base": parse(runs[0]), "same": parse(runs[0])})
-    same = differences(again["same"], again["base"])
+    same = differences(again["same"], again["base"], CHANGED, LAYOUT)
     for place, quantity in same.items():  # no critic of `mixture` can be fitted on 5 records
         assert np.all(np.isnan(quantity.values) if place.estimator == "mixture" else quantity.values == 0)
     swapped = measured({"other": parse(runs[1]), "base": parse(runs[0])})
-    forth, back = differences(found["other"], found["base"]), differences(swapped["base"], swapped["other"])
+    forth = differences(found["other"], found["base"], CHANGED, LAYOUT)
+    back = differences(swapped["base"], swapped["other"], CHANGED, LAYOUT)
     for place, quantity in forth.items():
         np.testing.assert_array_equal(quantity.values, -back[place].values)
 
@@ -133,7 +137,8 @@ def test_the_order_of_records_does_not_matter(runs, found, data):
     order = {name: np.array(data.draw(st.permutations(range(count)))) for name, count in COUNTS.items()}
     common = on_common_records({"base": parse(runs[0]), "other": parse(on_records(runs[1], order))})
     again = measured(common.tables)
-    forth, back = differences(found["other"], found["base"]), differences(again["other"], again["base"])
+    forth = differences(found["other"], found["base"], CHANGED, LAYOUT)
+    back = differences(again["other"], again["base"], CHANGED, LAYOUT)
     for place, quantity in forth.items():
         if place.estimator != "mixture":
             np.testing.assert_allclose(back[place].values, quantity.values, rtol=0, atol=1e-11)
@@ -201,3 +206,34 @@ def test_the_golden_gap_is_the_largest_in_nats_a_token_within_folds(runs):
     assert golden_gap(parse(runs[1]), parse(runs[0])) == (0.0, "", "")
     longer = runs[1] | {"Gaming/tokens/golden": runs[1]["Gaming/tokens/golden"] + np.array([0, 0, 0, 1, 0])}
     assert golden_gap(parse(longer), parse(runs[0])) == (np.inf, "Gaming", "Gaming-3")
+
+
+@pytest.mark.parametrize(
+    ("where", "quantity", "fewest"),
+    [
+        (("category", "german"), "emi", 3),
+        (("category", "german"), "emid", 1),
+        (("category", "spanish"), "emi", 2),
+        (("shift", "user"), "emi", 2),
+        (("shift", "character"), "emi", 4),
+        (("shift", "character"), "emid", 1),
+        (("overall", OVERALL), "emi", 2),
+        (("overall", OVERALL), "emid", 1),
+    ],
+)
+def test_an_interval_counts_the_lineages_whose_replies_changed_where_they_are_fewest(found, where, quantity, fewest):
+    changed = {"IDTest": 1, "german": 3, "spanish": 2, "Gaming": 9}  # there are 4 lineages in all
+    difference = differences(found["other"], found["base"], changed, LAYOUT)[Place(*where, quantity, "plain", *CLUB[0])]
+    assert difference.fewest == fewest
+
+
+def test_a_reply_has_changed_if_its_length_or_its_scores_did(runs):
+    arrays = {name: array.copy() for name, array in runs[0].items()}
+    tokens = arrays["german/tokens/policy"]
+    arrays["german/loglik/plain/policy"][0, 1] += 2e-4 * tokens[1]  # the reply of record 1, of lineage a
+    arrays["german/loglik/plain/policy"][0, 4] += 0.5e-4 * tokens[4]  # too little
+    arrays["german/chars/policy"][3] += 1  # of lineage c
+    arrays["spanish/loglik/reasoned/policy"][:, 0] += 1.0  # records 0 and 1 are of one lineage
+    arrays["spanish/loglik/reasoned/policy"][:, 1] += 1.0
+    counts = changed_lineages(parse(arrays), parse(runs[0]), 1e-4)
+    assert counts == {"IDTest": 0, "german": 2, "spanish": 1, "Gaming": 0}
