@@ -5,7 +5,7 @@ is Ihat(yhat) of the run minus Ihat(yhat) of the baseline. A lineage is deleted 
 jackknife is that *of the difference*, which keeps the covariance that common contexts make.
 
 Where few replies changed, it sees too little of what may change. Its 95% intervals of EMI by `club` held the truth in 95-96% of
-1,000 cases on each of three worlds, at 16 and 32 lineages, where both policies drew their replies anew; in 80-92% where common
+1,000 cases on each of three worlds, at 16 and 32 lineages, where both policies drew their replies anew; in 80-93% where common
 random numbers left most replies as they were (`validation.comparison_study`). So an interval counts as validated by the
 lineages whose replies changed, in the category where they are fewest.
 """
