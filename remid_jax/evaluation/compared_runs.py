@@ -25,12 +25,14 @@ class ComparedRun:
     replies: Mapping[tuple[str, str], str]
 
 
-def read_runs(sources: Sequence[Source] | Mapping[str, Source]) -> list[ComparedRun]:
+def read_runs(sources: Source | Sequence[Source] | Mapping[str, Source]) -> list[ComparedRun]:
     """Reads runs; a folder is named by its path, an evaluation in memory by its key, or else its place in the list.
 
     Raises:
       UserError: there are fewer than two; the files of a folder are missing, broken or of another version.
     """
+    if isinstance(sources, str | Path | Evaluation):
+        sources = [sources]
     named = list(sources.items()) if isinstance(sources, Mapping) else [(_name(of, k), of) for k, of in enumerate(sources, 1)]
     if len(named) < 2:
         raise UserError(f"{len(named)} run{'s' * (len(named) != 1)} given: name two or more, the baseline first")
@@ -52,7 +54,7 @@ def _read(name: str, source: Source) -> ComparedRun:
 
 
 def check_comparable(runs: Sequence[ComparedRun]) -> None:
-    """Refuses runs that were not measured alike (protocol.md, rule 27); their policies may differ in everything.
+    """Refuses runs that were not measured alike (docs/protocol.md, rule 27); their policies may differ in everything.
 
     Raises:
       UserError: one line that names everything in which a run differs from the first, with both values.

@@ -1,4 +1,4 @@
-"""Runs against a baseline: what another policy, or another checkpoint, changes on the same records (protocol.md, rule 27)."""
+"""Runs against a baseline: what another policy, or checkpoint, changes on the same records (docs/protocol.md, rule 27)."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def _results(
     changed: Mapping[str, Mapping[str, int]],
 ) -> dict[str, Any]:
     baseline, *others = read
-    table = common.tables[baseline.name]
+    table, within = common.tables[baseline.name], SAME_WITHIN[baseline.results["estimator"]["dtype"]]
     scorer = baseline.results["estimates"]["headline"]["scorer"]
     estimator, unit = settings.headline.split()
     return {
@@ -238,7 +238,7 @@ def _results(
         "shifts": layout.shifts,
         "settings": dataclasses.asdict(settings),
         "headline": {"estimator": estimator, "unit": unit, "scorer": scorer},
-        "changed": {run.name: _changed(run, baseline, common.tables, scorer) for run in others},
+        "changed": {run.name: _changed(run, baseline, common.tables, scorer, within) for run in others},
     }
 
 
@@ -259,8 +259,10 @@ def _rows(run: str, found: Quantities, sides: tuple[Quantities, Quantities], n: 
         }
 
 
-def _changed(run: ComparedRun, baseline: ComparedRun, tables: Mapping[str, ScoreTable], scorer: str) -> list[dict[str, Any]]:
-    """The records whose contributions changed most, the largest change first; those that did not change are no news."""
+def _changed(
+    run: ComparedRun, baseline: ComparedRun, tables: Mapping[str, ScoreTable], scorer: str, within: float
+) -> list[dict[str, Any]]:
+    """The records whose contributions changed most and by more than `within`, the largest change first."""
     column = f"policy_club_{scorer}"
     rows = []
     mine, others = flatten(tables[run.name]), flatten(tables[baseline.name])
@@ -277,5 +279,5 @@ def _changed(run: ComparedRun, baseline: ComparedRun, tables: Mapping[str, Score
                 "reply": run.replies.get(record),
                 "baseline_reply": baseline.replies.get(record),
             })  # fmt: skip
-    ranked = sorted((row for row in rows if row["change"]), key=lambda row: -abs(row["change"]))
+    ranked = sorted((row for row in rows if abs(row["change"]) > within), key=lambda row: -abs(row["change"]))
     return ranked[:CHANGED]

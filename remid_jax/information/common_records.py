@@ -1,4 +1,4 @@
-"""Score tables of several runs on the records that all of them hold, in one order (protocol.md, rule 27)."""
+"""Score tables of several runs on the records that all of them hold, in one order (docs/protocol.md, rule 27)."""
 
 from __future__ import annotations
 
