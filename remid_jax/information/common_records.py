@@ -11,7 +11,7 @@ import numpy as np
 from remid_jax.errors import UserError
 from remid_jax.information.score_table import Category, Replies, ScoreTable
 
-FEWEST_RECORDS = 2  # of a fold: mutual information needs another context
+FEWEST_RECORDS = 3  # of a fold: mutual information needs another context, and a jackknife leaves one out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,8 @@ def on_common_records(tables: Mapping[str, ScoreTable]) -> Common:
     """Returns the tables on the records, paired by id and category, that every run holds; the first is the baseline.
 
     Records keep their order where it is the same in all runs, and are sorted by id where it is not, so that it does not matter
-    which run is the baseline. A category goes where fewer than 2 records of a fold are left.
+    which run is the baseline. A category of which records are missing goes where fewer than 3 of a fold are left: as many
+    contexts are compared in every category, so it would take the others' intervals with it.
 
     Raises:
       UserError: two runs part the same records into other folds, so other estimators scored them.
@@ -61,8 +62,8 @@ def on_common_records(tables: Mapping[str, ScoreTable]) -> Common:
         first = next(iter(tables))
         fold = in_runs[first].folds[places[first]]
         counts = np.unique(fold, return_counts=True)[1]
-        if len(records) < FEWEST_RECORDS or counts.min() < FEWEST_RECORDS:
-            fewest = int(counts.min()) if len(counts) else 0
+        fewest = int(counts.min()) if len(counts) else 0
+        if lacking and fewest < FEWEST_RECORDS:
             where = " of a fold" if len(counts) > 1 else ""
             left_out[name] = f"{fewest} record{'s' * (fewest != 1)}{where} in common, which needs {FEWEST_RECORDS}"
             continue

@@ -29,10 +29,12 @@ def lines(results: Results) -> list[str]:
     said = []
     for run in _others(results):
         found = _cells(results, "emid").get((run, "overall", None))
-        if found is None:
+        if not any(about["changed_lineages"][run] for about in results["records"].values()):
+            said.append(f"{run} against {baseline}: no reply differs")
+        elif found is None:
             said.append(f"{run}: no {r}EMID to compare, for no category has a reference")
         elif found.value is None or not found.interval:
-            said.append(f"{run} against {baseline}: {r}EMID {found.text}, without an interval: {found.reason or found.note}")
+            said.append(f"{run} against {baseline}: {r}EMID {found.text}, {found.reason or found.note}")
         else:
             verdict = "no difference shown"
             if found.excludes_zero:

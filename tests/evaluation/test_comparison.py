@@ -98,6 +98,7 @@ def test_three_runs_are_each_compared_with_the_first_and_swapping_changes_signs(
     assert {(row.low, row.high) for row in three.differences if row.run == "same"} == {(0.0, 0.0)}
     assert [row for row in three.differences if row.run == "sft"] == list(found.differences)
     assert three.results["changed"]["same"] == []
+    assert shown.lines(three.results)[0] == "same against base: no reply differs"
     swapped = by_place(compare({"sft": runs["sft"], "base": runs["base"]}, devices=DEVICES), "base")
     for place, row in by_place(found, "sft").items():
         back = swapped[place]
@@ -112,7 +113,7 @@ def test_records_that_a_run_lacks_are_left_out_of_all_and_named(runs):
     results = comparison.results
     assert results["left_out"] == {
         "spanish": "not evaluated in few",
-        "Gaming": "1 record in common, which needs 2",
+        "Gaming": "1 record in common, which needs 3",
     }
     assert results["records"] == {
         "IDTest": {"common": 6, "missing": {}, "changed_lineages": {"few": 6}},
@@ -267,7 +268,7 @@ def test_there_must_be_two_runs_with_records_in_common(arrays):
         with pytest.raises(UserError, match=r"^1 run given: name two or more, the baseline first$"):
             compare(alone)
     elsewhere = {name: np.char.add(array, "x") if name.endswith("/record") else array for name, array in arrays.items()}
-    nothing = "0 records in common, which needs 2"
+    nothing = "0 records in common, which needs 3"
     assert refused(evaluation(arrays), evaluation(elsewhere)) == (
         f"a, b: no category in common (IDTest: {nothing}; german: {nothing}; spanish: {nothing}; Gaming: {nothing}): "
         "evaluate both on the same records"

@@ -155,7 +155,7 @@ def test_records_are_paired_by_id_and_the_others_are_named(runs):
     two["spanish/record"] = np.array(["spanish-2", "elsewhere"])
     base = parse(runs[0])
     common = on_common_records({"base": base, "other": parse(two)})
-    assert common.left_out == {"spanish": "1 record in common, which needs 2"}
+    assert common.left_out == {"spanish": "1 record in common, which needs 3"}
     assert common.missing == {
         "german": {"other": ["german-2", "german-4"]},
         "spanish": {"base": ["elsewhere"], "other": ["spanish-0", "spanish-1", "spanish-3", "spanish-4"]},
@@ -178,7 +178,7 @@ def test_a_category_that_one_run_lacks_is_left_out(runs):
     assert [list(table.categories) for table in common.tables.values()] == [["IDTest", "german", "spanish"]] * 3
 
 
-def test_folds_are_the_baselines_and_a_fold_needs_two(runs):
+def test_folds_are_the_baselines_and_of_a_category_that_lost_records_each_needs_three(runs):
     folds = {f"{name}/fold": np.array([0, 0, 1, 1, 1]) for name in COUNTS}
     renamed = {name: 1 - fold for name, fold in folds.items()}
     common = on_common_records({"base": parse(runs[0] | folds), "other": parse(runs[1] | renamed)})
@@ -186,7 +186,9 @@ def test_folds_are_the_baselines_and_a_fold_needs_two(runs):
     fewer = on_records(runs[1] | renamed, {name: np.arange(5) for name in COUNTS} | {"german": np.array([0, 1, 3, 4])})
     fewer["german/record"] = np.array(["german-0", "else", "german-3", "german-4"])
     common = on_common_records({"base": parse(runs[0] | folds), "other": parse(fewer)})
-    assert common.left_out == {"german": "1 record of a fold in common, which needs 2"}
+    assert common.left_out == {"german": "1 record of a fold in common, which needs 3"}
+    whole = on_common_records({"base": parse(runs[0] | folds), "other": parse(runs[1] | folds)})
+    assert whole.left_out == {}  # two records of fold 0, as in the runs themselves
     other = {f"{name}/fold": np.array([0, 1, 1, 0, 1]) for name in COUNTS}
     with pytest.raises(UserError) as refused:
         on_common_records({"base": parse(runs[0] | folds), "other": parse(runs[1] | other)})
