@@ -69,8 +69,9 @@ class Comparison:
       results: everything, JSON-ready:
         {"schema_version", "kind": "comparison", "baseline": its name, "n": contexts a block,
          "runs": {name: {"policy", "differs": [in what its policy is another than the baseline's]}},
-         "records": {category: {"common": records, "missing": {run: [records that another run holds and this one does not]},
+         "records": {category: {"common": records,
                                 "changed_lineages": {run: lineages with another reply than the baseline's}}},
+         "missing": {category: {run: [records that another run holds and this one does not]}},
          "left_out": {category: why}, "shifts": {shift: its categories}, "settings",
          "headline": {"estimator", "unit", "scorer"},
          "differences": [{"run", "kind", "name", "quantity", "scorer", "difference": a number of `intervals.number`,
@@ -229,11 +230,11 @@ def _results(
         "records": {
             name: {
                 "common": len(category.record),
-                "missing": common.missing.get(name, {}),
                 "changed_lineages": {run: of_run[name] for run, of_run in changed.items()},
             }
             for name, category in table.categories.items()
         },
+        "missing": common.missing,
         "left_out": common.left_out,
         "shifts": layout.shifts,
         "settings": dataclasses.asdict(settings),

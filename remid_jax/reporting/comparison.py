@@ -141,12 +141,12 @@ def notes(results: Results) -> list[str]:
         for run, about in results["runs"].items()
         if about["differs"]
     ]
-    for category, of_category in results["records"].items():
-        for run, records in of_category["missing"].items():
+    for category, of_category in results["missing"].items():
+        for run, records in of_category.items():
             more = f" and {len(records) - NAMED} more" if len(records) > NAMED else ""
-            said.append(
-                f"{category}: {of_category['common']} records in common; {run} lacks {', '.join(records[:NAMED])}{more}"
-            )
+            said.append(f"{category}: {run} lacks {', '.join(records[:NAMED])}{more}")
+        if category in results["records"]:
+            said[-1] += f"; {results['records'][category]['common']} records are in common"
     return said + [f"{category} is left out: {reason}" for category, reason in results["left_out"].items()]
 
 

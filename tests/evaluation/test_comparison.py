@@ -116,9 +116,11 @@ def test_records_that_a_run_lacks_are_left_out_of_all_and_named(runs):
         "Gaming": "1 record in common, which needs 3",
     }
     assert results["records"] == {
-        "IDTest": {"common": 6, "missing": {}, "changed_lineages": {"few": 6}},
-        "german": {"common": 4, "missing": {"few": ["german-1", "german-4"]}, "changed_lineages": {"few": 4}},
+        "IDTest": {"common": 6, "changed_lineages": {"few": 6}},
+        "german": {"common": 4, "changed_lineages": {"few": 4}},
     }
+    gone = [f"Gaming-{i}" for i in (0, 2, 3, 4, 5)]
+    assert results["missing"] == {"german": {"few": ["german-1", "german-4"]}, "Gaming": {"base": ["elsewhere"], "few": gone}}
     assert results["shifts"] == {"user": ["german"]}
     assert {row.name for row in comparison.differences} == {"IDTest", "german", "user", "all shifted categories"}
     same = {
@@ -127,8 +129,13 @@ def test_records_that_a_run_lacks_are_left_out_of_all_and_named(runs):
     }
     there = compare(same, devices=DEVICES)
     assert [row.value for row in there.differences] == pytest.approx([row.value for row in comparison.differences], abs=1e-12)
-    assert "german: 4 records in common; few lacks german-1, german-4" in shown.notes(results)
-    assert "spanish is left out: not evaluated in few" in shown.notes(results)
+    assert shown.notes(results) == [
+        "german: few lacks german-1, german-4; 4 records are in common",
+        "Gaming: base lacks elsewhere",
+        "Gaming: few lacks Gaming-0, Gaming-2, Gaming-3 and 2 more",
+        "spanish is left out: not evaluated in few",
+        "Gaming is left out: 1 record in common, which needs 3",
+    ]
 
 
 def test_the_records_that_changed_most_come_with_both_replies(runs, found):
