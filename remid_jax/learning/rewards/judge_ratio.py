@@ -6,25 +6,22 @@ features and y* as the 100% reference, what share of the features the candidate 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import cast
+from collections.abc import Sequence
 
 import numpy as np
 
 from remid_jax.dialogues.parsing import reply_text
-from remid_jax.dialogues.prompts import Prompts
-from remid_jax.learning.rewards import Reward
+from remid_jax.learning.rewards import Resources, Reward
 from remid_jax.learning.rollouts import Group
-from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.requests import Continuation, Request
 from remid_jax.scoring.texts import judge_ids, tokenizer_of
 
 ANSWER = "100%"
 
 
-def make(resources: Mapping[str, object]) -> Reward:
-    """Resources: "judge", its scoring engine, and "prompts". A candidate is the reply in a completion's text."""
-    judge, prompts = cast(ScoringEngine, resources["judge"]), cast(Prompts, resources["prompts"])
+def make(resources: Resources) -> Reward:
+    """Asks the judge. A candidate is the reply in a completion's text."""
+    judge, prompts = resources.engine("judge", "judge_ratio"), resources.prompts
     tokenizer = tokenizer_of(judge.model)
     answer = [Continuation(tokenizer.encode(ANSWER))]
 
