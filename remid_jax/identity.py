@@ -94,7 +94,7 @@ def identify(config: Mapping[str, Any], contents: Mapping[str, str | None], vers
     """
     settings = {name: value for name, value in flat(config).items() if not _without_effect(name)}
     return Identity(
-        settings={name: _plain(value) for name, value in settings.items() if value is not None and name not in contents},
+        settings={name: _plain(value) for name, value in settings.items() if _is_set(value) and name not in contents},
         contents={name: content for name, content in contents.items() if content is not None},
         versions={name: _plain(version) for name, version in versions.items()},
         paths={name: str(settings[name]) for name in contents if settings.get(name) and contents[name] is not None},
@@ -120,6 +120,11 @@ def flat(config: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 
 def _without_effect(name: str) -> bool:
     return not WITHOUT_EFFECT.isdisjoint(name.split("."))
+
+
+def _is_set(value: Any) -> bool:
+    """None and what is empty say nothing: so a setting that a later version adds, and that is off, makes no other run."""
+    return value is not None and not (isinstance(value, Sequence) and not value)
 
 
 def _plain(value: Any) -> Any:

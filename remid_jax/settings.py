@@ -107,7 +107,7 @@ def _fault_of(config: ConfigDict, argument: str) -> Iterator[str]:
         if below:
             yield f"--config.{name}: is a group of settings: name one of them, such as --config.{below[0]}"
             return
-        yield f"--config.{name}: no such setting{_meant(name, known)}"
+        yield f"--config.{name}: no such setting{meant(name, known)}"
     elif value is not None and not _fits(kind := _type_of(config, name), value):
         yield f"--config.{name}={value}: must be {KINDS.get(kind, kind.__name__)}, as {known[name]!r} is"
 
@@ -119,8 +119,8 @@ def _type_of(config: ConfigDict, name: str) -> type:
     return config.get_type(last)
 
 
-def _meant(name: str, known: dict[str, Any]) -> str:
-    """The nearest setting, by its whole name or its last part, with its type."""
+def meant(name: str, known: dict[str, Any], prefix: str = "--config.") -> str:
+    """Returns the nearest setting, by its whole name or its last part, with its type, as the end of a sentence."""
     lasts = {other.rpartition(".")[2]: other for other in known}
     last = name.rpartition(".")[2]
     near = difflib.get_close_matches(name, known, 1) or [lasts[of] for of in difflib.get_close_matches(last, lasts, 1)]
@@ -128,7 +128,7 @@ def _meant(name: str, known: dict[str, Any]) -> str:
         return f": the settings are {', '.join(known)}"
     value = known[near[0]]
     kind = KINDS.get(type(value), "a text" if value is None else type(value).__name__)
-    return f": did you mean --config.{near[0]} ({kind})?"
+    return f": did you mean {prefix}{near[0]} ({kind})?"
 
 
 def _fits(kind: type, value: str) -> bool:

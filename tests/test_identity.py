@@ -48,7 +48,7 @@ def test_the_identity_of_a_run_is_what_its_numbers_depend_on():
     "settings",
     [
         {"devices__mesh_model": 8}, {"devices": {}}, {"save_every": 100}, {"workdir": "elsewhere"}, {"store": "all.sqlite"},
-        {"optimizer__warmup": 1}, {"new_since": None},
+        {"optimizer__warmup": 1}, {"new_since": None}, {"new_since": ""}, {"new_since": ()},
     ],
 )  # fmt: skip
 def test_where_a_run_is_computed_and_kept_makes_no_other_run(settings):
@@ -126,7 +126,7 @@ configs = st.dictionaries(names, values | st.dictionaries(names, values, max_siz
 def test_keys_differ_exactly_where_a_difference_is_named(one, other):
     first, second = identify(one, {}, {}), identify(other, {}, {})
     assert (first.key == second.key) == (first.differences(second) == [])
-    both = [{name: (type(value), value) for name, value in flat(of).items() if value is not None} for of in (one, other)]
+    both = [{name: (type(value), value) for name, value in flat(of).items() if value not in (None, "")} for of in (one, other)]
     unlike = {name for name in {**both[0], **both[1]} if both[0].get(name) != both[1].get(name)}
     assert [of.partition(" (")[0] for of in first.differences(second)] == sorted(
         name for name in unlike if WITHOUT_EFFECT.isdisjoint(name.split(".")) and not same_number(one, other, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import io
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,10 @@ import pyarrow.parquet as pq
 from remid_jax.dialogues.languages import language_share
 from remid_jax.dialogues.parsing import Parsed
 from remid_jax.dialogues.records import CATEGORIES, LANGUAGES, Record
+from remid_jax.evaluation.models import described_reading
+from remid_jax.evaluation.run import Run
+from remid_jax.roles.members import described
+from remid_jax.roles.reading import thinking_of
 from remid_jax.scoring.texts import Reply, Thought
 
 SCHEMA_VERSION = 1
@@ -23,6 +28,62 @@ DENSE = 1.5  # tokens per character of replies over golden ones, or of a categor
 Arrays = Mapping[str, np.ndarray]
 
 
+def gathered(
+    run: Run,
+    made_by: Mapping[str, str | None],
+    replies: Mapping[str, Reply],
+    features: Mapping[str, Parsed],
+    arrays: Arrays,
+    estimates: Mapping[str, Any],
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Returns what results.json holds, and the rows of samples.parquet.
+
+    `made_by` is the program; `features` are the estimator's core features by record, `arrays` the score table.
+    """
+    config, models = run.config, run.models
+    contributed = {name: contributions(arrays, name, estimates["estimators"]) for name in run.records}
+    categories = diagnostics(run.records, replies, features, run.excluded, arrays)
+    policy = models.policy is not None
+    results = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "evaluation",
+        "program": dict(made_by),
+        "config": json.loads(config.to_json()),
+        "fingerprints": {
+            "benchmark": run.benchmark.fingerprint,
+            "prompts": run.prompts.fingerprint,
+            "estimator": models.estimator.fingerprint,
+            "encoder": models.encoder.fingerprint,
+            "policy": models.policy.fingerprint if models.policy else None,
+            "protocol": PROTOCOL,
+        },
+        "estimator": {
+            "model": config.estimator.model,
+            "dtype": config.estimator.dtype,
+            "reasoning": config.estimator.reasoning or "generated",
+            "adapters": described(config.estimator.adapters, run.pairs, run.members) if run.pairs else None,
+        },
+        "policy": {
+            "model": config.policy.model if policy else None,
+            "dtype": config.policy.dtype if policy else None,
+            "adapter": config.policy.adapter if policy else None,
+            "thinking": thinking_of(config.policy.thinking),
+            "replies": config.policy.replies or "generated",
+        },
+        "first_line": first_line(estimates),
+        "reading": {
+            "control_tokens": run.reading["control_tokens"],
+            "date": run.reading["date"].isoformat(),
+            "models": {role: described_reading(model) for role, model in models.by_role().items()},
+        },
+        "warnings": warnings(categories, in_sample=run.pairs is not None and run.pairs.protocol == "in_sample"),
+        "categories": categories,
+        "estimates": estimates,
+        "records": contributed,
+    }
+    return results, samples(run.records, replies, features, contributed)
+
+
 def diagnostics(
     records: Mapping[str, Sequence[Record]],
     replies: Mapping[str, Reply],
@@ -30,7 +91,7 @@ def diagnostics(
     excluded: Mapping[str, Mapping[str, int]],
     arrays: Arrays,
 ) -> dict[str, dict[str, Any]]:
-    """For each category what rule 16 of the protocol wants printed: counts, exclusions, languages, lengths."""
+    """For each category what docs/protocol.md, rule 16, wants printed: counts, exclusions, languages, lengths."""
     found = {}
     for category, members in records.items():
         said = [replies[record.id] for record in members]

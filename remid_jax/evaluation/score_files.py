@@ -21,6 +21,25 @@ def read_scores(path: str | os.PathLike[str]) -> ScoreTable:
     Raises:
       UserError: the file is missing or no `.npz`, or its contents do not fit the layout (all faults at once).
     """
+    faults: list[str] = []
+    return parse(_read(path, faults), str(path), faults)
+
+
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Reads the arrays of an `.npz` file that `write_scores` wrote.
+
+    Raises:
+      UserError: the file is missing, no `.npz` or broken.
+    """
+    faults: list[str] = []
+    arrays = _read(path, faults)
+    if faults:
+        raise UserError(f"{path}: {'; '.join(faults)}: evaluate again")
+    return arrays
+
+
+def _read(path: str | os.PathLike[str], faults: list[str]) -> dict[str, np.ndarray]:
+    """The arrays that can be read, and the faults of the others."""
     if not Path(path).is_file():
         raise UserError(f"{path}: no such file: give the .npz that an evaluation wrote as config.input")
     try:
@@ -29,14 +48,14 @@ def read_scores(path: str | os.PathLike[str]) -> ScoreTable:
         stored = None
     if not isinstance(stored, np.lib.npyio.NpzFile):
         raise UserError(f"{path}: not an .npz of arrays: give the score table that an evaluation wrote")
-    arrays, faults = {}, []
+    arrays = {}
     with stored:
         for name in stored.files:
             try:
                 arrays[name] = stored[name]
             except (ValueError, OSError, zipfile.BadZipFile) as error:
                 faults.append(f"{name} cannot be read ({str(error).splitlines()[0]})")
-    return parse(arrays, str(path), faults)
+    return arrays
 
 
 def write_scores(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:

@@ -72,7 +72,7 @@ class LanguageModel:
         return self._held["params"]
 
 
-def open_model(source: str, dtype: str, mesh: Mesh | None = None) -> LanguageModel:
+def open_model(source: str, dtype: str = "float32", mesh: Mesh | None = None) -> LanguageModel:
     """Opens a model without reading its weights.
 
     `source` is a directory with config.json and (sharded) safetensors, a .gguf file, "package:NAME" for the one GGUF file

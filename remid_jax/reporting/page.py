@@ -9,6 +9,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
+from remid_jax.reporting.tables import DAGGER, Table
+
 
 def template(name: str) -> jinja2.Template:
     """The template `name` of this folder; it may use `style.html` and `macros.html`. A variable it is not given is an error."""
@@ -22,6 +24,11 @@ def template(name: str) -> jinja2.Template:
     )
     environment.filters["breakable"] = lambda name: escape(name).replace("_", Markup("_<wbr>"))
     return environment.get_template(name)
+
+
+def table_html(table: Table, heading: str) -> str:
+    """Returns a table under a heading as a piece of HTML, for notebooks."""
+    return template("table.html").render(table=table, heading=heading, dagger=DAGGER, figures={})
 
 
 def flat(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

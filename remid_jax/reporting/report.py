@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 from remid_jax.errors import UserError
 from remid_jax.files import write_bytes, write_text
@@ -35,7 +36,7 @@ def write(results: Results, workdir: str | Path, samples: Sequence[Sample] = ())
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({error.strerror}): name a workdir you may write to") from error
     drawn = figures.figures(results)
-    vectors = {name: drawing.svg_bytes(figure) for name, figure in drawn.items()}
+    vectors = _vectors(drawn)
     for name in FIGURES:
         if name in drawn:
             write_bytes(folder / f"{name}.svg", vectors[name])
@@ -44,6 +45,15 @@ def write(results: Results, workdir: str | Path, samples: Sequence[Sample] = ())
             for suffix in ("svg", "png"):
                 (folder / f"{name}.{suffix}").unlink(missing_ok=True)
     write_text(Path(workdir) / "report.html", html(results, vectors, samples))
+
+
+def page_of(results: Results, samples: Sequence[Sample] = ()) -> str:
+    """Returns the page alone, with its figures inside it."""
+    return html(results, _vectors(figures.figures(results)), samples)
+
+
+def _vectors(drawn: Mapping[str, Figure]) -> dict[str, bytes]:
+    return {name: drawing.svg_bytes(figure) for name, figure in drawn.items()}
 
 
 def html(results: Results, vectors: Mapping[str, bytes], samples: Sequence[Sample] = ()) -> str:

@@ -147,7 +147,8 @@ def golden_log_likelihood(logs: np.ndarray) -> float:
 def compared(logs: np.ndarray) -> dict[str, Any]:
     """The `measures` of an estimator, and their errors, estimate minus truth, nats a reply.
 
-    {"r_emid_error": {policy: by shift}, "r_emid_rmse" over all of those, "golden_information_error" under P,
+    {"r_emid_error": {policy: by shift}, "r_emid_rmse" over all of those, "r_emid_rmse_of_zero", that of always saying 0,
+    "golden_information_error" under P,
     "golden_log_likelihood_gap": -E KL(p || q) under P, at most 0 for a law over the replies and others}.
     """
     found, right = measures(logs), truth()
@@ -156,9 +157,15 @@ def compared(logs: np.ndarray) -> dict[str, Any]:
     return found | {
         "r_emid_error": errors,
         "r_emid_rmse": float(np.sqrt(np.mean(np.square(flat)))),
+        "r_emid_rmse_of_zero": rmse_of_zero(right),
         "golden_information_error": found["golden_information"][ID] - right["golden_information"][ID],
         "golden_log_likelihood_gap": golden_log_likelihood(logs) - right["golden_log_likelihood"],
     }
+
+
+def rmse_of_zero(right: Mapping[str, Any]) -> float:
+    """The "r_emid_rmse" of an estimator that always says 0, where `right` is the truth."""
+    return float(np.sqrt(np.mean([value**2 for by_shift in right["r_emid"].values() for value in by_shift.values()])))
 
 
 def _minus(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:

@@ -1,0 +1,54 @@
+"""Runs the points of a sweep that are not done, and sets all that are done side by side.
+
+    python -m experiments.sweep --config=configs/sweeps/policies.py
+
+What is done stands in `config.output`, with every number; its tables in `config.page`. Killed, it goes on when the same command
+is run again. `--config.only="('evaluate/*',)"` runs some points, `--config.only_tables=True` none.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from remid_jax.disk import check_output
+from remid_jax.files import write_text
+from remid_jax.reporting import sweeps, terminal
+from remid_jax.settings import check_settings
+from remid_jax.sweeps.index import Index
+from remid_jax.sweeps.launchers import run_serially
+from remid_jax.sweeps.plan import planned
+from remid_jax.sweeps.points import chosen
+from remid_jax.sweeps.tasks import TASKS, VERSIONS
+
+from . import cli, evaluate
+
+
+def main(config: ConfigDict, workdir: Path) -> None:
+    check_settings(config)
+    for name in ("output", "page"):
+        check_output(config[name], f"config.{name}")
+    sweep, reports = config.sweep(config), cli.progress()
+    plan = planned(sweep.points, TASKS, VERSIONS)
+    index, names = Index(config.output, plan), chosen(plan.points, config.only)
+
+    def write_page() -> None:
+        write_text(config.page, sweeps.page(sweep, index))
+
+    write_page()
+    if not config.only_tables:
+        cli.use_compilation_cache()
+        run_serially(plan, index, names, workdir, evaluate.git_revision(), reports, write_page)
+    console = Console(width=max(160, Console().width) if not Console().is_terminal else None)
+    console.print(*(terminal.drawn(sweeps.table(layout, index)) for layout in sweep.layouts))
+    reports.say(f"tables: {config.page}   data: {config.output}")
+
+
+def start() -> None:
+    cli.run(main)
+
+
+if __name__ == "__main__":
+    start()

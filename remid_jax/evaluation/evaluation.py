@@ -1,0 +1,140 @@
+"""What an evaluation found: typed estimates, the numbers of every record, texts; and how it is kept and shown."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from remid_jax.errors import UserError
+from remid_jax.evaluation.numbers import CategoryEstimates, ShiftEstimates, categories_of, shifts_of, table_of
+from remid_jax.evaluation.results import SCHEMA_VERSION, parquet_bytes
+from remid_jax.evaluation.score_files import read_arrays, write_scores
+from remid_jax.files import read_object, write_bytes, write_text
+from remid_jax.progress import Reports, Silent, Timed
+from remid_jax.reporting import report, tables
+from remid_jax.reporting.page import table_html
+
+RESULTS, SCORES, SAMPLES, RUN = "results.json", "scores.npz", "samples.parquet", "run.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """The results of one evaluation.
+
+    Attributes:
+      results: everything in the layout of results.json.
+      scores: the arrays of the score table (layout: remid_jax.information.score_table).
+      samples: a row a record: its texts and its own numbers.
+      run: seconds a stage, and what the engines did.
+    """
+
+    results: Mapping[str, Any] = dataclasses.field(repr=False)
+    scores: Mapping[str, np.ndarray] = dataclasses.field(repr=False)
+    samples: Sequence[Mapping[str, Any]] = dataclasses.field(repr=False)
+    run: Mapping[str, Any] = dataclasses.field(repr=False)
+
+    @functools.cached_property
+    def categories(self) -> Mapping[str, CategoryEstimates]:
+        """Estimates by category, in the headline's estimator and unit."""
+        return categories_of(self.results)
+
+    @functools.cached_property
+    def shifts(self) -> Mapping[str, ShiftEstimates]:
+        """Estimates by shift, in the headline's estimator and unit."""
+        return shifts_of(self.results)
+
+    @property
+    def estimates(self) -> Mapping[str, Any]:
+        """Every estimate in every unit (layout: remid_jax.information.estimates)."""
+        return self.results["estimates"]
+
+    @property
+    def records(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+        """What each record adds, by category."""
+        return self.results["records"]
+
+    @property
+    def diagnostics(self) -> Mapping[str, Mapping[str, Any]]:
+        """What else may move the numbers, by category: exclusions, languages, truncations, lengths."""
+        return self.results["categories"]
+
+    @property
+    def first_line(self) -> str:
+        """What a reader must see before any number."""
+        return self.results["first_line"]
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What speaks against the numbers, a sentence each."""
+        return self.results["warnings"]
+
+    def table(self) -> pa.Table:
+        """Returns every estimate as a table, a row a category or shift and quantity (columns: `numbers.COLUMNS`)."""
+        return table_of(self.results)
+
+    def save(self, workdir: str | Path, progress: Reports | None = None) -> None:
+        """Writes results.json, scores.npz, samples.parquet, run.json, the report and its figures to a folder, which is made.
+
+        Raises:
+          UserError: if the folder cannot be written to.
+        """
+        folder, stages = Path(workdir), Timed(progress or Silent())
+        _make(folder)
+        write_scores(folder / SCORES, self.scores)
+        write_bytes(folder / SAMPLES, parquet_bytes(self.samples))
+        write_text(folder / RESULTS, _json(self.results, ensure_ascii=False) + "\n")
+        with stages.stage("report", unit=""):
+            report.write(self.results, folder, self.samples)
+        run = {**self.run, "seconds": {**self.run["seconds"], **stages.seconds}}
+        write_text(folder / RUN, _json(run) + "\n")
+
+    def report(self, path: str | Path) -> None:
+        """Writes the report as one HTML file that needs nothing beside it.
+
+        Raises:
+          UserError: if the file cannot be written.
+        """
+        write_text(path, report.page_of(self.results, self.samples))
+
+    @classmethod
+    def read(cls, workdir: str | Path) -> Evaluation:
+        """Reads what `save` wrote.
+
+        Raises:
+          UserError: if a file is missing, broken or of another version.
+        """
+        folder = Path(workdir)
+        results = read_object(folder / RESULTS, "name the workdir of an evaluation")
+        if (version := results.get("schema_version")) != SCHEMA_VERSION or results.get("kind") != "evaluation":
+            raise UserError(f"{folder / RESULTS}: is no evaluation of version {SCHEMA_VERSION} but {version!r}: evaluate again")
+        samples = folder / SAMPLES
+        if not samples.is_file():
+            raise UserError(f"{samples}: no such file: name the workdir of an evaluation, or evaluate again")
+        rows = pq.read_table(samples).to_pylist()
+        return cls(results, read_arrays(folder / SCORES), rows, read_object(folder / RUN, "evaluate again"))
+
+    def __str__(self) -> str:
+        return self.first_line
+
+    def _repr_html_(self) -> str:
+        """The headline as a table, for notebooks."""
+        return table_html(tables.headline(self.results), self.first_line)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror}): name a folder you may write to") from error
+
+
+def _json(value: Any, ensure_ascii: bool = True) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=ensure_ascii, allow_nan=False)

@@ -1,0 +1,99 @@
+"""Which records an evaluation is about, and the texts that come with them: ready replies, ready reasoning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from remid_jax.dialogues.prompts import Prompts
+from remid_jax.dialogues.reading import read_benchmark, read_reasoning, read_replies
+from remid_jax.dialogues.records import Benchmark, Record
+from remid_jax.errors import UserError
+from remid_jax.evaluation.models import Models
+from remid_jax.roles.policy import too_long
+from remid_jax.scoring.generation import record_key
+from remid_jax.scoring.texts import tokenizer_of
+
+Records = dict[str, list[Record]]
+"""By category."""
+
+
+def everyone(records: Mapping[str, Sequence[Record]]) -> list[Record]:
+    """Returns the records of all categories, in order."""
+    return [record for members in records.values() for record in members]
+
+
+def read_records(config: ConfigDict, given: Benchmark | Sequence[Record | Mapping[str, Any]] | None) -> Benchmark:
+    """Returns the benchmark that was given, or the one that `config.benchmark` names.
+
+    Raises:
+      UserError: with every fault of it.
+    """
+    if isinstance(given, Benchmark):
+        return given
+    return read_benchmark(config.benchmark.source if given is None else given)
+
+
+def choose_records(
+    config: ConfigDict, benchmark: Benchmark, prompts: Prompts, models: Models, thinking: bool
+) -> tuple[Records, dict[str, dict[str, int]]]:
+    """Returns the records to evaluate, and {category: {record: tokens}} of those left out because a prompt is too long.
+
+    Raises:
+      UserError: if a category has fewer than two left.
+    """
+    estimator = tokenizer_of(models.estimator)
+    policy = tokenizer_of(models.policy or models.estimator)
+    chosen: Records = {}
+    excluded: dict[str, dict[str, int]] = {}
+    for category, members in benchmark.test.items():
+        wanted = config.benchmark.records
+        if 0 < wanted < len(members):
+            members = sorted(members, key=lambda record: record_key(config.seed, "subset", record.id))[:wanted]
+        excluded[category] = too_long(members, prompts, estimator, policy, config.max_prompt, thinking)
+        chosen[category] = [record for record in members if record.id not in excluded[category]]
+        if len(chosen[category]) < 2:
+            raise UserError(
+                f"{config.benchmark.source}: category {category} has {len(chosen[category])} records of at most "
+                f"config.max_prompt={config.max_prompt} tokens: it needs 2; raise config.max_prompt or shorten its records"
+            )
+    if not chosen:
+        raise UserError(f"{config.benchmark.source}: holds no test record")
+    return chosen, excluded
+
+
+def read_replies_of(
+    path: str | None, given: Mapping[str, str] | None, records: Records, benchmark: Benchmark
+) -> dict[str, str] | None:
+    """Returns the ready replies by record, from a file or as they were given; None where they are to be generated.
+
+    Raises:
+      UserError: with every fault of them.
+    """
+    if given is not None:
+        return _checked(given, records, "reply")
+    return read_replies(path, everyone(records), everyone(benchmark.test)) if path else None
+
+
+def read_reasoning_of(
+    path: str | None, given: Mapping[str, str] | None, records: Records, benchmark: Benchmark
+) -> dict[str, str] | None:
+    """Returns the ready reasoning by record, as `read_replies_of`.
+
+    Raises:
+      UserError: with every fault of it.
+    """
+    if given is not None:
+        return _checked(given, records, "reasoning")
+    return read_reasoning(path, everyone(records), everyone(benchmark.test)) if path else None
+
+
+def _checked(given: Mapping[str, str], records: Records, what: str) -> dict[str, str]:
+    names = [record.id for record in everyone(records)]
+    if missing := [name for name in names if name not in given]:
+        raise UserError(f"no {what} for records {', '.join(map(repr, missing))}: give one for each")
+    if wrong := [name for name in names if not isinstance(given[name], str)]:
+        raise UserError(f"the {what} of records {', '.join(map(repr, wrong))} is no text")
+    return {name: given[name] for name in names}

@@ -1,0 +1,75 @@
+"""What an evaluation has before its first device step: settings, records, models, engines."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from ml_collections import ConfigDict
+
+from remid_jax.dialogues.prompts import Prompts
+from remid_jax.dialogues.records import Benchmark
+from remid_jax.errors import UserError
+from remid_jax.evaluation.arguments import Given
+from remid_jax.evaluation.models import Models, open_models
+from remid_jax.evaluation.records import Records, choose_records, read_reasoning_of, read_records, read_replies_of
+from remid_jax.information.estimates import Settings
+from remid_jax.parallel import Devices
+from remid_jax.progress import Timed
+from remid_jax.roles.members import Member, trained, untrained
+from remid_jax.roles.pairs import Pairs, read_pairs
+from remid_jax.roles.reading import Reading, thinking_of
+from remid_jax.scoring.engines import Engines
+from remid_jax.scoring.store import Store
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """All that the stages of an evaluation share."""
+
+    config: ConfigDict
+    statistics: Settings
+    benchmark: Benchmark
+    records: Records
+    excluded: Mapping[str, Mapping[str, int]]
+    prompts: Prompts
+    models: Models
+    pairs: Pairs | None
+    members: Sequence[Member]
+    engines: Engines
+    stages: Timed
+    reading: Reading
+    ready_replies: Mapping[str, str] | None  # by record; None: they are to be generated
+    ready_reasoning: Mapping[str, str] | None
+
+
+def begin(config: ConfigDict, store: Store, reading: Reading, stages: Timed, given: Given) -> Run:
+    """Reads and opens everything, before the first device step.
+
+    Raises:
+      UserError: for whatever its caller can mend.
+    """
+    benchmark = read_records(config, given.benchmark)
+    prompts = Prompts.load(config.prompts)
+    c = config.statistics
+    statistics = Settings(c.level, c.subsamples, bootstrap=c.bootstrap, seed=config.seed)
+    statistics.check()
+    if str(config.estimator.reasoning).startswith("package:"):
+        raise UserError(
+            f"config.estimator.reasoning={config.estimator.reasoning}: was written with golden replies in view, so it would "
+            "measure its author's knowledge of them: leave it empty or name a file"
+        )
+    devices = Devices(config.devices.parallel, config.devices.mesh_model)
+    models = open_models(config, given.models, bool(config.policy.replies), devices, reading)
+    thinking = thinking_of(config.policy.thinking) == "tags"
+    records, excluded = choose_records(config, benchmark, prompts, models, thinking)
+    replies = read_replies_of(config.policy.replies, given.replies, records, benchmark)
+    reasoning = read_reasoning_of(config.estimator.reasoning, given.reasoning, records, benchmark)
+    pairs = read_pairs(config.estimator.adapters, models.estimator) if config.estimator.adapters else None
+    members = trained(models.estimator, pairs, records) if pairs else untrained(models.estimator, records)
+    d = config.devices
+    engines = Engines(devices, store, d.tokens_per_step, d.max_row, d.sampling_rows)
+    return Run(
+        config, statistics, benchmark, records, excluded, prompts, models, pairs, members, engines, stages, reading, replies,
+        reasoning,
+    )  # fmt: skip

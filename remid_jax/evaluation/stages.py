@@ -1,0 +1,80 @@
+"""The stages of an evaluation that need models: reason, respond, score, embed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from remid_jax.dialogues.parsing import Parsed, core_features
+from remid_jax.evaluation import contexts
+from remid_jax.evaluation import questions as asking
+from remid_jax.evaluation.records import everyone
+from remid_jax.evaluation.run import Run
+from remid_jax.progress import shares
+from remid_jax.roles import policy, reasoner
+from remid_jax.roles.reading import thinking_of
+from remid_jax.scoring.generation import Sample
+from remid_jax.scoring.texts import Reply, ready, tokenizer_of
+
+Written = dict[str, dict[str, Parsed]]
+Samples = dict[str, list[Sample]]
+
+
+def reason(run: Run) -> Written:
+    """Returns {member of the estimator: {record that it may score: its reasoning}}."""
+    c, records = run.config.estimator, everyone(run.records)
+    to_score = {member.name: [records[number] for number in member.mine(records)] for member in run.members}
+    if run.ready_reasoning is not None:
+        parsed = {name: core_features(text, c.fallback) for name, text in run.ready_reasoning.items()}
+        return {name: {record.id: parsed[record.id] for record in mine} for name, mine in to_score.items()}
+    with run.stages.stage("reason") as advance:
+        reasoners = zip(run.members, shares(advance, len(run.members)), strict=True)
+        return {
+            member.name: reasoner.reason(
+                to_score[member.name], run.prompts, run.engines.generator(member.reasoner), c.max_reasoning, c.fallback, share
+            )
+            for member, share in reasoners
+        }
+
+
+def respond(run: Run) -> tuple[dict[str, Reply], Samples | None]:
+    """Returns replies, and samples of the policy's own kernel: None where it is not at hand, or none are wanted."""
+    if run.ready_replies is not None:
+        tokenizer = tokenizer_of(run.models.estimator)
+        return {name: ready(tokenizer, text) for name, text in run.ready_replies.items()}, None
+    assert run.models.policy is not None
+    c, thinking = run.config.policy, thinking_of(run.config.policy.thinking)
+    wanted = (
+        c.self_samples if thinking == "no" else 0
+    )  # what a thinking policy's kernel gives is no reply: docs/protocol.md, rule 12
+    generator, records = run.engines.generator(run.models.policy), everyone(run.records)
+    with run.stages.stage("respond") as advance:
+        replies, samples = policy.respond(
+            records, run.prompts, generator, c.max_reply, c.repetition_penalty, wanted, run.config.seed, advance,
+            thinking == "tags",
+        )  # fmt: skip
+    return replies, samples if wanted else None
+
+
+def score(run: Run, written: Written, replies: dict[str, Reply], samples: Samples | None) -> dict[str, np.ndarray]:
+    """Returns the arrays of the score table (layout: remid_jax.information.score_table)."""
+    tokenizer = tokenizer_of(run.models.estimator)
+    estimators = [asking.Estimator(run.prompts, tokenizer, member, written[member.name]) for member in run.members]
+    sampled = None
+    if samples is not None and run.models.policy is not None:
+        sampled = asking.Policy(run.prompts, tokenizer_of(run.models.policy), samples)
+    arrays, of_members, of_policy = asking.questions(run.records, replies, estimators, sampled)
+    asked = [(member.responder, questions) for member, questions in zip(run.members, of_members, strict=True)]
+    if run.models.policy is run.members[0].responder:  # one plan, so that common beginnings of prompts are encoded once
+        asked[0] = (asked[0][0], asked[0][1] + of_policy)
+    elif of_policy and run.models.policy is not None:
+        asked.append((run.models.policy, of_policy))
+    with run.stages.stage("score") as advance:
+        answers = [
+            asking.ask(run.engines.scoring(model), questions, share)
+            for (model, questions), share in zip(asked, shares(advance, len(asked)), strict=True)
+        ]
+        arrays |= asking.pooled(answers)
+    with run.stages.stage("embed") as advance:
+        pooling = run.config.embedding.pooling
+        arrays |= contexts.embed(run.engines.scoring(run.models.encoder), run.records, pooling, advance)
+    return arrays | contexts.identities(run.records)

@@ -1,0 +1,108 @@
+"""The contents of a point's inputs, by which its identity knows them; no weight is read for it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.resources
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from remid_jax import dialogues
+from remid_jax.dialogues.prompts import Prompts
+from remid_jax.dialogues.reading import read_benchmark, read_training
+from remid_jax.files import read_bytes
+from remid_jax.identity import Identity, flat, identify
+from remid_jax.models.loading import LanguageModel, open_model
+from remid_jax.models.peft_files import read_adapter
+from remid_jax.roles.pairs import read_pairs
+from remid_jax.sweeps.points import Point
+
+Kind = Callable[[Any, Any], str]
+"""Returns the fingerprint of an input, from the setting that names it and the opened model that it is of, if it is of one."""
+
+Inputs = Mapping[str, tuple[Any, ...]]
+"""The settings of a task that name inputs: {setting: (its `Kind`, settings of which the first that is set names its model)}."""
+
+
+def model(source: str, base: None) -> str:
+    """Returns the fingerprint of a language model."""
+    return _opened(source).fingerprint
+
+
+def adapter(folder: str, base: LanguageModel) -> str:
+    """Returns the fingerprint of a PEFT adapter of the model `base`."""
+    return read_adapter(folder, base).fingerprint
+
+
+def pairs(folder: str, base: LanguageModel) -> str:
+    """Returns the fingerprint of trained pairs of adapters of the model `base`."""
+    return read_pairs(folder, base).fingerprint
+
+
+def prompts(folder: str | None, base: None) -> str:
+    """Returns the fingerprint of a folder of prompts; without one of ours, which may change, too."""
+    return Prompts.load(folder).fingerprint
+
+
+def benchmark(source: str, base: None) -> str:
+    """Returns the fingerprint of a benchmark's records."""
+    return read_benchmark(source).fingerprint
+
+
+def training_records(source: str, base: None) -> str:
+    """Returns the fingerprint of a benchmark's IDTrain records."""
+    lines = [json.dumps(record.to_json(), sort_keys=True) for record in read_training(source)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def reasoning(source: str, base: None) -> str:
+    """Returns a hash of ready reasoning: of a file, or of the teacher's that comes with a benchmark of the package."""
+    if not source.startswith("package:"):
+        return text(source, base)
+    within = importlib.resources.files(dialogues) / source.removeprefix("package:") / "teacher.jsonl"
+    with importlib.resources.as_file(within) as path:
+        return text(str(path), base)
+
+
+def text(path: str, base: None) -> str:
+    """Returns a hash of a file's content."""
+    return hashlib.sha256(read_bytes(path)).hexdigest()
+
+
+def identities(points: Sequence[Point], inputs: Mapping[str, Inputs], versions: Mapping[str, Any]) -> dict[str, Identity]:
+    """Returns what each point is, by name.
+
+    An input that another point writes goes by what that point is: two runs of one identity count as the same.
+
+    Args:
+      points: in order (see `remid_jax.sweeps.points.ordered`).
+      inputs: of each task.
+      versions: of ours, on which all numbers depend.
+
+    Raises:
+      UserError: if an input cannot be read.
+    """
+    known: dict[str, Identity] = {}
+
+    @functools.cache
+    def content(kind: Kind, value: str | None, base: str | None) -> str:
+        return kind(value, base and _opened(base))
+
+    for point in points:
+        settings = flat(point.config)
+        contents: dict[str, str | None] = {
+            name: f"{known[need].key}/{file}" for name, (need, file) in point.outputs().items()
+        }
+        for name, (kind, *bases) in inputs[point.task].items():
+            value = settings.get(name) or None
+            if name not in contents:
+                base = next((settings[of] for of in bases if settings.get(of)), None)
+                contents[name] = content(kind, value, base) if value or kind is prompts else None
+        known[point.name] = identify(point.config, contents, versions)
+    return known
+
+
+def _opened(source: str) -> LanguageModel:
+    return open_model(source, "float32")

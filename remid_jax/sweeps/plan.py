@@ -1,0 +1,128 @@
+"""The plan of a sweep: its points in order, what each is, and which of them have to be run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Container, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from remid_jax.errors import UserError
+from remid_jax.files import read_object, write_text
+from remid_jax.identity import Identity, check_same
+from remid_jax.sweeps.inputs import Inputs, identities
+from remid_jax.sweeps.points import Point, ordered
+
+ACCOUNT = "point.json"  # in each point's folder: what it is, and what came of it
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What points can do: `run(config, folder)` writes into the folder what points after it need, and returns the numbers."""
+
+    run: Callable[[dict[str, Any], Path], Mapping[str, Any]]
+    inputs: Inputs = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """What came of a point: its numbers, by which commit (None outside a repository), in how many hours."""
+
+    identity: Identity
+    git_revision: str | None
+    hours: float
+    summary: Mapping[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns it as a JSON object: {"key", "git_revision", "hours", "summary", "identity"}."""
+        return {
+            "key": self.identity.key,
+            "git_revision": self.git_revision,
+            "hours": self.hours,
+            "summary": dict(self.summary),
+            "identity": self.identity.as_json(),
+        }
+
+    @classmethod
+    def from_json(cls, entry: Any, place: str, mend: str) -> Done:
+        """Reads what `as_json` gave.
+
+        Raises:
+          UserError: if it is something else, or the key is not the identity's.
+        """
+        if not isinstance(entry, dict) or not {"key", "git_revision", "hours", "summary", "identity"} <= entry.keys():
+            raise UserError(f"{place}: is no account of a point that is done: {mend}")
+        identity = Identity.from_json(entry["identity"])
+        if identity.key != entry["key"]:
+            raise UserError(f"{place}: its key is not that of its identity, so one of them was changed by hand: {mend}")
+        return cls(identity, entry["git_revision"], entry["hours"], entry["summary"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Points in order, each behind those that it needs; what each is; and the tasks by name. Made by `planned`."""
+
+    points: Sequence[Point]
+    identities: Mapping[str, Identity]
+    tasks: Mapping[str, Task]
+
+    def missing(self, names: Container[str], done: Container[str], workdir: Path) -> list[Point]:
+        """Returns the points to run, in order: those of `names` that are not `done`, and before them those that they need and
+        whose files are not in the workdir, though they be done elsewhere."""
+        wanted: set[str] = set()
+        for point in reversed(self.points):
+            if (point.name in names and point.name not in done) or point.name in wanted:
+                wanted.add(point.name)
+                wanted.update(need for need in point.needs if need not in done or not self._is_here(need, workdir))
+        return [point for point in self.points if point.name in wanted]
+
+    def compute(self, point: Point, workdir: Path, git_revision: str | None) -> Done:
+        """Runs a point in its folder below `workdir`, or goes on with it there; what is done there is not run again.
+
+        Raises:
+          UserError: if another run was begun in that folder.
+        """
+        identity, folder = self.identities[point.name], workdir / point.name
+        if (folder / ACCOUNT).is_file():
+            account = _account(folder)
+            saved = Identity.from_json(account["identity"])
+            check_same(saved, identity, str(folder), "use the config it was begun with, another workdir, or delete that folder")
+            if "summary" in account:
+                return Done.from_json(account, str(folder / ACCOUNT), "delete that folder")
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            _write(folder, {"identity": identity.as_json()})
+        began = time.monotonic()
+        summary = self.tasks[point.task].run(point.placed(workdir), folder)
+        done = Done(identity, git_revision, (time.monotonic() - began) / 3600, summary)
+        _write(folder, done.as_json())
+        return done
+
+    def _is_here(self, name: str, workdir: Path) -> bool:
+        """Whether a point was run to its end in the workdir, as the run that it is now."""
+        if not (workdir / name / ACCOUNT).is_file():
+            return False
+        return _account(workdir / name).get("key") == self.identities[name].key
+
+
+def planned(points: Sequence[Point], tasks: Mapping[str, Task], versions: Mapping[str, Any]) -> Plan:
+    """Returns the plan of `points`; `versions` are ours, on which all numbers depend.
+
+    Raises:
+      UserError: as `remid_jax.sweeps.points.ordered`, or if an input of a point cannot be read.
+    """
+    in_order = ordered(points, tasks)
+    return Plan(in_order, identities(in_order, {name: task.inputs for name, task in tasks.items()}, versions), tasks)
+
+
+def _account(folder: Path) -> dict[str, Any]:
+    account = read_object(folder / ACCOUNT, "delete that folder")
+    if "identity" not in account:
+        raise UserError(f"{folder / ACCOUNT}: is no account of a point: delete that folder")
+    return account
+
+
+def _write(folder: Path, account: Mapping[str, Any]) -> None:
+    write_text(folder / ACCOUNT, json.dumps(account, indent=1, ensure_ascii=False) + "\n")

@@ -1,0 +1,137 @@
+"""What points can do, by name.
+
+    evaluate        an evaluation; its replies are replies.jsonl, for config.policy.replies of others
+    train           a policy; its adapter is adapter/
+    corl            an estimator; its pairs are estimator/
+    world_base      the model and the prompts of the world where the truth is known: model/ and prompts/
+    world_records   records of that world, records.jsonl, and how its teacher reasons, teacher.jsonl
+    world           how far an estimator trained there is from the truth
+
+All but `world_records` take the settings of their scripts or of the functions below.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from ml_collections import ConfigDict
+
+from remid_jax.dialogues.prompts import Prompts
+from remid_jax.dialogues.reading import read_benchmark
+from remid_jax.dialogues.records import write_jsonl
+from remid_jax.evaluation.results import PROTOCOL
+from remid_jax.files import read_object, write_text
+from remid_jax.models.adapters import adapted
+from remid_jax.models.loading import open_model
+from remid_jax.roles.pairs import read_pairs
+from remid_jax.scoring.kernel import KERNEL_VERSION
+from remid_jax.scoring.store import Store
+from remid_jax.sweeps import inputs, summaries
+from remid_jax.sweeps.plan import Task
+from remid_jax.synthetic import reasoned_world, world_models
+
+VERSIONS = {"protocol": PROTOCOL, "kernel": KERNEL_VERSION}
+
+
+def evaluate(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Evaluates a policy or ready replies; returns `summaries.evaluation`."""
+    importlib.import_module("experiments.evaluate").main(ConfigDict(config), folder)
+    rows = pq.read_table(folder / "samples.parquet", columns=["record", "reply"]).to_pylist()
+    write_rows(folder / "replies.jsonl", {row["record"]: row["reply"] for row in rows}, "reply")
+    return summaries.evaluation(read_object(folder / "results.json", "delete it"))
+
+
+def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Trains a policy; returns `summaries.training`."""
+    importlib.import_module("experiments.train").main(ConfigDict(config), folder)
+    return summaries.training(folder)
+
+
+def corl(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Trains an estimator; returns `summaries.estimator`."""
+    importlib.import_module("experiments.corl").main(ConfigDict(config), folder)
+    return summaries.estimator(folder, config, read_benchmark(config["benchmark"]["source"]))
+
+
+def world_base(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Writes the world's base model; the config holds the settings of `world_models.write_base`."""
+    shutil.copytree(world_models.PROMPTS, folder / "prompts", dirs_exist_ok=True)
+    world_models.write_base(folder / "model", Prompts.load(folder / "prompts"), **config)
+    return {}
+
+
+def world_records(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Draws `records` records of the world with the `seed`."""
+    records, reasoning = reasoned_world.drawn(config["records"], config["seed"])
+    write_jsonl(folder / "records.jsonl", records)
+    write_rows(folder / "teacher.jsonl", reasoning, "reasoning")
+    return {}
+
+
+def world(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Returns how far an estimator is from the truth, over every context of the world: `reasoned_world.compared`.
+
+    The config names the `model` (in `dtype`), the `prompts` and the `estimator`, and says whether that `reasons`: one that does
+    also gets "features_named", the probability that its greedy reasoning names the true feature.
+    """
+    base, prompts, store = open_model(config["model"], config["dtype"]), Prompts.load(config["prompts"]), Store(":memory:")
+    [pair] = read_pairs(config["estimator"], base).pairs
+    features = world_models.reasoned(adapted(base, pair.reasoner), prompts, store) if config["reasons"] else None
+    logs = world_models.log_likelihoods(adapted(base, pair.responder), prompts, features, store)
+    named = {} if features is None else {"features_named": world_models.named(features)}
+    return named | reasoned_world.compared(logs)
+
+
+def write_rows(path: Path, values: Mapping[str, str], name: str) -> None:
+    """Writes {record: text} as JSON Lines of {"sample_ID", `name`}."""
+    rows = [{"sample_ID": record, name: text} for record, text in values.items()]
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+TASKS = {
+    "evaluate": Task(
+        evaluate,
+        {
+            "benchmark.source": (inputs.benchmark,),
+            "prompts": (inputs.prompts,),
+            "estimator.model": (inputs.model,),
+            "estimator.adapters": (inputs.pairs, "estimator.model"),
+            "estimator.reasoning": (inputs.reasoning,),
+            "policy.model": (inputs.model,),
+            "policy.adapter": (inputs.adapter, "policy.model"),
+            "policy.replies": (inputs.text,),
+            "embedding.model": (inputs.model,),
+        },
+    ),
+    "train": Task(
+        train,
+        {
+            "benchmark.source": (inputs.training_records,),
+            "prompts": (inputs.prompts,),
+            "reasoning": (inputs.reasoning,),
+            "model": (inputs.model,),
+            "adapter": (inputs.adapter, "model"),
+            "estimator.model": (inputs.model,),
+            "estimator.adapter": (inputs.adapter, "estimator.model", "model"),
+        },
+    ),
+    "corl": Task(
+        corl,
+        {
+            "benchmark.source": (inputs.benchmark,),
+            "prompts": (inputs.prompts,),
+            "teacher.reasoning": (inputs.reasoning,),
+            "model": (inputs.model,),
+            "teacher.model": (inputs.model,),
+        },
+    ),
+    "world_base": Task(world_base),
+    "world_records": Task(world_records),
+    "world": Task(world),
+}
