@@ -22,7 +22,7 @@ from remid_jax.identity import Identity, identify
 from remid_jax.information.calibration import folds
 from remid_jax.learning.controls import Controls, controls_of
 from remid_jax.learning.corl import LEARNERS, CoRL, Settings
-from remid_jax.learning.inputs import Inputs, content_of, open_inputs
+from remid_jax.learning.inputs import Inputs, content_of, open_inputs, reasoning_content
 from remid_jax.learning.journal import Journal
 from remid_jax.learning.loop import Heeding, Stopped, run
 from remid_jax.learning.optimizers import adamw
@@ -98,8 +98,9 @@ def train_estimator(
             "model": inputs.base.fingerprint,
             "the model's tokenizer": tokenizer_of(inputs.base).fingerprint,
             "prompts": inputs.prompts.fingerprint,
-            "benchmark.source": content_of(everyone),
-            "teacher.reasoning" if config.teacher.reasoning else "the teacher's reasoning": content_of(teacher),
+            "benchmark.source": benchmark.fingerprint,
+            "teacher.reasoning": reasoning_content(config.teacher.reasoning) if config.teacher.reasoning else None,
+            "the teacher's reasoning": content_of(teacher),
         },
         {"kernel": KERNEL_VERSION},
     )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib.resources
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from remid_jax import dialogues
 from remid_jax.dialogues.prompts import Prompts
+from remid_jax.files import read_bytes
 from remid_jax.models.loading import LanguageModel, open_model, read_as
 from remid_jax.parallel import Devices
 from remid_jax.roles.reading import Reading, reading_of, template_settings
@@ -47,3 +50,16 @@ def open_inputs(config: ConfigDict, workdir: Path) -> Inputs:
 def content_of(values: object) -> str:
     """Returns the sha256 of values that have been read, such as a list of records, wherever they were read from."""
     return hashlib.sha256(repr(values).encode()).hexdigest()
+
+
+def reasoning_content(source: str) -> str:
+    """Returns the sha256 of ready reasoning: of a file, or of the teacher's that comes with a benchmark of the package.
+
+    Raises:
+      UserError: if it cannot be read.
+    """
+    if not source.startswith("package:"):
+        return hashlib.sha256(read_bytes(source)).hexdigest()
+    within = importlib.resources.files(dialogues) / source.removeprefix("package:") / "teacher.jsonl"
+    with importlib.resources.as_file(within) as path:
+        return hashlib.sha256(read_bytes(path)).hexdigest()

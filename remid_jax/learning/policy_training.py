@@ -15,7 +15,7 @@ from remid_jax.errors import UserError
 from remid_jax.identity import Identity, identify
 from remid_jax.learning.augmentation import augmented
 from remid_jax.learning.feed import Feed
-from remid_jax.learning.inputs import Inputs, content_of, open_inputs
+from remid_jax.learning.inputs import Inputs, content_of, open_inputs, reasoning_content
 from remid_jax.learning.journal import Journal
 from remid_jax.learning.loop import Heeding, Phase, Recipe, Stopped, run
 from remid_jax.learning.objectives import GroupRelative, Likelihood, Objective, Preference
@@ -87,7 +87,7 @@ def train(
             "estimator.adapter": estimator_adapter.fingerprint if estimator_adapter else None,
             "prompts": inputs.prompts.fingerprint,
             "benchmark.source": content_of(records),
-            "reasoning": content_of(reasoning) if config.reasoning else None,
+            "reasoning": reasoning_content(config.reasoning) if config.reasoning else None,
             "the records as the model reads them": content_of(data),
         },
         {"kernel": KERNEL_VERSION},
