@@ -6,7 +6,7 @@ All are the mean log-likelihood of the golden reply and its end, nats a token, u
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
 
@@ -27,7 +27,7 @@ class Controls(TypedDict):
 
     means: dict[str, float]
     copied: float
-    records: list[dict[str, Any]]
+    records: list[dict[str, str | float]]
 
 
 def controls_of(corl: CoRL, learners: Models, records: Sequence[Record], name: str, progress: Reports) -> Controls:
@@ -47,8 +47,12 @@ def controls_of(corl: CoRL, learners: Models, records: Sequence[Record], name: s
         "means": means,
         "copied": float(np.mean(leaked)),
         "records": [
-            {"sample_ID": record.id, "features": features[record.id], "copied": leaked[n]}
-            | {control: float(values[n]) for control, values in likelihoods.items()}
+            {
+                "sample_ID": record.id,
+                "features": features[record.id],
+                "copied": leaked[n],
+                **{control: float(values[n]) for control, values in likelihoods.items()},
+            }
             for n, record in enumerate(records)
         ],
     }

@@ -7,10 +7,9 @@ import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
-import optax
 from ml_collections import ConfigDict
 
 from remid_jax.checkpoints import Checkpoints
@@ -24,7 +23,7 @@ from remid_jax.learning.controls import Controls, controls_of
 from remid_jax.learning.corl import LEARNERS, CoRL, Settings
 from remid_jax.learning.inputs import Inputs, content_of, open_inputs, reasoning_content
 from remid_jax.learning.journal import Journal
-from remid_jax.learning.loop import Heeding, Stopped, run
+from remid_jax.learning.loop import Heeding, Phase, Stopped, run
 from remid_jax.learning.optimizers import adamw
 from remid_jax.learning.settings import PolicyLoss
 from remid_jax.models.adapters import Adapter, check_config
@@ -135,7 +134,10 @@ def settings_of(config: ConfigDict) -> Settings:
     c = config.lora
     lora = LoRAConfig(c.rank, c.alpha, tuple(c.targets), c.dropout)
     check_config(lora, "config.lora")
-    optimizers = {method: functools.partial(_optimizer, config[method].to_dict()) for method in ("sft", "grpo")}
+    optimizers = {}
+    for method in ("sft", "grpo"):
+        optimizer = config[method].to_dict()
+        optimizers[method] = functools.partial(adamw, optimizer.pop("learning_rate"), **optimizer)
     rewards = {
         name: (config.rewards[name].to_dict(), config.reward_settings.get(name, ConfigDict()).to_dict()) for name in LEARNERS
     }
@@ -144,10 +146,6 @@ def settings_of(config: ConfigDict) -> Settings:
         config.draws, config.max_reasoning, config.max_reply, rewards, PolicyLoss(**config.loss),
         config.devices.tokens_per_step, config.devices.max_row, config.devices.sampling_rows, config.seed,
     )  # fmt: skip
-
-
-def _optimizer(settings: Mapping[str, Any], steps: int) -> optax.GradientTransformation:
-    return adamw(steps=steps, **settings)
 
 
 def fitting(config: ConfigDict, inputs: Inputs, records: Sequence[Record], progress: Reports) -> list[Record]:
@@ -218,20 +216,18 @@ def train_pair(
     """
     phases = corl.phases()
     ends = set(np.cumsum([phase.steps for phase in phases]).tolist())
-    moved: list[Mapping[str, Any]] = []
+    first: dict[tuple[str, int], float] = {}  # of each phase of an iteration
     # The folds of a run differ in their records alone, so a fold's own name keeps one from going on where the other stopped.
     own = dataclasses.replace(identity, settings={**identity.settings, "fold": name})
     with progress.stage(f"train {name}", unit="steps") as advance:
 
-        def report(done: int, total: int, row: Mapping[str, Any]) -> None:
+        def report(done: int, total: int, phase: Phase, metrics: Mapping[str, float]) -> None:
             advance(done, total)
-            if moved and (row["phase"], row["iteration"]) != (moved[0]["phase"], moved[0]["iteration"]):
-                moved.clear()
-            moved.append(row)
+            quantity = "reward" if "reward" in metrics else "loss"
+            before = first.setdefault((phase.name, phase.iteration), metrics[quantity])
             if done in ends:
-                quantity = "reward" if "reward" in row else "loss"
-                change = f"{quantity} {moved[0][quantity]:.3f} -> {row[quantity]:.3f}"
-                progress.say(f"  {name} {row['phase']} {row['iteration']}: {change}")
+                change = f"{quantity} {before:.3f} -> {metrics[quantity]:.3f}"
+                progress.say(f"  {name} {phase.name} {phase.iteration}: {change}")
 
         try:
             return corl.learners | run(

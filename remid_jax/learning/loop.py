@@ -20,7 +20,7 @@ from remid_jax.checkpoints import Checkpoints
 from remid_jax.errors import UserError
 from remid_jax.identity import Identity, check_same
 from remid_jax.learning.feed import Feed
-from remid_jax.learning.journal import Journal
+from remid_jax.learning.journal import Journal, Row
 from remid_jax.learning.trainer import Columns, Trainer, TrainState
 from remid_jax.models.loading import LanguageModel
 from remid_jax.progress import Advance, Reports
@@ -41,7 +41,7 @@ class Lesson:
     requests: Sequence[Request]
     columns: Columns
     metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    rollouts: Sequence[Mapping[str, Any]] = ()
+    rollouts: Sequence[Row] = ()
 
 
 class Recipe(Protocol):
@@ -106,12 +106,12 @@ def run(
     save_every: int,
     show_every: int = 10,
     stopping: Callable[[], bool] = lambda: False,
-    report: Callable[[int, int, Mapping[str, Any]], None] = lambda done, total, row: None,
+    report: Callable[[int, int, Phase, Mapping[str, float]], None] = lambda done, total, phase, metrics: None,
 ) -> dict[str, LanguageModel]:
     """Runs all phases, from the last checkpoint if there is one, and returns the learners as models.
 
     `identity` is saved beside the state; a run of another identity does not go on from there. `report` gets (steps done, steps
-    in all, the step's row).
+    in all, the phase and the metrics of the last step).
 
     Raises:
       Stopped: if `stopping()` said so after a step.
@@ -166,14 +166,14 @@ def run(
                         f"{metrics['gradient_norm']}, on records {', '.join(lesson.records)}: the state before it is saved; "
                         "lower the learning rate, or mend or leave out those records"
                     )
-                place = {"phase": phase.name, "iteration": phase.iteration}
-                place |= {f"{name}_updates": int(state.step) for name, state in states.items()}
+                standing: dict[str, str | int] = {"phase": phase.name, "iteration": phase.iteration}
+                standing |= {f"{name}_updates": int(state.step) for name, state in states.items()}
                 row = {**lesson.metrics, **metrics}
-                journal.step(done, place, row, _times(lesson, time.monotonic() - began))
+                journal.step(done, standing, row, _times(lesson, time.monotonic() - began))
                 if lesson.rollouts and done % show_every == 0:
                     journal.rollouts(done, lesson.rollouts)
                 done += 1
-                report(done, total, {**place, **row})
+                report(done, total, phase, row)
                 asked = stopping()
                 if asked or done % save_every == 0 or done == last:
                     journal.flush()

@@ -108,7 +108,7 @@ def train(
     with progress.stage("train", unit="steps") as advance:
         trained = run(
             [phase], Checkpoints(workdir / "checkpoints"), lambda step: Journal(workdir, step), identity, config.save_every,
-            stopping=stopping, report=lambda done, total, row: advance(done, total),
+            stopping=stopping, report=lambda done, total, phase, metrics: advance(done, total),
         )[LEARNER]  # fmt: skip
     return Trained(trained, write(workdir, trained, inputs.base), identity)
 

@@ -166,7 +166,7 @@ def test_a_penalty_is_of_the_distance_from_where_the_phase_began_also_after_a_st
             with pytest.raises(Stopped) if stop else contextlib.nullcontext():
                 run(
                     [cold, watched(relative)], Checkpoints(folder / "checkpoints"), lambda at: Journal(folder, at), RUN, 100,
-                    1, lambda stop=stop, done=done: done[-1] == stop, lambda n, total, row, done=done: done.append(n),
+                    1, lambda stop=stop, done=done: done[-1] == stop, lambda n, *_, done=done: done.append(n),
                 )  # fmt: skip
         return began, *((folder / name).read_text() for name in ("metrics.jsonl", "rollouts.jsonl"))
 
