@@ -86,8 +86,8 @@ def test_policies_are_trained_measured_once_and_set_side_by_side(
         assert results["config"]["store"] == str(workdir / "store.sqlite")
         assert of["fingerprints"]["policy"] == results["fingerprints"]["policy"] == expected.fingerprint
         assert of["steps"] == (0 if name == "base" else 2)
-    learnt_from = adapted(base, read_adapter(workdir / "sft" / "training" / "adapter", base))
-    begun = Checkpoints(workdir / "rft" / "training" / "checkpoints").beside(2)["identity"]["beginning"]
+    learnt_from = read_adapter(workdir / "sft" / "training" / "adapter", base)
+    begun = Checkpoints(workdir / "rft" / "training" / "checkpoints").beside(2)["identity"]["contents"]["adapter"]
     assert begun == learnt_from.fingerprint
 
     script.main(config, tmp_path / "another")  # what stands in the output is done, whatever the workdir
