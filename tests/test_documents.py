@@ -62,6 +62,13 @@ def test_what_is_saved_is_read_back(notebook):
     assert not re.search(r"(src|href)=\"https?:", page)
 
 
+def test_the_comparison_is_the_difference_of_the_two_results(notebook):
+    _, names = notebook
+    rows = {(row.name, row.quantity): row.value for row in names["comparison"].headline}
+    for name, category in names["result"].categories.items():
+        assert rows[name, "emi"] == pytest.approx(0 - category.r_emi.value, abs=1e-6)  # other rows of a batch
+
+
 def test_estimates_of_the_scores_are_those_of_the_evaluation(notebook):
     _, names = notebook
     assert names["estimates"]["headline"] == names["result"].estimates["headline"]
