@@ -1,8 +1,9 @@
-"""The Python of the documents runs, from top to bottom, with a tiny random model where a page says `path/or/hub-id`."""
+"""The Python of the documents runs, with a tiny random model for `path/or/hub-id`; their commands name what exists."""
 
 from __future__ import annotations
 
 import ast
+import importlib
 import os
 import re
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from tiny import tiny_chat_model
 
 import remid_jax
+from remid_jax.identity import flat
 from remid_jax.models.saving import save_model
 
 ROOT = Path(__file__).parents[1]
@@ -80,3 +82,40 @@ def test_readme_names_what_exists():
     assert called
     for name in called:
         assert hasattr(remid_jax, name) or hasattr(remid_jax.Evaluation, name), name
+
+
+OWN_TEST = "docs/formats.md"  # tests/dialogues/test_formats.py
+PAGES = [
+    page
+    for page in (
+        "README.md",
+        "BUILD.md",
+        "CONTRIBUTING.md",
+        *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")),
+    )
+    if page != OWN_TEST
+]
+
+
+@pytest.fixture(scope="module")
+def settings() -> set[str]:
+    """The dotted names of all settings of all configs, and of their groups."""
+    known = set()
+    for file in (ROOT / "configs").rglob("*.py"):
+        module = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+        if hasattr(config := importlib.import_module(module), "get_config"):
+            for name in flat(config.get_config().to_dict()):
+                words = name.split(".")
+                known |= {".".join(words[:n]) for n in range(1, len(words) + 1)}
+    return known
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_name_scripts_configs_and_settings_that_exist(page, settings):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    scripts = set(re.findall(r"\b((?:experiments|benchmarks)\.[a-z_]+)\b", text))
+    assert [name for name in scripts if not (ROOT / f"{name.replace('.', '/')}.py").is_file()] == []
+    configs = set(re.findall(r"\bconfigs/[\w/]+\.py\b", text))
+    assert [name for name in configs if not (ROOT / name).is_file()] == []
+    named = {name.rstrip(".") for name in re.findall(r"\bconfig\.([a-z_]+(?:\.[a-z_]+)*)", text)}
+    assert named - settings == set()
