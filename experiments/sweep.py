@@ -15,35 +15,36 @@ from rich.console import Console
 
 from remid_jax.disk import check_output
 from remid_jax.files import write_text
-from remid_jax.reporting import sweeps, terminal
+from remid_jax.reporting import terminal
 from remid_jax.settings import check_settings
+from remid_jax.sweeps import tables
 from remid_jax.sweeps.index import Index
 from remid_jax.sweeps.launchers import run_serially
 from remid_jax.sweeps.plan import planned
 from remid_jax.sweeps.points import chosen
 from remid_jax.sweeps.tasks import TASKS, VERSIONS
 
-from . import cli, evaluate
+from . import cli
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
     check_settings(config)
     for name in ("output", "page"):
         check_output(config[name], f"config.{name}")
-    sweep, reports = config.sweep(config), cli.progress()
+    sweep, progress = config.sweep(config), cli.progress()
     plan = planned(sweep.points, TASKS, VERSIONS)
     index, names = Index(config.output, plan), chosen(plan.points, config.only)
 
     def write_page() -> None:
-        write_text(config.page, sweeps.page(sweep, index))
+        write_text(config.page, tables.page(sweep, index))
 
     write_page()
     if not config.only_tables:
         cli.use_compilation_cache()
-        run_serially(plan, index, names, workdir, evaluate.git_revision(), reports, write_page)
+        run_serially(plan, index, names, workdir, progress, write_page)
     console = Console(width=max(160, Console().width) if not Console().is_terminal else None)
-    console.print(*(terminal.drawn(sweeps.table(layout, index)) for layout in sweep.layouts))
-    reports.say(f"tables: {config.page}   data: {config.output}")
+    console.print(*(terminal.drawn(tables.table(layout, index)) for layout in sweep.layouts))
+    progress.say(f"tables: {config.page}   data: {config.output}")
 
 
 def start() -> None:

@@ -92,9 +92,7 @@ def identities(points: Sequence[Point], inputs: Mapping[str, Inputs], versions: 
 
     for point in points:
         settings = flat(point.config)
-        contents: dict[str, str | None] = {
-            name: f"{known[need].key}/{file}" for name, (need, file) in point.outputs().items()
-        }
+        contents: dict[str, str | None] = {name: f"{known[need].key}/{file}" for name, (need, file) in point.outputs().items()}
         for name, (kind, *bases) in inputs[point.task].items():
             value = settings.get(name) or None
             if name not in contents:

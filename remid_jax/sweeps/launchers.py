@@ -11,7 +11,7 @@ from remid_jax.sweeps.plan import Plan
 
 
 def run_serially(
-    plan: Plan, index: Index, names: Sequence[str], workdir: Path, git_revision: str | None, reports: Reports,
+    plan: Plan, index: Index, names: Sequence[str], workdir: Path, progress: Reports,
     entered: Callable[[], None] = lambda: None,
 ) -> list[str]:  # fmt: skip
     """Runs the points of `names` that are missing, and those that they need, one after the other in this process.
@@ -23,8 +23,7 @@ def run_serially(
       index: where those done are entered, each as soon as it is.
       names: the points that the sweep is for (see `remid_jax.sweeps.points.chosen`).
       workdir: a folder a point lies below it.
-      git_revision: the commit that computes.
-      reports: hears what is done and what is run.
+      progress: hears what is done and what is run.
       entered: called after each entry.
 
     Returns:
@@ -35,10 +34,10 @@ def run_serially(
     """
     missing = plan.missing(names, index, workdir)
     if there := sum(name in index for name in names):
-        reports.say(f"{there} of {len(names)} points stand in the index")
+        progress.say(f"{there} of {len(names)} points stand in the index")
     for number, point in enumerate(missing, 1):
-        reports.say(f"point {number} of {len(missing)}: {point.name}")
-        done = plan.compute(point, workdir, git_revision)
+        progress.say(f"point {number} of {len(missing)}: {point.name}")
+        done = plan.compute(point, workdir, progress)
         if point.name not in index:  # what is run only for its files, elsewhere done, keeps its numbers
             index.add(point.name, done)
             entered()

@@ -9,9 +9,11 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from remid_jax import program
 from remid_jax.errors import UserError
 from remid_jax.files import read_object, write_text
 from remid_jax.identity import Identity, check_same
+from remid_jax.progress import Reports
 from remid_jax.sweeps.inputs import Inputs, identities
 from remid_jax.sweeps.points import Point, ordered
 
@@ -20,9 +22,9 @@ ACCOUNT = "point.json"  # in each point's folder: what it is, and what came of i
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What points can do: `run(config, folder)` writes into the folder what points after it need, and returns the numbers."""
+    """What points can do: `run(config, folder, progress)` writes into the folder what others need, and returns the numbers."""
 
-    run: Callable[[dict[str, Any], Path], Mapping[str, Any]]
+    run: Callable[[dict[str, Any], Path, Reports], Mapping[str, Any]]
     inputs: Inputs = dataclasses.field(default_factory=dict)
 
 
@@ -78,7 +80,7 @@ class Plan:
                 wanted.update(need for need in point.needs if need not in done or not self._is_here(need, workdir))
         return [point for point in self.points if point.name in wanted]
 
-    def compute(self, point: Point, workdir: Path, git_revision: str | None) -> Done:
+    def compute(self, point: Point, workdir: Path, progress: Reports) -> Done:
         """Runs a point in its folder below `workdir`, or goes on with it there; what is done there is not run again.
 
         Raises:
@@ -94,9 +96,9 @@ class Plan:
         else:
             folder.mkdir(parents=True, exist_ok=True)
             _write(folder, {"identity": identity.as_json()})
-        began = time.monotonic()
-        summary = self.tasks[point.task].run(point.placed(workdir), folder)
-        done = Done(identity, git_revision, (time.monotonic() - began) / 3600, summary)
+        began, revision = time.monotonic(), program.described()["git_revision"]  # as it is now: a run may outlast a commit
+        summary = self.tasks[point.task].run(point.placed(workdir), folder, progress)
+        done = Done(identity, revision, (time.monotonic() - began) / 3600, summary)
         _write(folder, done.as_json())
         return done
 

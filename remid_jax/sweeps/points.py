@@ -49,8 +49,10 @@ class Point:
         raise UserError(f"point {self.name}: {setting}={MARK}{place} is of no point that it needs: name that in its needs")
 
     def placed(self, workdir: Path) -> dict[str, Any]:
-        """Returns the config as the task gets it: paths of outputs lie below `workdir`, and so does the store of finished device
-        work, unless it names one: points share it."""
+        """Returns the config as the task gets it.
+
+        Paths of outputs lie below `workdir`; so does the store of finished device work, which points share, unless one is named.
+        """
         paths = {name: str(workdir / need / file) for name, (need, file) in self.outputs().items()}
         if "store" in self.config and not self.config["store"]:
             paths["store"] = str(workdir / "store.sqlite")
@@ -95,7 +97,7 @@ def _faults(points: Sequence[Point], tasks: Collection[str]) -> Iterator[str]:
         if count > 1:
             yield f"{count} points are named {name}: give each a name of its own"
         if not NAME.fullmatch(name):
-            yield f"point {name!r}: must be named like a folder: words of letters, digits, '.', '-' and '_', with '/' between them"
+            yield f"point {name!r}: must be named like a folder: of letters, digits, '.', '-' and '_', with '/' between words"
     for point in points:
         if point.task not in tasks:
             yield f"point {point.name}: unknown task {point.task!r}: choose one of {', '.join(tasks)}"
