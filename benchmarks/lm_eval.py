@@ -1,6 +1,6 @@
 """`experiments.score` against lm-eval's HF backend, on real dialogues: earlier turns as raw prompt, the reply as answer.
 
-    python -m benchmarks.lm_eval --place=/tmp/lm_eval --data=../shared/data
+    python -m benchmarks.lm_eval --place=/tmp/lm_eval --data=DIALOGUES
 
 Makes an environment of its own in `--place` once, with lm-eval, torch for CPUs and this environment's transformers, and
 compares two models there: SmolLM2, and a random Llama whose SentencePiece tokenizer is trained on these dialogues.
@@ -44,7 +44,7 @@ from remid_jax.models.saving import save_model
 from remid_jax.models.tokenizer import Tokenizer
 
 PLACE = flags.DEFINE_string("place", None, "A folder for the environment, the models and all files.", required=True)
-DATA = flags.DEFINE_string("data", "../shared/data", "Where spc_test.jsonl and xpersona_valid.jsonl lie.")
+DATA = flags.DEFINE_string("data", None, "The folder of spc_test.jsonl and xpersona_valid.jsonl.", required=True)
 PAIRS = flags.DEFINE_integer("pairs", 200, "How many pairs.", lower_bound=1)
 TURNS = flags.DEFINE_integer("turns", 6, "How many earlier turns a prompt holds at most.", lower_bound=1)
 

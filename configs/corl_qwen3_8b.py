@@ -1,4 +1,4 @@
-"""CoRL at full size: Qwen3-8B, the paper's hyperparameters (method.md, section 5), the published estimator of iteration 2.
+"""CoRL at full size: Qwen3-8B, the paper's hyperparameters (docs/metric.md, section 5), the estimator of iteration 2.
 
     python -m experiments.corl --config=configs/corl_qwen3_8b.py
 

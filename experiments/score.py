@@ -138,7 +138,7 @@ def requests_of(path: str, lines: Sequence[tuple[int, dict[str, Any]]], model: L
 
 
 def request_of(line: dict[str, Any], model: LanguageModel, place: str) -> Request:
-    """The line as the engine wants it: exactly the ids of the answers, nothing added (protocol rule 1)."""
+    """The line as the engine wants it: exactly the ids of the answers, nothing added (docs/protocol.md, rule 1)."""
 
     def tokenizer(what: str) -> Tokenizer:
         if model.tokenizer is None:

@@ -1,4 +1,7 @@
-"""In which language replies are: a policy that answers a German user in English has shifted its language (protocol.md 16)."""
+"""In which language replies are: a policy that answers a German user in English has shifted its language.
+
+Reports print the share (docs/protocol.md, rule 16).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is kept of a generated text: the core features of a reasoning (protocol.md 18), the reply of a policy (method.md 7)."""
+"""What is kept of a generated text: the core features of a reasoning (docs/protocol.md, rule 18), the reply of a policy."""
 
 from __future__ import annotations
 

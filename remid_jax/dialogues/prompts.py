@@ -78,9 +78,10 @@ class Prompts:
         return self._messages("thinking.md" if thinking else "policy.md", _context(record))
 
     def reasoner(self, record: Record) -> tuple[Messages, str]:
-        """The conversation, and how the reasoner's turn opens: inside the block of core features (protocol.md 18).
+        """The conversation, and how the reasoner's turn opens: inside the block of core features.
 
-        The opening is part of the reasoning: `parsing.core_features` expects it in front of what was generated.
+        The opening is part of the reasoning (docs/protocol.md, rule 18): `parsing.core_features` expects it before what was
+        generated.
         """
         return self._messages("reasoner.md", _context(record)), self._opening("reasoner.md")
 
@@ -92,7 +93,7 @@ class Prompts:
         return self._messages("responder.md", _context(record), core_features or None), self._opening("responder.md")
 
     def contextless(self) -> tuple[Messages, str]:
-        """The responder's conversation without any context, for the marginal q_0 of `prompt_marginal` (method.md 3)."""
+        """The responder's conversation without any context, for the q_0 of `prompt_marginal` (docs/metric.md, section 3)."""
         return self._messages("contextless.md", {}), self._opening("contextless.md")
 
     def judge(self, record: Record, core_features: str | None, candidate: str) -> tuple[Messages, str]:

@@ -1,4 +1,7 @@
-"""What is evaluated: a record is a context x = (user persona, character, dialogue) and its golden reply y* (method.md 1, 6)."""
+"""What is evaluated: a record is a context x = (user persona, character, dialogue) and its golden reply y*.
+
+The words are those of docs/metric.md, sections 1 (Objects) and 6 (RPGBench).
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,8 @@ class Record:
 
     `agent_character` is any mapping (its values may be nested lists and mappings), in the order of its file. `dialogue`
     alternates and ends with the user. Records with one `lineage` share a base dialogue, character or user: they are one cluster
-    of the intervals and never on both sides of a cross-fit (protocol.md 10, 19). Without one a record is its own lineage.
+    of the intervals and never on both sides of a cross-fit (docs/protocol.md, rules 10 and 19). Without one a record is its own
+    lineage.
     """
 
     id: str

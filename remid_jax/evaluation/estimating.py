@@ -24,7 +24,7 @@ def estimates(table: ScoreTable, settings: Settings, devices: Devices) -> dict[s
 
     Raises:
       UserError: a setting is out of range.
-      RuntimeError: the golden control has an EMI other than exactly 0 (protocol.md, rule 17).
+      RuntimeError: the golden control has an EMI other than exactly 0 (docs/protocol.md, rule 17).
     """
     settings.check()
     with jax.enable_x64(True):

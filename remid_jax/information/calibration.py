@@ -1,8 +1,8 @@
-"""The critic of `mixture`: log-likelihoods calibrated on the other fold (protocol.md, rule 7).
+"""The critic of `mixture`: log-likelihoods calibrated on the other fold (docs/protocol.md, rule 7).
 
 Summed log-likelihoods of a real model are off by nats, and some contexts raise every reply. InfoNCE holds for any critic, so
 
-    f[j, i] = a (L[j, i] - c_j),     a > 0 one scale per estimator, c_j an offset per context (b_j = a c_j in rule 7).
+    f[j, i] = a (L[j, i] - c_j),     a > 0 one scale per estimator, c_j an offset per context.
 
 Lineages fall into two folds, and the critic that scores a reply is fitted on replies of the other fold only: `c_j` is the mean
 over those replies k != j of (L[j,k] - mean over contexts of L[., k]), and `a` maximises the mixture of the other fold's golden

@@ -1,4 +1,7 @@
-"""From estimates of mutual information to EMI, R-EMID and shift rows (method.md sections 2 and 3, protocol.md rules 6, 9, 17).
+"""From estimates of mutual information to EMI, R-EMID and shift rows.
+
+The quantities are those of docs/metric.md, sections 2 (Definitions) and 3 (Estimators); the choices are docs/protocol.md,
+rules 6, 9 and 17.
 
 `cross` EMI = Ihat(yhat) - Ihat(y*), both scored by the one estimator model; with reasoning it is R-EMI, without it EMI.
 Larger R-EMID = worse degradation.

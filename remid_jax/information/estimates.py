@@ -47,7 +47,7 @@ NO_CRITIC = "the critic needs 3 records in each fold of lineages"
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How to estimate; every field is a choice of protocol.md."""
+    """How to estimate; every field is a choice of docs/protocol.md."""
 
     level: float = 0.95  # of all intervals
     subsamples: int = 16  # where a category has more records than the smallest
@@ -83,7 +83,7 @@ def estimates(table: ScoreTable, settings: Settings, plan: Plan) -> dict[str, An
     """Returns the dictionary of the module docstring; wants float64.
 
     Raises:
-      RuntimeError: the golden control has an EMI other than exactly 0 (protocol.md, rule 17).
+      RuntimeError: the golden control has an EMI other than exactly 0 (docs/protocol.md, rule 17).
     """
     return _Report(table, settings, plan).sections()
 

@@ -1,4 +1,4 @@
-"""Intervals over lineages that categories share (protocol.md, rules 9 and 10).
+"""Intervals over lineages that categories share (docs/protocol.md, rules 9 and 10).
 
 Every quantity travels as its `Replicates`: the estimate, then its value without each lineage of the table, then under each
 bootstrap draw. A lineage is deleted, or drawn k times, in all categories at once, so differences, means over categories and

@@ -1,10 +1,10 @@
 """Every estimator on one set of replies of one category, with its replicates.
 
-All categories are measured at the same n (protocol.md, rule 8): where a category has more records, over seeded subsamples of
-the smallest n, whose mean counts. Cross-fitted estimators (rule 19) make blocks of a category: n is then that of the smallest
-block, and a category counts the mean over its blocks, each by its share of the records; a deleted lineage changes the blocks it
-is in, not the shares. So all matrices have one shape and each function is compiled once. The replies of a matrix
-are shared by the devices; what is summed over replies is summed on the host, so the numbers do not depend on the devices.
+All categories are measured at the same n (docs/protocol.md, rule 8): where a category has more records, over seeded subsamples
+of the smallest n, whose mean counts. Cross-fitted estimators (docs/protocol.md, rule 19) make blocks of a category: n is then
+that of the smallest block, and a category counts the mean over its blocks, each by its share of the records; a deleted lineage
+changes the blocks it is in, not the shares. So all matrices have one shape and each function is compiled once. The replies of a
+matrix are shared by the devices; what is summed over replies is summed on the host, so numbers do not depend on the devices.
 """
 
 from __future__ import annotations
@@ -246,7 +246,7 @@ def _replicates(
 def measure(
     name: str, category: Category, replies: Replies, scorer: str, plan: Plan, estimators: tuple[str, ...] = ESTIMATORS
 ) -> Measured:
-    """The estimators on the log-likelihoods of `replies` under `scorer`, in all units (protocol.md, rule 6)."""
+    """The estimators on the log-likelihoods of `replies` under `scorer`, in all units (docs/protocol.md, rule 6)."""
     marginal = replies.marginal.get(scorer, np.full(len(replies.tokens), np.nan))
     scales = plan.scales[scorer]
 

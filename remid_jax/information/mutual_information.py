@@ -1,4 +1,4 @@
-"""Estimators of the mutual information I(X;Y) from one matrix of log-likelihoods (method.md section 3).
+"""Estimators of the mutual information I(X;Y) from one matrix of log-likelihoods (docs/metric.md, section 3 (Estimators)).
 
 `loglik[i, j] = log q(y_j | x_i)` in nats: row = context, column = reply, golden pairs on the diagonal. Every estimator is a
 pure function of that matrix and of `weights[i] >= 0`, the multiplicity of item i = (context i, reply i):
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-ALL_PAIRS_BELOW = 64  # contexts; from here on `club` takes sampled pairs (protocol.md, rule 8)
+ALL_PAIRS_BELOW = 64  # contexts; from here on `club` takes sampled pairs (docs/protocol.md, rule 8)
 
 
 def mismatched_pairs(n: int, sampled: int, seed: int) -> np.ndarray:
@@ -93,7 +93,7 @@ def club(scores: Float[Array, "n n"], weights: Float[Array, " n"], pairs: Float[
 
     `pairs` comes from `mismatched_pairs`. With S = L, nats per response; with S[i,j] = L[i,j] / tokens of reply j, the paper's
     `token_rate`, nats per token. Population value: I + KL(p_x p_y || p_x q) - KL(p_xy || p_x q): neither an upper
-    nor a lower bound (world W6).
+    nor a lower bound (docs/theory.md, W6).
     """
     sums, counts = jax.vmap(mismatched_sum, (1, 1, None))(scores, pairs, weights)
     return weighted_mean(jnp.diagonal(scores), weights) - weights @ sums / (weights @ counts)
@@ -124,7 +124,10 @@ def leave_one_out_terms(loglik: Float[Array, "n n"], weights: Float[Array, " n"]
 
 @jax.jit
 def leave_one_out(loglik: Float[Array, "n n"], weights: Float[Array, " n"]) -> Float[Array, ""]:
-    """`mixture` with the own context dropped from the mean: an upper bound on I only where q is the true kernel (W6)."""
+    """`mixture` with the own context dropped from the mean: an upper bound on I only where q is the true kernel.
+
+    Elsewhere it can lie below I (docs/theory.md, W6).
+    """
     return weighted_mean(leave_one_out_terms(loglik, weights), weights)
 
 

@@ -1,4 +1,4 @@
-"""Differences between two ways of measuring the same records, with intervals over lineages (protocol.md, rules 9 and 10)."""
+"""Differences between two ways of measuring the same records; intervals over lineages (docs/protocol.md, rules 9 and 10)."""
 
 from __future__ import annotations
 

@@ -23,10 +23,10 @@ scorer: the estimator model with reasoning in its context, `reasoned`, or withou
 in every category. replies: `golden`, `policy` (both required for each scorer, with marginals), and those of the control
 policies, `golden_half`, `constant` (optional, their marginals too). Optional, each as a whole: `self/`, or it without its
 `loglik`, which is not worth scoring once too many samples are truncated; the blocks of a shifted category with IDTest, `of_id/`
-and `in_id/`, which bounds need (protocol.md, rule 13); `embedding/`; `identity/`. Nothing else may be in the file, and no
-pickled objects.
+and `in_id/`, which bounds need (docs/protocol.md, rule 13); `embedding/`; `identity/`. Nothing else may be in the file, and
+no pickled objects.
 
-`fold` tells cross-fitted estimators apart (protocol.md, rule 19): records of one fold are scored by the same ones, in all
+`fold` tells cross-fitted estimators apart (docs/protocol.md, rule 19): records of one fold are scored by the same ones, in all
 categories. Absent it is 0 everywhere. Between folds a log-likelihood may be NaN, and none is read.
 """
 

@@ -1,4 +1,7 @@
-"""When there is self information I(P_X (x) P_theta), by the policy's own kernel on its own samples (protocol.md rule 12)."""
+"""When there is self information I(P_X (x) P_theta), by the policy's own kernel on its own samples.
+
+The conditions are those of docs/protocol.md, rule 12.
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class Advantages(NamedTuple):
 
 
 def group_advantages(rewards: Float[np.ndarray, "P G"], least_std: float = 1e-6, scaled: bool = True) -> Advantages:
-    """(R - mean) / (std + 1e-4) within each group (method.md, section 5); undivided unless `scaled` (arXiv 2503.20783).
+    """(R - mean) / (std + 1e-4) within each group (docs/metric.md, section 5); undivided unless `scaled` (arXiv 2503.20783).
 
     The standard deviation is the sample's (G - 1). Rewards are continuous, so a group whose deviation is at most `least_std`
     has nothing but rounding to teach: its advantages are 0. Rewards that are not finite are left out, of the statistics too.

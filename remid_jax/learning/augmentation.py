@@ -1,4 +1,4 @@
-"""More to learn from the same records, without another model (DA-SFT, method.md, section 7)."""
+"""More to learn from the same records, without another model (DA-SFT; docs/metric.md, section 7 (Policies))."""
 
 from __future__ import annotations
 

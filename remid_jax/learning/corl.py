@@ -1,4 +1,4 @@
-"""CoRL: a reasoner and a responder trained in turn, each rewarded by the other as it stands (method.md, section 5).
+"""CoRL: a reasoner and a responder trained in turn, each rewarded by the other as it stands (docs/metric.md, section 5).
 
 The one file that knows that there are two language models. Both are LoRA adapters on one frozen base, which without an adapter
 is the judge. A schedule names the phases:

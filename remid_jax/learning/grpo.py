@@ -1,4 +1,4 @@
-"""GRPO, as a recipe: roll out, reward, compare within the group (method.md, section 5)."""
+"""GRPO, as a recipe: roll out, reward, compare within the group (docs/metric.md, section 5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How role-playing policies learn (method.md, section 7): from records' golden replies, or from replies of their own."""
+"""How role-playing policies learn (docs/metric.md, section 7): from records' golden replies, or from replies of their own."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Who reasons and scores: the bare estimator model for all records, or trained pairs, each for the records it may score.
 
-Cross-fitting (protocol.md, rule 19): a log-likelihood is scored by those who may score both its context and its reply; of
-several the mean counts. Records that the same ones may score form a fold, and only within folds are replies compared.
+Cross-fitting (docs/protocol.md, rule 19): a log-likelihood is scored by those who may score both its context and its reply;
+of several the mean counts. Records that the same ones may score form a fold, and only within folds are replies compared.
 """
 
 from __future__ import annotations

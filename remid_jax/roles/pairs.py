@@ -1,4 +1,6 @@
-"""Trained estimators on disk: pairs of adapters (reasoner, responder) of one base, cross-fitted by lineage (protocol rule 19).
+"""Trained estimators on disk: pairs of adapters (reasoner, responder) of one base, cross-fitted by lineage.
+
+The folds are those of docs/protocol.md, rule 19.
 
 FOLDER/NAME/reasoner/, FOLDER/NAME/responder/    an adapter each, in PEFT's files
 FOLDER/manifest.json                             written last: what was trained on which base, and who has seen what

@@ -43,10 +43,11 @@ def respond(
     report: Report,
     thinking: bool = False,
 ) -> tuple[dict[str, Reply], dict[str, list[Sample]]]:
-    """The policy's greedy replies (method.md section 7), and plain samples of its own kernel (protocol rule 12).
+    """The policy's greedy replies, and plain samples of its own kernel (docs/protocol.md, rule 12).
 
-    The samples are drawn at temperature 1, nothing filtered, nothing penalised. A policy that reasons before its reply, in our
-    tags (`thinking`) or natively, should be asked for no samples: they would be of its reasonings.
+    Greedy decoding is docs/metric.md, section 7 (Policies). The samples are drawn at temperature 1, nothing filtered, nothing
+    penalised. A policy that reasons before its reply, in our tags (`thinking`) or natively, should be asked for no samples:
+    they would be of its reasonings.
     """
     tokenizer = tokenizer_of(generator.model)
     greedy = Draw(repetition_penalty=repetition_penalty)

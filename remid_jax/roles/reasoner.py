@@ -16,7 +16,7 @@ from remid_jax.scoring.texts import chat_ids, tokenizer_of
 def reason(
     records: Sequence[Record], prompts: Prompts, generator: Generator, max_new: int, fallback: Fallback, report: Report
 ) -> dict[str, Parsed]:
-    """Greedy reasoning of the reasoner for every record, parsed by protocol rule 18."""
+    """Greedy reasoning of the reasoner for every record, parsed by docs/protocol.md, rule 18."""
     written = _write(records, prompts.reasoner, generator, max_new, report)
     return {name: core_features(text, fallback) for name, text in written.items()}
 

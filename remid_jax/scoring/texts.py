@@ -36,7 +36,7 @@ class Thought:
 
 @dataclasses.dataclass(frozen=True)
 class Reply:
-    """What a policy said. `finished`: it ended by itself, so its end belongs to the answer (protocol rule 2)."""
+    """What a policy said. `finished`: it ended by itself, so its end belongs to the answer (docs/protocol.md, rule 2)."""
 
     text: str
     finished: bool = True

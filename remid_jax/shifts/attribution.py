@@ -1,8 +1,9 @@
-"""How far two categories' contexts are apart, factor by factor, from embeddings of their texts (protocol.md, rule 15).
+"""How far two categories' contexts are apart, factor by factor, from embeddings of their texts.
 
-For IDTest (P) and a shifted category (Q), n texts of each factor a side: the representation divergence and the classifier's
-lower bound of every subset of factors, each against its permutation null; cascades and Shapley shares; and, where g is known
-for every context, the layered bound's B_k and e_k by regressions of g and of the side on nested factors (theory.md T4).
+The choices are those of docs/protocol.md, rule 15. For IDTest (P) and a shifted category (Q), n texts of each factor a side:
+the representation divergence and the classifier's lower bound of every subset of factors, each against its permutation null;
+cascades and Shapley shares; and, where g is known for every context, the layered bound's B_k and e_k by regressions of g and of
+the side on nested factors (docs/theory.md, T4).
 Everything here is an estimate and nothing is a guarantee.
 """
 

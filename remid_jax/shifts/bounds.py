@@ -1,4 +1,4 @@
-"""Bounds on the self EMID of a real run, and the risk that in-distribution data alone predict (protocol.md, rules 12 to 14).
+"""Bounds on the self EMID of a real run (docs/metric.md, section 4 (Bounds); docs/protocol.md, rules 12 to 14).
 
 For IDTest (P) and a shifted category (Q), every policy sample and every golden reply is scored in all contexts of both. With
 the log means over contexts, a reply's own context left out,
@@ -9,7 +9,7 @@ the log means over contexts, a reply's own context left out,
 
 the sample's own self EMID (leave-one-out on both sides, two scorers) is exactly mean_P g - mean_Q g + T. `plug_in` and
 `unknown_shift` replace its first part by `information` (or `information_variance`, if smaller) and by `unknown_shift` of
-theory.md. Each term is an estimate; the golden one is exact only in a world whose golden replies follow the estimator.
+docs/theory.md, T3. Each term is an estimate; the golden one is exact only in a world whose golden replies follow the estimator.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The risk that in-distribution data alone predict: worst self EMID over a ball of shifts around IDTest (theory.md section 3).
+"""The risk that in-distribution data alone predict: the worst self EMID over a ball of shifts around IDTest.
+
+The theorem is docs/theory.md, T6; the choices are docs/protocol.md, rule 14.
 
 g is the gradient of the self EMI at IDTest's own contexts: log own - log mean of the other contexts, of the policy's samples
 under its own kernel minus the same of golden replies under the estimator. Samples only widen g, so its noise errs on the side
@@ -130,7 +132,7 @@ def section(
             structured[shift] = {"reason": groups}
         else:
             of_pure = solve(structured_rows(g_theta, g_golden, p, shift, groups))
-            # Omega of theory.md (d) is concave in g: of a mean g it may exceed what it is for any shift, which holds as well.
+            # Omega (docs/theory.md, T6 (d)) is concave in g: of a mean g it may exceed that of any shift, which holds too.
             structured[shift] = {"balls": curves({name: np.minimum(of_pure[name], of_any[name]) for name in of_any})}
     with np.errstate(invalid="ignore"):  # of two lineages, deleting one leaves no other context to mix
         emi = told((p * (g_theta - g_golden)).sum(1))

@@ -44,7 +44,7 @@ def psi(s: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def h(s: Float[Array, "..."]) -> Float[Array, "..."]:
-    """2s + (1-s) log(1-s) - (1+s) log(1+s) = s^3/3 + s^5/10 + s^7/21 + ..., odd, for |s| <= 1 (theory.md T2).
+    """2s + (1-s) log(1-s) - (1+s) log(1+s) = s^3/3 + s^5/10 + s^7/21 + ..., odd, for |s| <= 1 (docs/theory.md, T2).
 
     E_M h(s) = KL(Q || M) - KL(P || M), because E_M s = 0.
     """

@@ -1,4 +1,4 @@
-"""Estimators on language models small enough to write out every answer, scored by the engine (protocol rule 11).
+"""Estimators on language models small enough to write out every answer, scored by the engine (docs/protocol.md, rule 11).
 
 An answer is up to two tokens and their end, or three tokens cut at the limit: together they have probability 1.
 """

@@ -77,7 +77,7 @@ def parts_at_a_tie(torch_model, prompt, reply, penalty):
 
 
 def test_bfloat16_stays_near_float32(smollm2_file, tmp_path):
-    """Protocol rule 4, on golden replies in English, the language the model writes (elsewhere: .021 to .023 a token)."""
+    """docs/protocol.md, rule 4, on golden replies in English, which the model writes (elsewhere .021 to .023 a token)."""
     prompts, benchmark = Prompts.load(), read_benchmark("package:rpgbench_compact")
     records = [record for category in ("IDTest", "Literature", "Gaming") for record in benchmark.test[category]]
     scores = {}

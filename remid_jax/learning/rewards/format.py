@@ -1,4 +1,4 @@
-"""1/2 for core features inside a fenced block, 1/2 for all section headings; or 1 for a header (method.md, section 5)."""
+"""1/2 for core features inside a fenced block, 1/2 for all section headings; or 1 for a header (docs/metric.md, section 5)."""
 
 from __future__ import annotations
 

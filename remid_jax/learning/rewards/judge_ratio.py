@@ -1,4 +1,4 @@
-"""How a judge likes a reply beside the golden one: min(1, exp(l(y') - l(y*))) (method.md, section 5, step 3).
+"""How a judge likes a reply beside the golden one: min(1, exp(l(y') - l(y*))) (docs/metric.md, section 5, step 3).
 
 l(y) is the mean log-probability, a token, with which the judge answers "100%" when it is asked, given the context, the core
 features and y* as the 100% reference, what share of the features the candidate y matches.

@@ -1,4 +1,4 @@
-"""min(1, words in the core features / enough) (method.md, section 5)."""
+"""min(1, words in the core features / enough) (docs/metric.md, section 5 (Training the estimator))."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""exp of the mean log-likelihood, a token, of the golden reply under the frozen responder given the reasoning (method.md 5)."""
+"""exp of the mean log-likelihood, a token, of the golden reply under the frozen responder given the reasoning.
+
+The formula is docs/metric.md, section 5 (Training the estimator), step 1.
+"""
 
 from __future__ import annotations
 

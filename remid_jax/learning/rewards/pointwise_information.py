@@ -1,7 +1,8 @@
 """What a reply tells of its context, nats a token: (log q(y'|x) - log((1/m) sum_j q(y'|x_j))) / tokens of y'.
 
 q is a frozen estimator without reasoning, x_j are m contexts of other lineages than x. The mean of the numerator over records
-is the `leave_one_out` information of method.md, section 3, with m contexts for the marginal; MI-GRPO rewards it (section 7).
+is the `leave_one_out` information of docs/metric.md, section 3 (Estimators), with m contexts for the marginal. MI-GRPO rewards
+it (docs/metric.md, section 7 (Policies)).
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""The representation Jensen-Shannon divergence of two weighted samples (arXiv 2305.16446; method.md section 4).
+"""The representation Jensen-Shannon divergence of two weighted samples (arXiv 2305.16446; docs/metric.md, section 4).
 
 With unit feature rows z_i, C_w = sum_i w_i z_i z_i' has trace 1, S(C) = -sum lambda log lambda over its eigenvalues, and
 
     JSD = S((C_p + C_q)/2) - (S(C_p) + S(C_q))/2   <=   D_JS(P || Q)   in population.
 
-Only unit rows make it a lower bound (W9). C_w has the eigenvalues of its dual sqrt(w) K sqrt(w), K = Z Z', so everything takes
-the Gram matrix K. The joint of several factors is the Hadamard product of their Gram matrices: forgetting a factor is a
-partial trace, so adding one never lowers the divergence. One-hot rows give the plug-in divergence of discrete data.
+Only unit rows make it a lower bound (docs/theory.md, W9). C_w has the eigenvalues of its dual sqrt(w) K sqrt(w), K = Z Z', so
+everything takes the Gram matrix K. The joint of several factors is the Hadamard product of their Gram matrices: forgetting a
+factor is a partial trace, so adding one never lowers the divergence. One-hot rows give the plug-in divergence of discrete data.
 The value of a sample is biased up by about (effective dimension)/n: read it against its permutation null.
 """
 

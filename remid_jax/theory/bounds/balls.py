@@ -1,4 +1,4 @@
-"""The largest mean of Z over a ball of laws around P (theory.md section 3), solved in its dual: every dual point is a bound.
+"""The largest mean of Z over a ball of laws around P (docs/theory.md, T6), solved in its dual: every dual point is a bound.
 
 A ball holds the laws Q = t P with E_P f(t) <= rho, t >= 0, E_P t = 1 in every group of contexts:
 

@@ -1,4 +1,4 @@
-"""What each factor adds: cascades, Shapley shares, and the layered bound (theory.md T4; method.md section 4, "Attribution").
+"""What each factor adds: cascades, Shapley shares, and the layered bound (docs/theory.md, T4; docs/metric.md, section 4).
 
 A shift is uncovered factor by factor, in one of six orders. With g_k = E_M[g | first k factors], s_k likewise, and the
 martingale differences dg_k, ds_k, every row of `Layers` holds for the factor uncovered at that turn

@@ -1,4 +1,4 @@
-"""How far the mean of g can fall from P to Q, knowing the law of g under M and D_JS(P || Q) alone (theory.md T3).
+"""How far the mean of g can fall from P to Q, knowing the law of g under M and D_JS(P || Q) alone (docs/theory.md, T3).
 
     (E_P - E_Q) g <= LC(g; D) = inf_{lambda > 0, eta} 2 lambda (D + E_M log cosh((g - eta) / lambda))
 
@@ -37,7 +37,7 @@ def weighted_median(values: Float[Array, " X"], weights: Float[Array, " X"]) -> 
 
 
 def spread(g: Float[Array, " X"], m: Float[Array, " X"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """2 E_M |g - median|, the bound at any D_JS (C" of theory.md), and the median."""
+    """2 E_M |g - median|, the bound at any D_JS (docs/theory.md, T3, C"), and the median."""
     centre = jax.lax.stop_gradient(weighted_median(g, m))
     return 2 * m @ jnp.abs(g - centre), centre
 

@@ -1,4 +1,4 @@
-"""Upper bounds on EMID, by the names of theory.md, exact on finite worlds. "certified" bounds hold for every world.
+"""Upper bounds on EMID, by the names of docs/theory.md, exact on finite worlds. "certified" bounds hold for every world.
 
 Each takes the `Quantities` of a world and returns a `Bound`: its value and every term, in nats. `information` is the default.
 Where golden replies shift as well (Q_{Y|x} differs from P_{Y|x}), certified bounds add the exact `concept` term.
@@ -31,7 +31,7 @@ from remid_jax.theory.worlds.quantities import (
 )
 from remid_jax.theory.worlds.world import World
 
-INPUT_ONLY = (2 - 2 * LN2) / LN2  # sup h/psi = .8854, numeric on a grid of 1e5, at s = 1
+INPUT_ONLY = (2 - 2 * LN2) / LN2  # sup h/psi = .8854, at s = 1 (docs/theory.md, T2)
 
 
 class Bound(NamedTuple):
@@ -54,7 +54,7 @@ def range_of(values: Float[Array, "U C D"], m: Float[Array, "U C D"]) -> Float[A
 
 
 def information(of: Quantities) -> Bound:
-    """inf_{lambda, eta} 2 lambda (D_JS + E_M log cosh((g - eta)/lambda)) + T (theory.md T3; derived here; certified).
+    """inf_{lambda, eta} 2 lambda (D_JS + E_M log cosh((g - eta)/lambda)) + T (docs/theory.md, T3; derived here; certified).
 
     The best bound on (E_P - E_Q) g from the law of g under M and D_JS(P_X || Q_X), by Fenchel-Young; then the exact T.
     """
@@ -64,7 +64,7 @@ def information(of: Quantities) -> Bound:
 
 
 def information_references(of: Quantities) -> Bound:
-    """`information` over every pair of reference distributions (references.py; derived here; certified): the best bound from
+    """`information` over every pair of references (docs/theory.md, T7; derived here; certified): the best bound from
     the kernels, M_X, the four output laws and D_JS. Never above `information`."""
     found = best_references(of)
     bound = _sum(shift=found.shift.value, known=found.known, output=of.output, concept=of.concept)
@@ -72,18 +72,18 @@ def information_references(of: Quantities) -> Bound:
 
 
 def information_variance(of: Quantities) -> Bound:
-    """sqrt(8 Var_M(g) D_JS) + T (method.md section 4; derived here; certified): Cauchy-Schwarz and Topsoe's
+    """sqrt(8 Var_M(g) D_JS) + T (docs/theory.md, T3 (i); derived here; certified): Cauchy-Schwarz and Topsoe's
     sum (p-q)^2/(p+q) <= 4 D_JS."""
     return _sum(shift=safe_sqrt(8 * variance(of) * of.js_x), output=of.output, concept=of.concept)
 
 
 def information_tv(of: Quantities) -> Bound:
-    """osc(g) TV(P_X, Q_X) + (2 - 2 ln 2) TV(P_XY, Q_XY) (theory.md T2; derived here; certified): h(s) <= h(1) |s|."""
+    """osc(g) TV(P_X, Q_X) + (2 - 2 ln 2) TV(P_XY, Q_XY) (docs/theory.md, T2; derived here; certified): h <= h(1) |s|."""
     return _sum(shift=range_of(of.g, of.m) * of.tv_x, output=(2 - 2 * LN2) * of.tv_xy, concept=of.concept)
 
 
 def input_only(of: Quantities) -> Bound:
-    """sqrt(8 Var_M(g) D_JS(P_X || Q_X)) + .8854 D_JS(P_XY || Q_XY) (theory.md T2; derived here; certified).
+    """sqrt(8 Var_M(g) D_JS(P_X || Q_X)) + .8854 D_JS(P_XY || Q_XY) (docs/theory.md, T2; derived here; certified).
 
     Without concept shift the second divergence is the first: no law of outputs enters.
     """
@@ -91,9 +91,10 @@ def input_only(of: Quantities) -> Bound:
 
 
 def layered(of: Quantities) -> Bound:
-    """min over orders of sum_k 2 sqrt(V_k v_k), + T (theory.md T4, D'; derived here; certified): Cauchy-Schwarz layer by layer.
+    """min over orders of sum_k 2 sqrt(V_k v_k), + T (docs/theory.md, T4; derived here; certified).
 
-    Terms `user`, `character`, `dialogue` are B_k in the best order and sum to `shift`; `order` is its row in layered.ORDERS.
+    Cauchy-Schwarz layer by layer. Terms `user`, `character`, `dialogue` are B_k in the best order and sum to `shift`; `order`
+    is its row in layered.ORDERS.
     """
     by_order = layers(of).bound
     order = jnp.argmin(by_order.sum(1))
@@ -103,12 +104,12 @@ def layered(of: Quantities) -> Bound:
 
 
 def unknown_shift(of: Quantities) -> Bound:
-    """2 E_M |g - median| + T (theory.md T3, C"; derived here; certified): `information` at ln 2, the largest D_JS."""
+    """2 E_M |g - median| + T (docs/theory.md, T3; derived here; certified): `information` at ln 2, the largest D_JS."""
     return _sum(shift=spread(of.g.ravel(), of.m.ravel())[0], output=of.output, concept=of.concept)
 
 
 def entropy_bound(of: Quantities) -> Bound:
-    """osc(h_theta - h_golden) TV(P_X, Q_X) + phi_N + phi_N (method.md section 4, repaired here; certified).
+    """osc(h_theta - h_golden) TV(P_X, Q_X) + phi_N + phi_N (docs/metric.md, section 4; repaired here; certified).
 
     The two phi_N (Fannes-Audenaert) are of the total variations of P_Ytheta from P_Y and of Q_Ytheta from Q_Y, or of P_Ytheta
     from Q_Ytheta and of P_Y from Q_Y, whichever is smaller in sum. N counts the replies that occur.
@@ -142,9 +143,10 @@ def _published_terms(of: Quantities) -> tuple[Array, Array, Array]:
 
 
 def published(of: Quantities) -> Bound:
-    """sqrt(2/3) Hhat sum_z D_JS(P_z || Q_z)^(1/2) + 8 Delta^(1/4) (arXiv 2512.17270, as published; NOT a bound, see W2-W5).
+    """sqrt(2/3) Hhat sum_z D_JS(P_z || Q_z)^(1/2) + 8 Delta^(1/4) (arXiv 2512.17270, as published; NOT a bound).
 
-    Hhat = max_x [H(Q_{Y|x}) + H(P_theta(.|x))], Delta = D_JS(P_Ytheta || P_Y) + D_JS(Q_Ytheta || Q_Y).
+    Hhat = max_x [H(Q_{Y|x}) + H(P_theta(.|x))], Delta = D_JS(P_Ytheta || P_Y) + D_JS(Q_Ytheta || Q_Y). The worlds W2 to W5 and
+    W10 break it (docs/theory.md, section 1).
     """
     largest, shift, delta = _published_terms(of)
     return _sum(shift=math.sqrt(2 / 3) * largest * shift, output=8 * safe_sqrt(safe_sqrt(delta)))
@@ -157,7 +159,7 @@ def published_scaled(of: Quantities) -> Bound:
 
 
 def risk_at_q(ball: str, of: Quantities) -> Bound:
-    """The worst EMID over the ball around P_X whose radius is Q_X's own (theory.md section 3; derived here; certified).
+    """The worst EMID over the ball around P_X whose radius is Q_X's own (docs/theory.md, T6; derived here; certified).
 
     It guards against the worst shift of that size and knows nothing else of Q; infinite unless Q_X << P_X (by a density below
     1e120, so that the duals stay within floating point).

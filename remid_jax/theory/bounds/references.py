@@ -1,4 +1,4 @@
-"""The best bound that the output laws allow: `log_cosh_bound` over every choice of reference distributions (derived here).
+"""The best bound that the output laws allow: `log_cosh_bound` over every choice of references (docs/theory.md, T7).
 
 For any functions alpha and beta of the reply, with no concept shift,
 
@@ -9,7 +9,7 @@ and the right sides are known as soon as T is, because T is made of the same fou
     EMID <= inf_{alpha, beta} LC(g - <P_theta, alpha> + <P_{Y|x}, beta>; D_JS) + <P_Yth - Q_Yth, alpha> - <P_Y - Q_Y, beta> + T.
 
 alpha = beta = 0 is `information`. alpha = log(nu_t/M_Ytheta), beta = log(nu_s/M_Y) is the bound with references nu_t, nu_s
-of theory.md T1, so this is below the minimum over all of those, not only over mixtures of P and Q. The infimum is the
+of docs/theory.md, T1, so this is below the minimum over all of those, not only over mixtures of P and Q. The infimum is the
 Lagrange dual of sup {2 E_M[g s] : E_M s = 0, E_M psi(s) <= D_JS, the equalities above}, jointly convex in (lambda, eta, alpha,
 beta); by strong duality nothing tighter follows from (M_X, the kernels, the four output laws, D_JS): what is left is the room
 that this knowledge leaves to P and Q. Every alpha and beta give a valid bound. Where the kernels' rows are linearly

@@ -1,4 +1,4 @@
-"""The worst EMID over a ball of shifts, from in-distribution data alone (theory.md section 3).
+"""The worst EMID over a ball of shifts, from in-distribution data alone (docs/theory.md, T6).
 
 With the references of P itself, g = g_theta - g_golden = KL(P_theta(.|x) || P_Ytheta) - KL(P_{Y|x} || P_Y) is the gradient of
 EMI at P, and for every Q without concept shift
@@ -44,7 +44,7 @@ class Gradient(NamedTuple):
 
 class Risk(NamedTuple):
     """EMID is at most `value` = `linear` + `penalty` for every Q in the ball; at most `linear` where the golden replies are
-    less noisy than the policy's: KL(Q_Ytheta || P_Ytheta) <= KL(Q_Y || P_Y), theory.md (e)."""
+    less noisy than the policy's: KL(Q_Ytheta || P_Ytheta) <= KL(Q_Y || P_Y) (docs/theory.md, T6 (e))."""
 
     value: Float[Array, ""]
     linear: Float[Array, ""]
@@ -77,7 +77,7 @@ def risk(ball: str, of: Gradient, rho: Float[Array, ""]) -> Risk:
 
     Penalties: rho ("kl"), log(1 + rho) ("chi2"), rho = log 1/alpha ("subpopulation"). For "js", Q << P, no divergence of the
     outputs is bounded by rho, but -I_theta(Q) <= E_P omega(dQ/dP; g_theta), omega(t; g) = -t g + t log t - t + 1 up to t = e^g
-    and 1 - e^g beyond (theory.md (d)); `value` is that problem's dual, and the penalty what it adds to `linear`.
+    and 1 - e^g beyond (docs/theory.md, T6 (d)); `value` is that problem's dual, and the penalty what it adds to `linear`.
     """
     linear = of.emi + worst_mean(ball, of.g_golden - of.g_theta, of.p, rho).value
     if ball == "js":

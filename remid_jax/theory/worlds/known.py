@@ -1,4 +1,4 @@
-"""The worlds of theory.md section 1 that decide which statements hold; each function's docstring says what it shows.
+"""The worlds that decide which statements hold (docs/theory.md, section 1); each function's docstring says what it shows.
 
 W5, W6, W7 and W9 speak of laws, critics, samples and features and not of worlds: those are what their functions return.
 """
@@ -101,7 +101,7 @@ def w9() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def w10() -> World:
     """A pure shift of composition: users and characters pair up under P and cross under Q, so no factor's own law shifts and
-    no output law does. EMID = 2 ln 2, the published bound is 0 (found by ascent here; not in theory.md)."""
+    no output law does. EMID = 2 ln 2, the published bound is 0 (found by ascent)."""
     p = np.eye(2)[..., None] / 2
     sure, unsure = np.eye(2)[:, None, None].repeat(2, 1), np.full((2, 2, 1, 2), 0.5)
     paired = p[..., None] > 0

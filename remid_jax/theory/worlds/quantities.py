@@ -1,4 +1,4 @@
-"""Every exact quantity of a world that the bounds are made of (method.md sections 2 and 4, theory.md section 2)."""
+"""Every exact quantity of a world that the bounds are made of (docs/metric.md, sections 2 and 4; docs/theory.md, section 2)."""
 
 from __future__ import annotations
 

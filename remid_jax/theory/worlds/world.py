@@ -1,8 +1,8 @@
 """Finite worlds: user, character, dialogue and reply from finite sets, so every quantity of the theory is an exact sum.
 
 A world holds the context laws P_X and Q_X over (u, c, d), the golden kernels P_{Y|X} and Q_{Y|X}, and the policy's kernel
-P_theta(y|x) (method.md section 1). Functions of a world take one world; `in_blocks` maps them over many. Run them under
-`jax.enable_x64(True)`.
+P_theta(y|x) (docs/metric.md, section 1 (Objects)). Functions of a world take one world; `in_blocks` maps them over many. Run
+them under `jax.enable_x64(True)`.
 """
 
 from __future__ import annotations

@@ -162,7 +162,7 @@ def test_the_best_references_are_the_lagrange_dual_of_what_is_known(seed):
 
 
 def test_references_of_any_two_distributions_give_no_tighter_bound():
-    """The bounds with references (1-a)Q + aP of theory.md T1, on a grid of (a, b), are not below the best ones."""
+    """The bounds with references (1-a)Q + aP of docs/theory.md, T1, on a grid of (a, b), are not below the best ones."""
     from remid_jax.theory.bounds.log_cosh import log_cosh_bound
 
     rng = np.random.default_rng(11)

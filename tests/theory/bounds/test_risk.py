@@ -202,7 +202,7 @@ def test_structured_risk_holds_for_shifts_of_that_factor_and_is_no_looser(ball, 
 
 
 def test_without_less_noisy_golden_replies_the_linear_part_alone_can_fail_and_with_them_it_holds():
-    """theory.md (e): a policy that is golden followed by a channel loses at most the linear part; no penalty."""
+    """docs/theory.md, T6 (e): a policy that is golden followed by a channel loses at most the linear part; no penalty."""
     rng = np.random.default_rng(4)
     for _ in range(20):
         p, q = rng.dirichlet(np.ones(6)).reshape(6, 1, 1), rng.dirichlet(np.ones(6)).reshape(6, 1, 1)
@@ -215,7 +215,7 @@ def test_without_less_noisy_golden_replies_the_linear_part_alone_can_fail_and_wi
 
 
 def test_small_balls_are_first_order_sharp():
-    """sup over the KL ball = sqrt(2 rho Var_P g) + O(rho), theory.md section 3."""
+    """sup over the KL ball = sqrt(2 rho Var_P g) + O(rho), docs/theory.md, T6 (g)."""
     rng = np.random.default_rng(5)
     p = rng.dirichlet(np.ones(8)).reshape(8, 1, 1)
     theta, golden = random_kernels(rng, (8, 1, 1))

@@ -1,4 +1,4 @@
-"""The worlds that decide come out as theory.md section 1 says, thresholds included."""
+"""The worlds that decide come out as docs/theory.md, section 1, says, thresholds included."""
 
 import functools
 
