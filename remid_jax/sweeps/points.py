@@ -51,7 +51,7 @@ class Point:
     def placed(self, workdir: Path) -> dict[str, Any]:
         """Returns the config as the task gets it.
 
-        Paths of outputs lie below `workdir`; so does the store of finished device work, which points share, unless one is named.
+        Paths of outputs lie below `workdir`; so does the store of finished device work, which all share, unless one is named.
         """
         paths = {name: str(workdir / need / file) for name, (need, file) in self.outputs().items()}
         if "store" in self.config and not self.config["store"]:
