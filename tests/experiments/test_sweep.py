@@ -1,0 +1,270 @@
+"""`experiments.sweep` on a tiny model: every point is run once, refers to what it needs, and the tables are of its results."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from scripts import load
+
+from remid_jax.checkpoints import Checkpoints
+from remid_jax.dialogues.records import Record, Turn, write_jsonl
+from remid_jax.models.adapters import adapted
+from remid_jax.models.loading import open_model
+from remid_jax.models.peft_files import read_adapter
+from remid_jax.sweeps.tasks import TASKS
+
+NAMES = ["Ana", "Bo", "Cy", "Di"]
+
+
+def records(categories, lineage):
+    return [
+        Record(f"{category} {name}", f"{name}, a {category} baker.", {"name": name * 2}, (Turn("user", f"Why, {name}?"),),
+               f"Because {name} says so {len(category)}.", category, lineage=lineage.format(category=category, name=name))
+        for category in categories
+        for name in NAMES
+    ]  # fmt: skip
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """The folders in which tasks were run; a task that is to run in `counted.kill` is killed."""
+
+    class Counted(list):
+        kill = None
+
+    runs = Counted()
+
+    def counting(task):
+        def run(config, folder, progress):
+            if runs.kill and str(folder).endswith(runs.kill):
+                raise Killed
+            runs.append(folder)
+            return task.run(config, folder, progress)
+
+        return dataclasses.replace(task, run=run)
+
+    for name, task in list(TASKS.items()):
+        monkeypatch.setitem(TASKS, name, counting(task))
+    return runs
+
+
+def names(runs, workdir):
+    return [str(folder.relative_to(workdir)) for folder in runs]
+
+
+@pytest.fixture
+def policies(ending_directory, tmp_path):
+    """Changes of configs/sweeps/policies.py: three policies, of two steps each, on four records a category."""
+    write_jsonl(tmp_path / "records.jsonl", records(("IDTrain", "IDTest", "german"), "{category} {name}"))
+    changes = {
+        "policies": ("base", "sft", "rft"), "output": str(tmp_path / "policies.json"), "page": str(tmp_path / "policies.md"),
+        "evaluate.benchmark.source": str(tmp_path / "records.jsonl"), "evaluate.estimator.adapters": "",
+        "evaluate.estimator.model": str(ending_directory), "evaluate.policy.model": str(ending_directory),
+        "evaluate.estimator.max_reasoning": 4, "evaluate.policy.max_reply": 4, "evaluate.devices.sampling_rows": 4,
+    }  # fmt: skip
+    for name in ("sft", "rft"):
+        changes |= {
+            f"train.{name}.{key}": value
+            for key, value in {
+                "model": str(ending_directory), "benchmark.source": str(tmp_path / "records.jsonl"), "steps": 2, "batch": 2,
+                "rollouts.max_new": 4, "lora.rank": 2,
+            }.items()
+        }  # fmt: skip
+    return changes
+
+
+def test_policies_are_trained_measured_once_and_set_side_by_side(
+    call, refused, policies, counted, ending_directory, tmp_path, capsys
+):
+    workdir, sweep = tmp_path / "runs", {"script": "sweep", "config": "sweeps.policies"}
+    counted.kill = "train/rft"
+    with pytest.raises(Killed):
+        call(changes=policies, workdir="runs", **sweep)
+    before = load(tmp_path / "policies.json")["points"]
+    assert list(before) == ["evaluate/base", "train/sft", "evaluate/sft"]
+    assert "| rft | not run |" in (tmp_path / "policies.md").read_text()
+
+    counted.kill = None
+    call(changes=policies, workdir="runs", **sweep)
+    assert names(counted, workdir) == ["evaluate/base", "train/sft", "evaluate/sft", "train/rft", "evaluate/rft"]
+    found = load(tmp_path / "policies.json")["points"]
+    assert {name: found[name] for name in before} == before
+
+    base = open_model(str(ending_directory), "float32")
+    for name in ("base", "sft", "rft"):
+        summary, results = found[f"evaluate/{name}"]["summary"], load(workdir / "evaluate" / name / "results.json")
+        emi = {c: results["estimates"]["categories"][c]["reasoned"]["emi"]["club"]["token_rate"] for c in ("IDTest", "german")}
+        assert summary["r_emi"] == emi
+        assert summary["r_emid_by_shift"]["user"]["value"] == pytest.approx(
+            emi["IDTest"]["value"] - emi["german"]["value"], rel=1e-9
+        )
+        assert summary["scorers"]["reasoned"]["r_emi"]["policy"] == {category: of["value"] for category, of in emi.items()}
+        adapter = workdir / "train" / name / "adapter"
+        expected = base if name == "base" else adapted(base, read_adapter(adapter, base))
+        assert results["config"]["store"] == str(workdir / "store.sqlite")
+        assert summary["fingerprints"]["policy"] == results["fingerprints"]["policy"] == expected.fingerprint
+        if name != "base":
+            assert found[f"train/{name}"]["summary"]["steps"] == 2
+    assert load(workdir / "train" / "rft" / "point.json")["identity"]["paths"]["adapter"] == "point:train/sft/adapter"
+    assert str(workdir / "train" / "sft" / "adapter") in json.dumps(Checkpoints(workdir / "train/rft/checkpoints").beside(2))
+
+    page, value = (tmp_path / "policies.md").read_text(), found["evaluate/sft"]["summary"]["r_emid_by_shift"]["user"]
+    assert f"| {value['value']:+.4f} ({value['interval']['low']:+.4f}, " in page
+    assert [line.split(" | ")[0] for line in page.splitlines() if line.endswith((" 0 |", " 2 |"))] == [
+        "| base",
+        "| sft",
+        "| rft",
+    ]
+    assert "sft" in capsys.readouterr().out
+
+    del counted[:]
+    call(changes=policies, workdir="another", **sweep)  # what stands in the output is done, whatever the workdir
+    assert counted == []
+    message = refused(changes=policies | {"train.sft.steps": 3}, workdir="runs", **sweep)
+    assert (
+        f"{tmp_path / 'policies.json'}: holds points that this config asks for otherwise: train/sft differs in steps (2 -> 3):"
+        in message
+    )
+    assert (tmp_path / "policies.md").read_text() == page
+
+
+@pytest.mark.parametrize(
+    ("chosen", "error"),
+    [
+        ((), "config.policies: names none: choose some of base, da_sft"),
+        (("base", "ppo"), "config.policies: 'ppo': choose some of base, da_sft"),
+        (("base", "rft"), "config.policies: rft begins from sft, which must be named, too"),
+    ],
+)
+def test_policies_that_cannot_be_run_are_refused(refused, chosen, error):
+    changes = {"policies": chosen, "output": "policies.json", "page": "policies.md"}
+    assert refused("sweep", changes, config="sweeps.policies").startswith(error)
+
+
+@pytest.fixture
+def arms(ending_directory, tmp_path):
+    """Changes of configs/sweeps/ablation.py: two arms, one seed, a step or two a phase."""
+    everyone = records(("IDTest", "german"), "{name}")
+    write_jsonl(tmp_path / "records.jsonl", everyone)
+    rows = [
+        {"sample_ID": record.id, "reasoning": f"```\n[Core Features of the Golden Response]\n- {record.lineage}\n```"}
+        for record in everyone
+    ]
+    (tmp_path / "teacher.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source, model = str(tmp_path / "records.jsonl"), str(ending_directory)
+    plain = (("plain_responder", 2),)
+    return {
+        "seeds": (0,), "reference": "plain", "output": str(tmp_path / "ablation.json"), "page": str(tmp_path / "ablation.md"),
+        "arms": {"plain": plain, "taught": (("cold_reasoner", 1), ("reasoner_grpo", 1))},
+        "corl.benchmark.source": source, "evaluate.benchmark.source": source, "corl.model": model,
+        "evaluate.estimator.model": model, "evaluate.policy.model": model,
+        "corl.teacher.reasoning": str(tmp_path / "teacher.jsonl"),
+        "corl.batch": 2, "corl.draws": 3, "corl.max_reasoning": 4, "corl.lora.rank": 2,
+        "evaluate.estimator.max_reasoning": 4, "evaluate.policy.max_reply": 4,
+        "world.records": 8, "world.base.steps": 2, "world.base.batch": 4,
+        "world.arms": {"plain": plain, "taught": (("cold_reasoner", 1), ("reasoner_grpo", 2))},
+        "world.losses": {"taught": {"penalty": "k2", "penalty_weight": 0.1}},
+        "world.corl.batch": 2, "world.corl.prompts_per_step": 1, "world.corl.draws": 3,
+    }  # fmt: skip
+
+
+def test_arms_are_run_once_and_compared_record_by_record(call, arms, counted, tmp_path):
+    workdir, sweep = tmp_path / "runs", {"script": "sweep", "config": "sweeps.ablation"}
+    counted.kill = "runs/taught/seed0/train"
+    with pytest.raises(Killed):
+        call(changes=arms, workdir="runs", **sweep)
+    assert "| taught | not run |" in (tmp_path / "ablation.md").read_text()
+    counted.kill = None
+    call(changes=arms, workdir="runs", **sweep)
+    assert names(counted, workdir) == [
+        "world/base", "world/records0", "world/plain/seed0/train", "world/plain/seed0", "world/taught/seed0/train",
+        "world/taught/seed0", "replies", "plain/seed0/train", "plain/seed0", "taught/seed0/train", "taught/seed0",
+    ]  # fmt: skip
+    found = {name: done["summary"] for name, done in load(tmp_path / "ablation.json")["points"].items()}
+    plain, taught = (found[f"{arm}/seed0/train"] for arm in ("plain", "taught"))
+    assert (plain["rollouts"], taught["rollouts"]) == (0, 6)  # one prompt of three draws a fold
+    assert taught["tokens"] > 0
+    check_world(found, workdir)
+
+    for arm, scorer in (("plain", "plain"), ("taught", "reasoned")):
+        estimates = load(workdir / arm / "seed0" / "results.json")["estimates"]
+        kept = found[f"{arm}/seed0"]["scorers"][scorer]["r_emi"]
+        assert kept.keys() == {"policy", "golden_other", "golden_half"}
+        for category, of in estimates["categories"].items():
+            assert kept["policy"][category] == of[scorer]["emi"]["club"]["token_rate"]["value"]
+        assert load(workdir / arm / "seed0" / "results.json")["config"]["policy"]["replies"] == str(
+            workdir / "replies/replies.jsonl"
+        )
+
+    rows = table_rows(tmp_path / "ablation.md")
+    rmse = {arm: found[f"world/{arm}/seed0"]["r_emid_rmse"] for arm in ("plain", "taught")}
+    assert rows["the truth is known"]["taught"]["error of R-EMID"] == f"{rmse['taught']:.3f}"
+    assert rows["the truth is known"]["taught"]["minus plain"] == f"{rmse['taught'] - rmse['plain']:+.3f}"
+    own, empty, without = (golden_values(workdir, *of) for of in (("taught", "own"), ("taught", "empty"), ("plain", "empty")))
+    assert taught["golden_log_likelihoods"]["test"]["user"]["german"]["Ana"] == {"german Ana": own["german Ana"]}
+    of_benchmark = rows["on the benchmark"]
+    for group, category in (("IDTest", "IDTest"), ("user", "german")):
+        gains = [own[f"{category} {name}"] - without[f"{category} {name}"] for name in NAMES]
+        assert of_benchmark["taught"][f"minus plain: {group}"].split(" ")[0] == f"{np.mean(gains):+.4f}"
+    mean = {name: np.mean(list(values.values())) for name, values in (("own", own), ("empty", empty), ("plain", without))}
+    assert of_benchmark["taught"]["golden log-likelihood"] == f"{mean['own']:+.3f}"
+    assert of_benchmark["taught"]["reasoning's gain"] == f"{mean['own'] - mean['empty']:+.3f}"
+    assert of_benchmark["plain"]["golden log-likelihood"] == f"{mean['plain']:+.3f}"
+    emi = found["plain/seed0"]["scorers"]["plain"]["r_emi"]["policy"]["IDTest"]  # who was trained without is read without
+    assert of_benchmark["plain"]["R-EMI IDTest"] == f"{emi:+.3f}"
+
+    del counted[:]
+    call(changes=arms, workdir="another", **sweep)
+    assert counted == []
+
+
+def golden_values(workdir, arm, control):
+    """{record: its golden reply's mean log-likelihood under the pair that has not seen it}."""
+    folds = load(workdir / arm / "seed0" / "train" / "controls.json").values()
+    return {row["sample_ID"]: row[control] for fold in folds for row in fold["records"]}
+
+
+def table_rows(page):
+    """{the last words of a table's title: {row: {column: text}}} of a page of Markdown."""
+    tables = {}
+    for section in page.read_text().split("\n## ")[1:]:
+        title, _, *lines = section.splitlines()
+        head, _, *rows = (
+            [cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")
+        )  # fmt: skip
+        tables[title.partition("where ")[2] or title.removeprefix("Arms ")] = {
+            row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in rows
+        }
+    return tables
+
+
+def check_world(found, workdir):
+    """Arms are trained by their own schedules and losses, and their errors are their figures minus the truth."""
+    from remid_jax.synthetic.reasoned_world import truth
+
+    plain, taught = found["world/plain/seed0"], found["world/taught/seed0"]
+    assert [found[f"world/{arm}/seed0/train"]["rollouts"] for arm in ("plain", "taught")] == [0, 6]  # one prompt, three draws
+    assert "features_named" not in plain  # no reasoning
+    assert 0 <= taught["features_named"] <= 1
+    for arm in (plain, taught):
+        errors = []
+        for policy, right in truth()["r_emid"].items():
+            for shift, value in right.items():
+                errors.append(arm["r_emid"][policy][shift] - value)
+                assert arm["r_emid_error"][policy][shift] == pytest.approx(errors[-1])
+        assert arm["r_emid_rmse"] == pytest.approx(np.linalg.norm(errors) / 3)
+        assert arm["golden_log_likelihood_gap"] < 0
+    for arm, penalty in (("plain", "none"), ("taught", "k2")):
+        manifest = load(workdir / "world" / arm / "seed0" / "train" / "estimator" / "manifest.json")
+        assert manifest["about"]["config"]["loss"]["penalty"] == penalty
+
+
+def test_a_reference_that_is_no_arm_is_refused(refused):
+    changes = {"reference": "nobody", "output": "ablation.json", "page": "ablation.md"}
+    message = refused("sweep", changes, config="sweeps.ablation")
+    assert message.startswith("config.reference='nobody': choose one of config.arms: cold_start, corl")
