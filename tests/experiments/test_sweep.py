@@ -8,22 +8,36 @@ import pytest
 from scripts import load
 
 from remid_jax.checkpoints import Checkpoints
+from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record, Turn, write_jsonl
 from remid_jax.models.adapters import adapted
 from remid_jax.models.loading import open_model
 from remid_jax.models.peft_files import read_adapter
 from remid_jax.sweeps.tasks import TASKS
+from remid_jax.synthetic import world_models
+from remid_jax.synthetic.reasoned_world import DIALOGUES, FEATURES, REPLIES, truth
 
-NAMES = ["Ana", "Bo", "Cy", "Di"]
+NAMES = ["Ana baker", "Bo knight", "Cy pilot", "Ana witch"]
 
 
-def records(categories, lineage):
-    return [
-        Record(f"{category} {name}", f"{name}, a {category} baker.", {"name": name * 2}, (Turn("user", f"Why, {name}?"),),
-               f"Because {name} says so {len(category)}.", category, lineage=lineage.format(category=category, name=name))
-        for category in categories
-        for name in NAMES
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A small model that knows the words of `reasoned_world` and no more; its prompts are `world_models.PROMPTS`."""
+    folder = tmp_path_factory.mktemp("base")
+    world_models.write_base(folder, Prompts.load(world_models.PROMPTS), steps=8, batch=4, learning_rate=3e-3, seed=0)
+    return str(folder)
+
+
+def write_records(path, categories, lineage):
+    """Four records a category, of words that the model knows."""
+    records = [
+        Record(f"{category} {name}", name.split()[0], {"is": name.split()[1]}, (Turn("user", DIALOGUES[place]),),
+               REPLIES[n + place], category, lineage=lineage.format(category=category, name=name))
+        for place, category in enumerate(categories)
+        for n, name in enumerate(NAMES)
     ]  # fmt: skip
+    write_jsonl(path, records)
+    return records
 
 
 class Killed(Exception):
@@ -58,29 +72,29 @@ def names(runs, workdir):
 
 
 @pytest.fixture
-def policies(ending_directory, tmp_path):
+def policies(base, tmp_path):
     """Changes of configs/sweeps/policies.py: three policies, of two steps each, on four records a category."""
-    write_jsonl(tmp_path / "records.jsonl", records(("IDTrain", "IDTest", "german"), "{category} {name}"))
+    write_records(tmp_path / "records.jsonl", ("IDTrain", "IDTest", "german"), "{category} {name}")
     changes = {
         "policies": ("base", "sft", "rft"), "output": str(tmp_path / "policies.json"), "page": str(tmp_path / "policies.md"),
         "evaluate.benchmark.source": str(tmp_path / "records.jsonl"), "evaluate.estimator.adapters": "",
-        "evaluate.estimator.model": str(ending_directory), "evaluate.policy.model": str(ending_directory),
+        "evaluate.estimator.model": base, "evaluate.policy.model": base,
         "evaluate.estimator.max_reasoning": 4, "evaluate.policy.max_reply": 4, "evaluate.devices.sampling_rows": 4,
+        "evaluate.prompts": str(world_models.PROMPTS), "evaluate.devices.tokens_per_step": 256, "evaluate.devices.max_row": 256,
     }  # fmt: skip
     for name in ("sft", "rft"):
         changes |= {
             f"train.{name}.{key}": value
             for key, value in {
-                "model": str(ending_directory), "benchmark.source": str(tmp_path / "records.jsonl"), "steps": 2, "batch": 2,
-                "rollouts.max_new": 4, "lora.rank": 2,
+                "model": base, "prompts": str(world_models.PROMPTS), "benchmark.source": str(tmp_path / "records.jsonl"),
+                "steps": 2, "batch": 2, "rollouts.max_new": 4, "lora.rank": 2,
+                "devices.tokens_per_step": 256, "devices.max_row": 256,
             }.items()
         }  # fmt: skip
     return changes
 
 
-def test_policies_are_trained_measured_once_and_set_side_by_side(
-    call, refused, policies, counted, ending_directory, tmp_path, capsys
-):
+def test_policies_are_trained_measured_once_and_set_side_by_side(call, refused, policies, counted, base, tmp_path, capsys):
     workdir, sweep = tmp_path / "runs", {"script": "sweep", "config": "sweeps.policies"}
     counted.kill = "train/rft"
     with pytest.raises(Killed):
@@ -95,7 +109,7 @@ def test_policies_are_trained_measured_once_and_set_side_by_side(
     found = load(tmp_path / "policies.json")["points"]
     assert {name: found[name] for name in before} == before
 
-    base = open_model(str(ending_directory), "float32")
+    bare = open_model(base, "float32")
     for name in ("base", "sft", "rft"):
         summary, results = found[f"evaluate/{name}"]["summary"], load(workdir / "evaluate" / name / "results.json")
         emi = {c: results["estimates"]["categories"][c]["reasoned"]["emi"]["club"]["token_rate"] for c in ("IDTest", "german")}
@@ -105,7 +119,7 @@ def test_policies_are_trained_measured_once_and_set_side_by_side(
         )
         assert summary["scorers"]["reasoned"]["r_emi"]["policy"] == {category: of["value"] for category, of in emi.items()}
         adapter = workdir / "train" / name / "adapter"
-        expected = base if name == "base" else adapted(base, read_adapter(adapter, base))
+        expected = bare if name == "base" else adapted(bare, read_adapter(adapter, bare))
         assert results["config"]["store"] == str(workdir / "store.sqlite")
         assert summary["fingerprints"]["policy"] == results["fingerprints"]["policy"] == expected.fingerprint
         if name != "base":
@@ -147,25 +161,26 @@ def test_policies_that_cannot_be_run_are_refused(refused, chosen, error):
 
 
 @pytest.fixture
-def arms(ending_directory, tmp_path):
+def arms(base, tmp_path):
     """Changes of configs/sweeps/ablation.py: two arms, one seed, a step or two a phase."""
-    everyone = records(("IDTest", "german"), "{name}")
-    write_jsonl(tmp_path / "records.jsonl", everyone)
+    records = write_records(tmp_path / "records.jsonl", ("IDTest", "german"), "{name}")
     rows = [
-        {"sample_ID": record.id, "reasoning": f"```\n[Core Features of the Golden Response]\n- {record.lineage}\n```"}
-        for record in everyone
+        {"sample_ID": record.id, "reasoning": f"```\n[Core Features of the Golden Response]\n- {FEATURES[n % 5]}\n```"}
+        for n, record in enumerate(records)
     ]
     (tmp_path / "teacher.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    source, model = str(tmp_path / "records.jsonl"), str(ending_directory)
+    source, prompts = str(tmp_path / "records.jsonl"), str(world_models.PROMPTS)
     plain = (("plain_responder", 2),)
     return {
         "seeds": (0,), "reference": "plain", "output": str(tmp_path / "ablation.json"), "page": str(tmp_path / "ablation.md"),
         "arms": {"plain": plain, "taught": (("cold_reasoner", 1), ("reasoner_grpo", 1))},
-        "corl.benchmark.source": source, "evaluate.benchmark.source": source, "corl.model": model,
-        "evaluate.estimator.model": model, "evaluate.policy.model": model,
+        "corl.benchmark.source": source, "evaluate.benchmark.source": source, "corl.model": base,
+        "evaluate.estimator.model": base, "evaluate.policy.model": base, "corl.prompts": prompts, "evaluate.prompts": prompts,
         "corl.teacher.reasoning": str(tmp_path / "teacher.jsonl"),
         "corl.batch": 2, "corl.draws": 3, "corl.max_reasoning": 4, "corl.lora.rank": 2,
         "evaluate.estimator.max_reasoning": 4, "evaluate.policy.max_reply": 4,
+        "corl.devices.tokens_per_step": 256, "corl.devices.max_row": 256, "evaluate.devices.tokens_per_step": 256,
+        "evaluate.devices.max_row": 256, "world.corl.devices.tokens_per_step": 256, "world.corl.devices.max_row": 256,
         "world.records": 8, "world.base.steps": 2, "world.base.batch": 4,
         "world.arms": {"plain": plain, "taught": (("cold_reasoner", 1), ("reasoner_grpo", 2))},
         "world.losses": {"taught": {"penalty": "k2", "penalty_weight": 0.1}},
@@ -206,7 +221,9 @@ def test_arms_are_run_once_and_compared_record_by_record(call, arms, counted, tm
     assert rows["the truth is known"]["taught"]["error of R-EMID"] == f"{rmse['taught']:.3f}"
     assert rows["the truth is known"]["taught"]["minus plain"] == f"{rmse['taught'] - rmse['plain']:+.3f}"
     own, empty, without = (golden_values(workdir, *of) for of in (("taught", "own"), ("taught", "empty"), ("plain", "empty")))
-    assert taught["golden_log_likelihoods"]["test"]["user"]["german"]["Ana"] == {"german Ana": own["german Ana"]}
+    assert taught["golden_log_likelihoods"]["test"]["user"]["german"]["Bo knight"] == {
+        "german Bo knight": own["german Bo knight"]
+    }
     of_benchmark = rows["on the benchmark"]
     for group, category in (("IDTest", "IDTest"), ("user", "german")):
         gains = [own[f"{category} {name}"] - without[f"{category} {name}"] for name in NAMES]
@@ -245,8 +262,6 @@ def table_rows(page):
 
 def check_world(found, workdir):
     """Arms are trained by their own schedules and losses, and their errors are their figures minus the truth."""
-    from remid_jax.synthetic.reasoned_world import truth
-
     plain, taught = found["world/plain/seed0"], found["world/taught/seed0"]
     assert [found[f"world/{arm}/seed0/train"]["rollouts"] for arm in ("plain", "taught")] == [0, 6]  # one prompt, three draws
     assert "features_named" not in plain  # no reasoning

@@ -33,7 +33,10 @@ def test_a_point_comes_behind_those_that_it_needs_and_else_in_its_place(places, 
             [point("train/a"), point("b", "train/b")],
             "point b: needs train/b, which is no point (did you mean train/a?)",
         ),
-        ([point("a", "b"), point("b", "c"), point("c", "a")], "points need one another in a circle: a -> b -> c -> a: break it"),
+        (
+            [point("a", "b"), point("b", "c"), point("c", "a")],
+            "points need one another in a circle: a -> b -> c -> a: break it",
+        ),
         ([point("a", "a")], "points need one another in a circle: a -> a: break it"),
         ([point("a", task="score")], "point a: unknown task 'score': choose one of number, add"),
         (
