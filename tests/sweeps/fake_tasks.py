@@ -20,10 +20,10 @@ class Tasks(dict):
             number=Task(self._number), add=Task(self._add, {"file": (inputs.text,), "other": (inputs.text,)})
         )  # fmt: skip
 
-    def _number(self, config, folder, progress):
+    def _number(self, config, folder, surroundings):
         return self._written(folder, config["value"])
 
-    def _add(self, config, folder, progress):
+    def _add(self, config, folder, surroundings):
         return self._written(folder, json.loads(Path(config["file"]).read_text()) + config["more"])
 
     def _written(self, folder, value):

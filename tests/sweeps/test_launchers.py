@@ -6,9 +6,9 @@ import pytest
 from fake_tasks import Tasks, add, number, plan_of, sweep
 
 from remid_jax.errors import UserError
-from remid_jax.progress import Silent
 from remid_jax.sweeps.index import Index
 from remid_jax.sweeps.launchers import run_serially
+from remid_jax.sweeps.plan import Surroundings
 from remid_jax.sweeps.points import chosen
 
 
@@ -24,7 +24,7 @@ def launch(tmp_path, tasks):
     def launch(points=None, only=(), workdir="runs", versions=None):
         plan = plan_of(points or sweep(), tasks, versions or {"kernel": 1})
         index = Index(tmp_path / "index.json", plan)
-        return index, run_serially(plan, index, chosen(plan.points, only), tmp_path / workdir, Silent())
+        return index, run_serially(plan, index, chosen(plan.points, only), tmp_path / workdir, Surroundings())
 
     return launch
 
