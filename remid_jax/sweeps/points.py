@@ -16,6 +16,7 @@ from remid_jax.errors import UserError
 from remid_jax.identity import flat
 
 MARK = "point:"
+SHOWN = 20  # names in an error line
 NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*")
 
 
@@ -125,7 +126,8 @@ def chosen(points: Sequence[Point], patterns: Sequence[str]) -> list[str]:
     names = [point.name for point in points]
     for pattern in patterns:
         if not fnmatch.filter(names, pattern):
-            raise UserError(f"config.only: no point matches {pattern!r}: the points are {', '.join(names)}")
+            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            raise UserError(f"config.only: no point matches {pattern!r}: the points are {', '.join(names[:SHOWN])}{more}")
     return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
 
 

@@ -1,11 +1,13 @@
 """`experiments.sweep` on a tiny model: every point is run once, refers to what it needs, and the tables are of its results."""
 
 import dataclasses
+import importlib
 import json
+import re
 
 import numpy as np
 import pytest
-from scripts import load
+from scripts import load, stop
 
 from remid_jax.checkpoints import Checkpoints
 from remid_jax.dialogues.prompts import Prompts
@@ -145,6 +147,25 @@ def test_policies_are_trained_measured_once_and_set_side_by_side(call, refused, 
         in message
     )
     assert (tmp_path / "policies.md").read_text() == page
+
+
+def test_a_point_that_trains_saves_when_it_is_stopped_and_goes_on(call, policies, monkeypatch, tmp_path):
+    changes = policies | {"policies": ("base", "sft"), "only": ("train/sft",), "train.sft.save_every": 100}
+    with monkeypatch.context() as stopped:
+        stop(stopped, importlib.import_module("experiments.sweep"), iter([True]))
+        with pytest.raises(SystemExit, match="stopped after step 1 of 2, saved: run the same command again"):
+            call("sweep", changes, "runs", config="sweeps.policies")
+    assert not (tmp_path / "policies.json").exists()
+    call("sweep", changes, "runs", config="sweeps.policies")
+    assert load(tmp_path / "policies.json")["points"]["train/sft"]["summary"]["steps"] == 2
+    rows = (tmp_path / "runs/train/sft/metrics.jsonl").read_text().splitlines()
+    assert [json.loads(row)["step"] for row in rows] == [0, 1]
+
+
+def test_tables_alone_run_nothing(call, policies, counted, tmp_path):
+    call("sweep", policies | {"only_tables": True}, config="sweeps.policies")
+    assert counted == []
+    assert re.findall(r"^\| (\w+) \| not run ", (tmp_path / "policies.md").read_text(), re.MULTILINE) == ["base", "sft", "rft"]
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,10 @@ def test_points_that_are_needed_are_run_for_those_that_need_them_only(launch):
     [
         (sweep(value=2), "one differs in value (1 -> 2)"),  # and so do those that need it
         (sweep(more=11), "sums/ten differs in more (10 -> 11)"),
+        (
+            [number("one", new=2), *sweep()[1:3], number("alone", 7, new=2)],
+            "one and 1 more differ in new (not set -> 2)",
+        ),
         ([*sweep()[:3], number("alone", 8, new="x")], "alone differs in new (not set -> 'x'), value (7 -> 8)"),
     ],
 )
