@@ -95,9 +95,11 @@ def _script(program: str) -> str:
 def _shipped(argument: str) -> str:
     """A --config that is no file here, but one of ours by its name, is ours."""
     named = re.fullmatch(r"(--?config=)([^:]+)(.*)", argument, re.DOTALL)
-    if named is None or Path(named[2]).exists() or not (CONFIGS / Path(named[2]).name).is_file():
+    if named is None or Path(named[2]).exists():
         return argument
-    return f"{named[1]}{CONFIGS / Path(named[2]).name}{named[3]}"
+    parts = Path(named[2]).parts
+    ours = [path for n in range(len(parts)) if (path := CONFIGS.joinpath(*parts[n:])).is_file()]
+    return f"{named[1]}{ours[0]}{named[3]}" if ours else argument
 
 
 def _as_in_the_file(argv: list[str]) -> ConfigDict:

@@ -57,7 +57,7 @@ def training_records(source: str, base: None) -> str:
 
 
 def reasoning(source: str, base: None) -> str:
-    """Returns a hash of ready reasoning: of a file, or of the teacher's that comes with a benchmark of the package."""
+    """Returns a hash of ready reasoning."""
     return reasoning_content(source)
 
 
