@@ -14,10 +14,10 @@ estimator: $(VENV)/.run
 	cp -r runs/corl_quickstart/estimator/. remid_jax/roles/smollm2_estimator/
 
 policies: $(VENV)/.run
-	$(BIN)/python -m experiments.policies --config=configs/policies.py
+	$(BIN)/python -m experiments.sweep --config=configs/sweeps/policies.py
 
 ablation: $(VENV)/.run
-	$(BIN)/python -m experiments.ablation --config=configs/ablation.py
+	$(BIN)/python -m experiments.sweep --config=configs/sweeps/ablation.py
 
 test: $(VENV)/.test lint
 	$(BIN)/pytest tests --ignore=tests/devices -n 2 --dist worksteal

@@ -28,7 +28,9 @@ from absl import app, flags, logging
 
 from configs import score as score_config
 from experiments import cli, score
+from remid_jax.dialogues.manifest_files import read_manifest
 from remid_jax.dialogues.prompts import Prompts
+from remid_jax.dialogues.readers.cards import read_card
 from remid_jax.dialogues.reading import read_benchmark, read_replies
 from remid_jax.errors import UserError
 from remid_jax.models.loading import LanguageModel, open_model
@@ -62,6 +64,19 @@ RECORDS = [
      "agent_golden_response": "Because."}
     for n in range(3)
 ]  # fmt: skip
+CHATS = [
+    {"id": n, "category": "day", "user_name": "Ana", "agent_character": {"name": "Bo"},
+     "messages": [{"role": "system", "content": "{{char}} mills."}, {"role": "user", "content": "Hi?"},
+                  {"role": "assistant", "content": "Ho, {{user}}."}]}
+    for n in range(3)
+]  # fmt: skip
+ROWS = [
+    {"n": n, "bot": {"bio": "A miller."}, "log": [{"who": "a", "said": "Hi?"}, {"who": "b", "said": "Ho."}]} for n in range(3)
+]
+LOG = {"path": "log", "speaker": "who", "text": "said", "user": ["a"], "agent": ["b"]}
+MAPPING = {"sample_ID": "n", "agent_character": {"name": "bot.bio"}, "dialogue_context": LOG}
+MANIFEST = {"categories": {"day": {"language": "en"}, "night": {"shift": "hour", "reference": "day", "language": None}}}
+CARD = {"spec": "chara_card_v2", "spec_version": "2.0", "data": {"name": "Bo", "description": "{{char}} mills.", "tags": []}}
 REPLIES = [{"sample_ID": f"r{n}", "reply": "Hello."} for n in range(3)]
 
 
@@ -81,6 +96,10 @@ def fuzz(files: int, seed: int, folder: Path) -> dict[str, Any]:
     kinds: dict[str, tuple[list[dict[str, Any]], Callable[[Path], None]]] = {
         "requests": (LINES, lambda path: _score(path, folder, model)),
         "records": (RECORDS, lambda path: _show(read_benchmark(path), prompts)),
+        "chats": (CHATS, lambda path: _show(read_benchmark(path, manifest=MANIFEST, every_reply=True), prompts)),
+        "mapped": (ROWS, lambda path: _show(read_benchmark(path, mapping=MAPPING), prompts)),
+        "manifest": ([MANIFEST], lambda path: _encodable(read_manifest(path).to_json())),
+        "card": ([CARD], lambda path: _encodable(read_card(path)._asdict())),
         "replies": (REPLIES, lambda path: _encoded(read_replies(path, records), model)),
     }
     counts: dict[str, collections.Counter[str]] = {"taken": collections.Counter(), "refused": collections.Counter()}
@@ -184,8 +203,12 @@ def _score(path: Path, folder: Path, model: LanguageModel) -> None:
 def _show(benchmark: Any, prompts: Prompts) -> None:
     for record in [*benchmark.train, *(of for members in benchmark.test.values() for of in members)]:
         for messages in (prompts.policy(record), prompts.reasoner(record), prompts.responder(record, "x")):
-            json.dumps(messages, ensure_ascii=False).encode()
+            _encodable(messages)
     assert benchmark.fingerprint
+
+
+def _encodable(value: Any) -> None:
+    json.dumps(value, ensure_ascii=False).encode()
 
 
 def _encoded(replies: dict[str, str], model: LanguageModel) -> None:

@@ -45,6 +45,15 @@ NETWORK = ("httpx", "httpcore", "requests", "urllib3", "huggingface_hub")
 
 def run(main: Callable[[ConfigDict, Path], None]) -> None:
     """Runs `main(config, workdir)`; an error meant for people becomes one line on stderr and exit status 2."""
+    _start(lambda argv: main(*_settings(argv)))
+
+
+def run_on_arguments(main: Callable[[list[str]], None]) -> None:
+    """Runs `main(arguments)` of a script without a config, with whatever is not a flag; errors are told as by `run`."""
+    _start(lambda argv: main(_arguments(argv)))
+
+
+def _start(main: Callable[[list[str]], None]) -> None:
     stopping.heed_signals()
     for name in ("stdout", "stderr"):  # None where the shell has closed it
         if getattr(sys, name) is None:
@@ -86,9 +95,11 @@ def _script(program: str) -> str:
 def _shipped(argument: str) -> str:
     """A --config that is no file here, but one of ours by its name, is ours."""
     named = re.fullmatch(r"(--?config=)([^:]+)(.*)", argument, re.DOTALL)
-    if named is None or Path(named[2]).exists() or not (CONFIGS / Path(named[2]).name).is_file():
+    if named is None or Path(named[2]).exists():
         return argument
-    return f"{named[1]}{CONFIGS / Path(named[2]).name}{named[3]}"
+    parts = Path(named[2]).parts
+    ours = [path for n in range(len(parts)) if (path := CONFIGS.joinpath(*parts[n:])).is_file()]
+    return f"{named[1]}{ours[0]}{named[3]}" if ours else argument
 
 
 def _as_in_the_file(argv: list[str]) -> ConfigDict:
@@ -116,20 +127,33 @@ def _of_config(error: BaseException) -> str:
     return f"--config: cannot be loaded ({type(error).__name__}: {said}): name a file of configs/, or mend yours"
 
 
-def _guarded(main: Callable[[ConfigDict, Path], None], argv: list[str]) -> None:
+def _settings(argv: list[str]) -> tuple[ConfigDict, Path]:
+    """The config and the workdir that the flags name."""
+    if len(argv) > 1:
+        raise UserError(f"unknown argument {argv[1]!r}: settings are given as --config.NAME=VALUE")
+    if _CONFIG.value is None:
+        raise UserError("no --config given: name a file of configs/, for example --config=configs/quickstart.py")
+    config = _loaded(_CONFIG.value)
+    settings.check_settings(config)
+    hosts.join(_COORDINATOR.value, _HOSTS.value, _HOST.value, config)
+    return config, _workdir(config)
+
+
+def _arguments(argv: list[str]) -> list[str]:
+    """What stands on the command line beside flags; those of scripts with a config would be without effect."""
+    for flag in (_CONFIG, _WORKDIR, _COORDINATOR, _HOSTS, _HOST):
+        if flag.present:
+            raise UserError(f"--{flag.name}: {_script(argv[0])} takes no such flag: leave it out")
+    return argv[1:]
+
+
+def _guarded(main: Callable[[list[str]], None], argv: list[str]) -> None:
     # What a library logs as an error it raises, too: people get one line of it. Compilations are logged to whoever asks JAX.
     quiet = logging.WARNING if os.environ.get("JAX_LOG_COMPILES") else logging.FATAL
     logging.set_verbosity(logging.INFO if _DEBUG.value else quiet)
     warnings.showwarning = functools.partial(_show_warning, warnings.showwarning)
     try:
-        if len(argv) > 1:
-            raise UserError(f"unknown argument {argv[1]!r}: settings are given as --config.NAME=VALUE")
-        if _CONFIG.value is None:
-            raise UserError("no --config given: name a file of configs/, for example --config=configs/quickstart.py")
-        config = _loaded(_CONFIG.value)
-        settings.check_settings(config)
-        hosts.join(_COORDINATOR.value, _HOSTS.value, _HOST.value, config)
-        main(config, _workdir(config))
+        main(argv)
         with writing("standard output"):
             sys.stdout.flush()
     except BrokenPipeError:  # whoever read has enough

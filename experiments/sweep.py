@@ -8,6 +8,8 @@ is run again. `--config.only="('evaluate/*',)"` runs some points, `--config.only
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -15,35 +17,48 @@ from rich.console import Console
 
 from remid_jax.disk import check_output
 from remid_jax.files import write_text
-from remid_jax.reporting import sweeps, terminal
+from remid_jax.learning.loop import Stopped
+from remid_jax.reporting import terminal
 from remid_jax.settings import check_settings
+from remid_jax.sweeps import tables
 from remid_jax.sweeps.index import Index
 from remid_jax.sweeps.launchers import run_serially
-from remid_jax.sweeps.plan import planned
+from remid_jax.sweeps.plan import Surroundings, planned
 from remid_jax.sweeps.points import chosen
 from remid_jax.sweeps.tasks import TASKS, VERSIONS
 
-from . import cli, evaluate
+from . import cli, hosts
+from .stopping import GO_ON, Saving, end
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
     check_settings(config)
     for name in ("output", "page"):
         check_output(config[name], f"config.{name}")
-    sweep, reports = config.sweep(config), cli.progress()
+    sweep, progress = config.sweep(config), cli.progress()
     plan = planned(sweep.points, TASKS, VERSIONS)
     index, names = Index(config.output, plan), chosen(plan.points, config.only)
 
     def write_page() -> None:
-        write_text(config.page, sweeps.page(sweep, index))
+        write_text(config.page, tables.page(sweep, index))
 
     write_page()
     if not config.only_tables:
         cli.use_compilation_cache()
-        run_serially(plan, index, names, workdir, evaluate.git_revision(), reports, write_page)
+        try:
+            run_serially(plan, index, names, workdir, Surroundings(progress, saving), write_page)
+        except Stopped as stop:
+            end(f"{stop}, saved: {GO_ON}")
     console = Console(width=max(160, Console().width) if not Console().is_terminal else None)
-    console.print(*(terminal.drawn(sweeps.table(layout, index)) for layout in sweep.layouts))
-    reports.say(f"tables: {config.page}   data: {config.output}")
+    console.print(*(terminal.drawn(tables.table(layout, index)) for layout in sweep.layouts))
+    progress.say(f"tables: {config.page}   data: {config.output}")
+
+
+@contextlib.contextmanager
+def saving() -> Iterator[Callable[[], bool]]:
+    """Within, a signal only lets the run end when it has saved."""
+    with Saving() as asked:
+        yield hosts.on_any(asked.asked)
 
 
 def start() -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from remid_jax.dialogues.reading import read_benchmark
     from remid_jax.dialogues.records import Benchmark, Record
     from remid_jax.errors import UserError
+    from remid_jax.evaluation.comparison import Comparison, compare
     from remid_jax.evaluation.estimating import estimate
     from remid_jax.evaluation.evaluate import evaluate
     from remid_jax.evaluation.evaluation import Evaluation
@@ -28,10 +29,12 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Benchmark": "dialogues.records",
+    "Comparison": "evaluation.comparison",
     "Evaluation": "evaluation.evaluation",
     "Record": "dialogues.records",
     "Silent": "progress",
     "UserError": "errors",
+    "compare": "evaluation.comparison",
     "estimate": "evaluation.estimating",
     "evaluate": "evaluation.evaluate",
     "open_model": "models.loading",
@@ -39,7 +42,8 @@ _HOMES = {
     "score": "scoring.score",
 }
 __all__ = [
-    "Benchmark", "Evaluation", "Record", "Silent", "UserError", "estimate", "evaluate", "open_model", "read_benchmark", "score",
+    "Benchmark", "Comparison", "Evaluation", "Record", "Silent", "UserError", "compare", "estimate", "evaluate", "open_model",
+    "read_benchmark", "score",
 ]  # fmt: skip
 
 

@@ -15,11 +15,10 @@ from remid_jax.disk import writing
 from remid_jax.errors import UserError
 
 T = TypeVar("T")
-policies = ocp.training.preservation_policies
 
 
 class Checkpoints:
-    """Numbered checkpoints in a folder; the last is kept, and the one with the highest "score" among its metrics.
+    """Numbered checkpoints in a folder, of which the last is kept.
 
     A checkpoint is a tree of arrays and a JSON object beside it, and exists whole or not at all: what a killed process left
     half written is swept away when the folder is opened again.
@@ -30,27 +29,22 @@ class Checkpoints:
 
     def __init__(self, folder: str | Path):
         self._folder = Path(folder).absolute()
-        keep = policies.AnyPreservationPolicy(
-            [policies.LatestN(1), policies.BestN(get_metric_fn=lambda metrics: metrics["score"], n=1)]
-        )
         with writing(self._folder):
-            self._orbax = ocp.training.Checkpointer(self._folder, preservation_policy=keep, cleanup_tmp_directories=True)
+            self._orbax = ocp.training.Checkpointer(
+                self._folder,
+                preservation_policy=ocp.training.preservation_policies.LatestN(1),
+                cleanup_tmp_directories=True,
+            )
 
     @property
     def latest(self) -> int | None:
         """The number of the last whole checkpoint."""
         return None if self._orbax.latest is None else self._orbax.latest.step
 
-    @property
-    def best(self) -> int | None:
-        """The number of the checkpoint with the highest score, of those equal the last."""
-        scores = [(of.metrics["score"], of.step) for of in self._orbax.checkpoints if of.metrics]
-        return max(scores)[1] if scores else None
-
-    def save(self, number: int, state: Any, beside: dict[str, Any], score: float) -> None:
+    def save(self, number: int, state: Any, beside: dict[str, Any]) -> None:
         """Begins to write; returns as soon as `state` may be changed. At most one save is under way."""
         with self._whole_or_not_at_all():
-            self._orbax.save_async(number, state, custom_metadata=beside, metrics={"score": score}, force=True)
+            self._orbax.save_async(number, state, custom_metadata=beside, force=True)
 
     def beside(self, number: int) -> dict[str, Any]:
         """The JSON object of a checkpoint."""

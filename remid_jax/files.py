@@ -65,7 +65,7 @@ def read_json(path: str | Path, faults: list[str]) -> Any:
     Raises:
       UserError: as `read_bytes`.
     """
-    value, found = _parsed(read_bytes(path))
+    value, found = parse_json(read_bytes(path))
     faults += [f"{path}: {fault}" for fault in found]
     return None if found else value
 
@@ -76,7 +76,7 @@ def read_object(path: str | Path, mend: str) -> dict[str, Any]:
     Raises:
       UserError: as `read_bytes`, and if it holds none, with what to do then: `mend`.
     """
-    value, found = _parsed(read_bytes(path))
+    value, found = parse_json(read_bytes(path))
     if found:
         raise UserError(f"{path}: {'; '.join(found[:20])}: {mend}")
     if not isinstance(value, dict):
@@ -93,10 +93,30 @@ def read_lines(path: str | Path, faults: list[str]) -> Iterator[tuple[int, Any]]
     # Only a line feed ends a line: str.splitlines would also cut at U+2028, which JSON allows inside a text.
     for number, line in enumerate(_not_utf_16(read_bytes(path), path).split(b"\n"), 1):
         if line.strip() and line.strip() != b"\xef\xbb\xbf":
-            value, found = _parsed(line, number)
+            value, found = parse_json(line, number)
             faults += [f"{path}: {fault}" for fault in found]
             if not found:
                 yield number, value
+
+
+def parse_json(data: bytes, line: int | None = None) -> tuple[Any, list[str]]:
+    """Returns the JSON value of `data`, and what is wrong with it; `line` is given if `data` is one line of a file."""
+    unfit: list[_Unfit] = []
+    at = f"line {line}: " if line else ""
+    try:
+        text = _decoded(data, line)
+        value = _decoder(unfit).decode(text)
+    except _Broken as fault:
+        return None, [str(fault)]
+    except json.JSONDecodeError as error:
+        return None, [f"line {line or error.lineno}, column {error.colno}: broken JSON ({error.msg})"]
+    except RecursionError:
+        return None, [f"{at}nested deeper than {DEEPEST}: make it flatter"]
+    if text.count("[") + text.count("{") > DEEPEST and _is_deep(value):
+        return None, [f"{at}nested deeper than {DEEPEST}: make it flatter"]
+    if not unfit and not _ESCAPED_HALF.search(text):
+        return value, []
+    return value, list(_faults(value, f"line {line}" if line else ""))
 
 
 def is_text(value: str) -> bool:
@@ -146,26 +166,6 @@ def _not_utf_16(data: bytes, path: str | Path) -> bytes:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise UserError(f"{path}: is UTF-16: save it as UTF-8")
     return data
-
-
-def _parsed(data: bytes, line: int | None = None) -> tuple[Any, list[str]]:
-    """The JSON value of `data`, and what is wrong with it; `line` is given if `data` is one line of a file."""
-    unfit: list[_Unfit] = []
-    at = f"line {line}: " if line else ""
-    try:
-        text = _decoded(data, line)
-        value = _decoder(unfit).decode(text)
-    except _Broken as fault:
-        return None, [str(fault)]
-    except json.JSONDecodeError as error:
-        return None, [f"line {line or error.lineno}, column {error.colno}: broken JSON ({error.msg})"]
-    except RecursionError:
-        return None, [f"{at}nested deeper than {DEEPEST}: make it flatter"]
-    if text.count("[") + text.count("{") > DEEPEST and _is_deep(value):
-        return None, [f"{at}nested deeper than {DEEPEST}: make it flatter"]
-    if not unfit and not _ESCAPED_HALF.search(text):
-        return value, []
-    return value, list(_faults(value, f"line {line}" if line else ""))
 
 
 def _decoder(unfit: list[_Unfit]) -> json.JSONDecoder:

@@ -15,12 +15,12 @@ STATE = {"a": jnp.asarray(np.random.default_rng(0).normal(size=(300, 300)), jnp.
 def test_a_save_without_room_is_told_and_the_last_whole_one_stays(tmp_path):
     folder = tmp_path / "checkpoints"
     first = Checkpoints(folder)
-    first.save(1, STATE, {"place": 1}, 0.0)
+    first.save(1, STATE, {"place": 1})
     first.close()
     again, limits = Checkpoints(folder), resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def save_and_close():
-        again.save(2, STATE, {"place": 2}, 0.0)
+        again.save(2, STATE, {"place": 2})
         again.close()
 
     try:
@@ -33,6 +33,6 @@ def test_a_save_without_room_is_told_and_the_last_whole_one_stays(tmp_path):
     assert [path.name for path in folder.iterdir()] == ["1"]
     last = Checkpoints(folder)
     assert (last.latest, last.beside(1)) == (1, {"place": 1})
-    last.save(2, STATE, {"place": 2}, 0.0)
+    last.save(2, STATE, {"place": 2})
     last.close()
     assert Checkpoints(folder).latest == 2

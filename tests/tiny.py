@@ -45,7 +45,7 @@ def tokens(length):
 
 
 REQUESTS = [
-    Request(prefix, [Continuation(tokens(n), scored_from) for n, scored_from in ((1, 0), (9, 0), (30, 4))], group)
+    Request(prefix, [Continuation(tokens(n)) for n in (1, 9, 30)], group)
     for prefix, group in ((tokens(40), "a"), (tokens(7), "a"), (tokens(150), "b"))
 ]
 
@@ -58,7 +58,7 @@ def reference(request, continuation):
     tree = TokenTree(jnp.arange(ids.shape[1])[None], jnp.full(ids.shape, NEVER))
     logits = np.asarray(decoder.logits(decoder(ids, tree)[0]), np.float64)[0]
     logprobs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-    first = len(request.prefix) + continuation.scored_from
+    first = len(request.prefix)
     return np.array([logprobs[t - 1, ids[0, t]] for t in range(first, ids.shape[1])])
 
 

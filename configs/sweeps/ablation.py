@@ -133,7 +133,10 @@ def on_world(config: ConfigDict, arm: str, seed: int) -> list[Point]:
 def on_benchmark(config: ConfigDict, arm: str, seed: int) -> list[Point]:
     """Fixed replies, those of the policy of `config.evaluate`, are evaluated under each arm's estimator."""
     name = f"{arm}/seed{seed}"
-    evaluate = {"estimator.adapters": output(f"{name}/train", "estimator"), "policy.replies": output("replies", "replies.jsonl")}
+    evaluate = {
+        "estimator.adapters": output(f"{name}/train", "estimator"),
+        "policy.replies": output("replies", "replies.jsonl"),
+    }
     return [
         Point(f"{name}/train", "corl", with_values(config.corl, {"schedule": config.arms[arm], "seed": seed})),
         Point(name, "evaluate", with_values(config.evaluate, evaluate), (f"{name}/train", "replies")),
@@ -143,7 +146,10 @@ def on_benchmark(config: ConfigDict, arm: str, seed: int) -> list[Point]:
 def world_table(config: ConfigDict) -> Layout:
     columns = (
         Selector(
-            "error of R-EMID", "measure.r_emid_rmse", ".3f", "root mean square over three policies and three shifts, nats a reply"
+            "error of R-EMID",
+            "measure.r_emid_rmse",
+            ".3f",
+            "root mean square over three policies and three shifts, nats a reply",
         ),
         Selector(f"minus {config.reference}", "measure.r_emid_rmse", "+.3f", "of the same seed", minus_reference=True),
         Selector(

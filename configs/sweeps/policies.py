@@ -80,12 +80,8 @@ def sweep(config: ConfigDict) -> Sweep:
         points.append(evaluation(config, name))
         lines.append(Line(name, [run]))
     columns = (
-        Selector(
-            "R-EMI IDTest", "evaluate.r_emi.IDTest", meaning="Ihat of the policy's replies minus Ihat of the golden ones"
-        ),
-        Selector(
-            "R-EMID *", "evaluate.r_emid_by_shift.*", meaning="R-EMI on IDTest minus R-EMI under * shift: larger = worse"
-        ),
+        Selector("R-EMI IDTest", "evaluate.r_emi.IDTest", meaning="Ihat of the policy's replies minus Ihat of the golden ones"),
+        Selector("R-EMID *", "evaluate.r_emid_by_shift.*", meaning="R-EMI on IDTest minus R-EMI under * shift: larger = worse"),
         Selector("tokens", "evaluate.replies.tokens", ".0f", "of a reply, mean"),
         Selector("cut off", "evaluate.replies.truncated", ".0%", "replies truncated at the token limit"),
         Selector("steps", "train.steps", meaning="of training", otherwise=0),
@@ -100,9 +96,7 @@ def training(config: ConfigDict, name: str) -> Point:
         return Point(f"train/{name}", "train", train)
     if begins not in config.policies:
         raise UserError(f"config.policies: {name} begins from {begins}, which must be named, too")
-    return Point(
-        f"train/{name}", "train", train | {"adapter": output(f"train/{begins}", "adapter")}, (f"train/{begins}",)
-    )
+    return Point(f"train/{name}", "train", train | {"adapter": output(f"train/{begins}", "adapter")}, (f"train/{begins}",))
 
 
 def evaluation(config: ConfigDict, name: str) -> Point:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from remid_jax.errors import UserError
 
@@ -20,6 +21,18 @@ def raise_all(faults: Sequence[str]) -> None:
 
 def meant(name: str, known: Iterable[str]) -> str:
     """Returns " (did you mean 'x'?)" with the nearest of the `known` names, or "" if none is near."""
+    near = nearest(name, known)
+    return f" (did you mean {near!r}?)" if near else ""
+
+
+def nearest(name: str, known: Iterable[str], alike: float = 0.6) -> str | None:
+    """Returns the nearest of the `known` names, whatever the case, if it is at least so much `alike` (difflib's ratio)."""
     lowered = {other.lower(): other for other in known}
-    near = difflib.get_close_matches(name.lower(), lowered, 1)
-    return f" (did you mean {lowered[near[0]]!r}?)" if near else ""
+    near = difflib.get_close_matches(name.lower(), lowered, 1, alike)
+    return lowered[near[0]] if near else None
+
+
+def kind(value: Any) -> str:
+    """Returns what sort of JSON value it is, for an error."""
+    kinds = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
+    return kinds.get(type(value), "a number")

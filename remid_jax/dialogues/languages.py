@@ -1,6 +1,6 @@
 """In which language texts are: a policy that answers a German user in English has shifted its language.
 
-Reports print the share (docs/protocol.md, rule 16). Languages are BCP 47 tags ("de", "zh-Hans"). Detection goes by the language
+Reports print the share (docs/protocol.md, rule 16). Languages are BCP 47 tags ("de", "zh-Hans"); detection goes by the language
 alone: script and region are not told apart.
 """
 

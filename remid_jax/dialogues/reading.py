@@ -1,71 +1,174 @@
-"""Reading a benchmark, ready replies and ready reasoning; a bad file is refused with all its faults at once.
+"""Reading a benchmark, training records, ready replies and ready reasoning; what is bad is refused with all its faults at once.
 
     package:rpgbench_compact   the benchmark inside this package
-    *.json                     RPGBench as its authors publish it (PDGBench.json): an object of five lists
-    *.jsonl                    one record a line, the same keys and an optional `lineage`
+    *.json                     PDGBench.json as RPGBench's authors publish it, or a list of rows
+    *.jsonl                    one row a line
+    a sequence                 Records, or mappings with the keys of a row
 
-A record: `sample_ID`, `user_persona`, `agent_character` (a mapping), `dialogue_context` (a list of {"user_query": text} and
-{"agent_response": text}, alternating, the last one the user's), `agent_golden_response`, `subset_tag` (a category, or IDTrain).
+A row is a record in RPGBench's keys, a chat (`messages`, or ShareGPT's `conversations`), or anything that a mapping describes.
+docs/formats.md has each with an example.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.resources
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
-from remid_jax.dialogues.faults import raise_all
-from remid_jax.dialogues.manifest import RPGBENCH
-from remid_jax.dialogues.records import Benchmark, Record, Turn, character_text
+from remid_jax.dialogues.assembly import Assembly
+from remid_jax.dialogues.faults import kind, meant, raise_all
+from remid_jax.dialogues.manifest import Manifest
+from remid_jax.dialogues.manifest_files import manifest_beside, read_manifest
+from remid_jax.dialogues.readers import chats, own_keys
+from remid_jax.dialogues.readers.cards import read_card
+from remid_jax.dialogues.readers.conversations import Conversation, Report, text_of
+from remid_jax.dialogues.readers.mapping import Mapping as FieldMapping
+from remid_jax.dialogues.readers.mapping import read_mapping
+from remid_jax.dialogues.readers.rows import LISTS, PACKAGE, Row, Source, rows_of
+from remid_jax.dialogues.records import Benchmark, Record
 from remid_jax.errors import UserError
-from remid_jax.files import read_json, read_lines
+from remid_jax.files import read_lines
 
-PACKAGE = "rpgbench_compact"
-TRAIN = "IDTrain"
-CATEGORIES = tuple(RPGBENCH.categories)
-LISTS: dict[str, tuple[str, ...]] = {TRAIN: (TRAIN,), "IDTest": ("IDTest",)} | {
-    name: RPGBENCH.shifts[shift] for name, shift in (("OOD1Test", "user"), ("OOD2Test", "character"), ("OOD3Test", "dialogue"))
-}
-"""The lists of PDGBench.json and the categories each may hold."""
-
-KEYS = ("sample_ID", "user_persona", "agent_character", "dialogue_context", "agent_golden_response", "subset_tag")
-SPEAKERS: dict[Any, Literal["user", "agent"]] = {"user_query": "user", "agent_response": "agent"}
-
-Report = Callable[[str], None]
+Format = Literal["auto", "records", "messages", "sharegpt"]
+CHATS = {"messages": chats.MESSAGES, "sharegpt": chats.SHAREGPT}
+FORMATS = {form.messages: name for name, form in CHATS.items()}
+"""The format of a row that has this key; other rows have RPGBench's."""
+UNKNOWN_ROW = (
+    f"is in no known format, it has none of the keys {', '.join((*own_keys.KEYS, *FORMATS))}: "
+    "say by a mapping where they stand (docs/formats.md)"
+)
 
 
-def read_benchmark(source: str | Path) -> Benchmark:
-    """The benchmark of `source`: `package:rpgbench_compact`, a PDGBench.json or a JSONL of records.
+def read_benchmark(
+    source: Source,
+    *,
+    manifest: str | Path | Mapping[str, Any] | Manifest | None = None,
+    format: str = "auto",
+    mapping: str | Path | Mapping[str, Any] | None = None,
+    character: str | Path | None = None,
+    every_reply: bool = False,
+    categories: Iterable[str] = (),
+    golden_optional: bool = False,
+) -> Benchmark:
+    """Returns the benchmark of a file, of `package:rpgbench_compact`, or of records or mappings.
 
-    Raises UserError: one line with every fault, each with its file, record and field.
+    Args:
+      source: a path, or a sequence of Records or mappings.
+      manifest: the categories: a JSON file, its content, or a Manifest. By default NAME.manifest.json beside the source;
+        without one, RPGBench's. Rows that name no category form one, "all", or the manifest's if it has exactly one.
+      format: what a row is: "records" (RPGBench's keys), "messages", "sharegpt", or "auto", by the first row's keys.
+      mapping: where our fields stand in rows with names of their own: a JSON file or its content.
+      character: a character card for the rows that hold no character.
+      every_reply: cut each dialogue into one record for each reply to the user; they share its lineage.
+      categories: those to keep, with the references that they need; all by default.
+      golden_optional: whether a row may lack its golden reply; `Record.golden` is then "".
+
+    Raises:
+      UserError: one line with every fault, each with its file, row and field. Every category kept, and every reference of one,
+        needs two records.
     """
-    return _read(source, sized=True)
+    assembly = _assembled(source, manifest, format, mapping, character, every_reply, golden_optional)
+    return assembly.benchmark(tuple(categories))
 
 
-def read_training(source: str | Path) -> list[Record]:
-    """The IDTrain records of `source`, which may hold nothing else; faults as of `read_benchmark`."""
-    return _read(source, sized=False).train
+def read_training(
+    source: Source,
+    *,
+    manifest: str | Path | Mapping[str, Any] | Manifest | None = None,
+    format: str = "auto",
+    mapping: str | Path | Mapping[str, Any] | None = None,
+    character: str | Path | None = None,
+    every_reply: bool = False,
+) -> list[Record]:
+    """Returns the training records of a source: those with the manifest's `train` tag (IDTrain), or all if none has a tag.
+
+    Arguments and faults are those of `read_benchmark`, but test categories may be of any size.
+    """
+    return _assembled(source, manifest, format, mapping, character, every_reply, False).training()
 
 
-def _read(source: str | Path, sized: bool) -> Benchmark:
-    """`sized`: every test category that occurs, and IDTest in any case, must be large enough for an estimate."""
-    faults: list[str] = []
-    records = _Records(faults)
-    name = str(source)
-    if name.startswith("package:"):
-        _read_package(name.removeprefix("package:"), records, faults)
-    elif name.removesuffix(".gz").endswith(".jsonl"):
-        for number, row in read_lines(name, faults):
-            records.add(f"{name}: line {number}", row, (TRAIN, *CATEGORIES), exact=True)
-    elif name.removesuffix(".gz").endswith(".json"):
-        _read_lists(Path(name), records, faults)
+def _assembled(
+    source: Source,
+    manifest: str | Path | Mapping[str, Any] | Manifest | None,
+    format: str,
+    mapping: str | Path | Mapping[str, Any] | None,
+    character: str | Path | None,
+    every_reply: bool,
+    golden_optional: bool,
+) -> Assembly:
+    """The conversations of a source, with the faults of its rows."""
+    if format not in get_args(Format):
+        raise UserError(f"format={format!r}: choose one of {', '.join(get_args(Format))}{meant(format, get_args(Format))}")
+    path = Path(source) if isinstance(source, (str, Path)) and not str(source).startswith("package:") else None
+    given = manifest if manifest is not None or path is None else manifest_beside(path)
+    fields = read_mapping(mapping) if mapping is not None else None
+    assembly = Assembly(
+        str(source) if isinstance(source, (str, Path)) else "records",
+        path,
+        read_manifest(given) if given is not None else None,
+        read_card(character) if character is not None else None,
+        every_reply,
+    )
+    for row in rows_of(source, assembly.faults):
+        if not isinstance(row.value, dict):
+            assembly.faults.append(f"{row.place}: a record must be an object, not {kind(row.value)}")
+            continue
+        if format == "auto":
+            talk = fields.talk if fields is not None else next((key for key in FORMATS if key in row.value), "dialogue_context")
+            format = FORMATS.get(talk, "records")
+            if fields is None and not {*own_keys.KEYS, *FORMATS} & set(row.value):
+                assembly.faults.append(f"{row.place}: {UNKNOWN_ROW}")
+                break
+        _add(assembly, row, format, fields, golden_optional)
+    if fields is not None:
+        assembly.faults += [f"{assembly.name}: {fault}" for fault in fields.faults()]
+    return assembly
+
+
+def _add(assembly: Assembly, row: Row, format: str, fields: FieldMapping | None, golden_optional: bool) -> None:
+    """Reads a row as the format says, under the names that `fields` gives it, if any."""
+    named = [row.value.get(key) for key in ("sample_ID", "id")] if fields is None else [fields.identity(row.value)]
+    where = next((f"{row.place} ({name!r})" for name in named if isinstance(name, (str, int))), row.place)
+    before = len(assembly.faults)
+
+    def report(fault: str) -> None:
+        assembly.faults.append(f"{where}: {fault}")
+
+    value, told = row.value, cast(Report, report)
+    if fields is not None:
+        told = fields.translated(report)
+        value = fields(row.value, told)
+        if len(assembly.faults) > before:
+            told = _silent  # what else is wrong with the row may follow from that
+    if format in CHATS:
+        conversation = chats.conversation_of(value, told, CHATS[format], golden_optional)
     else:
-        faults.append(f"{name}: not a benchmark: name a .jsonl, a .json like PDGBench.json, or package:{PACKAGE}")
-    if sized and (records.categories or not faults):
-        records.check_sizes(name)
-    raise_all(faults)
-    return records.benchmark()
+        allowed = LISTS.get(row.list_name or "", ())
+        optional = {"agent_character"} | ({"agent_golden_response"} if golden_optional else set())
+        optional |= {"subset_tag"} if len(allowed) == 1 else set()  # such a list names the category itself
+        optional |= {"sample_ID", "user_persona", "subset_tag"} if fields is not None else set()
+        # Further fields of the authors' records are let pass: the file is theirs.
+        conversation = own_keys.conversation_of(value, told, optional, exact=row.list_name is None)
+        if row.list_name is not None:
+            conversation = _listed(conversation, allowed, report)
+    assembly.add(conversation, row.place, where, before)
+
+
+def _silent(_: str) -> None:
+    """Takes a fault that nobody needs to hear."""
+
+
+def _listed(conversation: Conversation, allowed: Sequence[str], report: Report) -> Conversation:
+    """A record of a list of PDGBench.json, in a category that the list may hold; "" if it names another."""
+    tag = conversation.category or (allowed[0] if len(allowed) == 1 else "")
+    right = next((name for name, categories in LISTS.items() if tag in categories), None)
+    if tag and tag not in allowed:
+        unknown = f"unknown category {tag!r}, must be one of {', '.join(allowed)}"
+        report(f"subset_tag: {unknown if right is None else f'{tag!r} belongs in the list {right}'}")
+        tag = ""
+    return dataclasses.replace(conversation, category=tag)
 
 
 def read_replies(path: str | Path, records: Sequence[Record], known: Sequence[Record] = ()) -> dict[str, str]:
@@ -90,148 +193,6 @@ def read_reasoning(source: str | Path, records: Sequence[Record], known: Sequenc
         return _read_answers(path, records, "reasoning", None)
 
 
-class _Records:
-    """The records read so far, and the faults of those that could not be."""
-
-    def __init__(self, faults: list[str]):
-        self.faults = faults
-        self.read: list[Record] = []
-        self.categories: list[str] = []  # of faulty records too, so that one bad record is not reported as a small category
-        self.places: dict[str, str] = {}
-
-    def add(self, place: str, row: Any, allowed: Sequence[str], exact: bool) -> None:
-        """Parses `row`, found at `place`, of one of the categories `allowed`; `exact` refuses keys that mean nothing here."""
-        if not isinstance(row, dict):
-            self.faults.append(f"{place}: a record must be an object, not {_kind(row)}")
-            return
-        identity = row.get("sample_ID")
-        where = f"{place} ({identity!r})" if isinstance(identity, str) else place
-        before = len(self.faults)
-
-        def report(fault: str) -> None:
-            self.faults.append(f"{where}: {fault}")
-
-        for key in [k for k in KEYS if k not in row and (k != "subset_tag" or len(allowed) > 1)]:
-            report(f"{key}: missing")
-        if exact:
-            for key in [k for k in row if k not in (*KEYS, "lineage")]:
-                report(f"{key}: unknown key")
-        texts = {
-            key: _text(row[key], key, report, may_be_empty=key == "user_persona")
-            for key in ("sample_ID", "user_persona", "agent_golden_response", "lineage")
-            if key in row
-        }
-        # A list of PDGBench.json that holds one category names it itself.
-        tag = row.get("subset_tag", allowed[0] if len(allowed) == 1 else None)
-        category = self._category(tag, allowed, report) if "subset_tag" in row or tag else ""
-        dialogue = _dialogue(row["dialogue_context"], report) if "dialogue_context" in row else ()
-        character = row.get("agent_character", {})
-        if "agent_character" in row:
-            _check_character(character, report)
-        if isinstance(identity, str) and identity in self.places:
-            report(f"sample_ID: already used at {self.places[identity]}")
-        elif isinstance(identity, str):
-            self.places[identity] = place
-        if category:
-            self.categories.append(category)
-        if len(self.faults) == before:
-            golden, lineage = texts["agent_golden_response"], texts.get("lineage", "")
-            self.read.append(Record(texts["sample_ID"], texts["user_persona"], character, dialogue, golden, category, lineage))
-
-    def _category(self, tag: Any, allowed: Sequence[str], report: Report) -> str:
-        if tag in allowed:
-            return tag
-        if isinstance(tag, str) and (tag in CATEGORIES or tag == TRAIN):
-            right = next(name for name, categories in LISTS.items() if tag in categories)
-            report(f"subset_tag: {tag!r} belongs in the list {right}")
-        else:
-            report(f"subset_tag: unknown category {tag!r}, must be one of {', '.join(allowed)}")
-        return ""
-
-    def check_sizes(self, name: str) -> None:
-        for category in CATEGORIES:
-            count = self.categories.count(category)
-            if count < 2 and (count or category == "IDTest"):
-                self.faults.append(f"{name}: subset_tag: {category!r} has {count} record(s), an estimate needs at least 2")
-
-    def benchmark(self) -> Benchmark:
-        test = {category: [r for r in self.read if r.category == category] for category in CATEGORIES}
-        return Benchmark([r for r in self.read if r.category == TRAIN], {c: records for c, records in test.items() if records})
-
-
-def _text(value: Any, field: str, report: Report, may_be_empty: bool = False) -> str:
-    if not isinstance(value, str):
-        report(f"{field}: must be a text, not {_kind(value)}")
-    elif not value.strip() and not may_be_empty:
-        report(f"{field}: empty")
-    else:
-        return value
-    return ""
-
-
-def _check_character(value: Any, report: Report) -> None:
-    field = "agent_character"
-    if not isinstance(value, dict):
-        report(f"{field}: must be an object, not {_kind(value)}")
-    elif not character_text(value):
-        report(f"{field}: empty")
-
-
-def _dialogue(value: Any, report: Report) -> tuple[Turn, ...]:
-    field = "dialogue_context"
-    if not isinstance(value, list):
-        report(f"{field}: must be a list, not {_kind(value)}")
-        return ()
-    if not value:
-        report(f"{field}: empty")
-    turns = []
-    for i, turn in enumerate(value):
-        key = next(iter(turn)) if isinstance(turn, dict) and len(turn) == 1 else None
-        if key not in SPEAKERS:
-            report(f'{field}[{i}]: must be {{"user_query": text}} or {{"agent_response": text}}')
-            return ()
-        turns.append(Turn(SPEAKERS[key], _text(turn[key], f"{field}[{i}].{key}", report)))
-    for i in range(1, len(turns)):
-        if turns[i].speaker == turns[i - 1].speaker:
-            report(f"{field}[{i}]: the {turns[i].speaker} speaks twice in a row, turns must alternate")
-    if turns and turns[-1].speaker != "user":
-        report(f"{field}: ends with an agent_response, must end with a user_query")
-    return tuple(turns)
-
-
-def _read_package(name: str, records: _Records, faults: list[str]) -> None:
-    if name != PACKAGE:
-        faults.append(f"package:{name}: no such benchmark in this package: use package:{PACKAGE} or a file")
-        return
-    folder = importlib.resources.files(__package__) / PACKAGE
-    for file in sorted((f for f in folder.iterdir() if f.name.endswith(".json")), key=lambda f: f.name):
-        with importlib.resources.as_file(file) as path:
-            rows = read_json(path, faults)
-        for i, row in enumerate(rows if isinstance(rows, list) else []):
-            records.add(f"{PACKAGE}/{file.name} [{i}]", row, (TRAIN, *CATEGORIES), exact=True)
-
-
-def _read_lists(path: Path, records: _Records, faults: list[str]) -> None:
-    before = len(faults)
-    lists = read_json(path, faults)
-    if len(faults) > before:
-        return
-    if not isinstance(lists, dict):
-        names = ", ".join(LISTS)
-        faults.append(f"{path}: must be an object of the lists {names}, not {_kind(lists)}: bare records go into a .jsonl")
-        return
-    faults += [f"{path}: {name}: missing list" for name in LISTS if name not in lists]
-    faults += [f"{path}: {name}: unknown key, the lists are {', '.join(LISTS)}" for name in lists if name not in LISTS]
-    for name, allowed in LISTS.items():
-        rows = lists.get(name, [])
-        if not isinstance(rows, list):
-            faults.append(f"{path}: {name}: must be a list, not {_kind(rows)}")
-            continue
-        for i, row in enumerate(rows):
-            # Further fields of the authors' records are let pass: the file is theirs.
-            records.add(f"{path}: {name}[{i}]", row, allowed, exact=False)
-
-
 def _read_answers(path: Path, records: Sequence[Record], field: str, allowed: set[str] | None) -> dict[str, str]:
     """`allowed`: the records that the file may answer; None: any."""
     faults: list[str] = []
@@ -253,14 +214,9 @@ def _read_answers(path: Path, records: Sequence[Record], field: str, allowed: se
         def report(fault: str, where: str = where) -> None:
             faults.append(f"{where}: {fault}")
 
-        found[identity] = _text(row[field], field, report, may_be_empty=field == "reply")
+        found[identity] = text_of(row[field], field, report, may_be_empty=field == "reply")
     # A file that cannot be read at all is one fault, not one a record.
     if found or not faults:
         faults += [f"{path}: no {field} for record {record.id!r}" for record in records if record.id not in found]
     raise_all(faults)
     return {record.id: found[record.id] for record in records}
-
-
-def _kind(value: Any) -> str:
-    kinds = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
-    return kinds.get(type(value), "a number")

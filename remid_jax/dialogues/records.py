@@ -5,6 +5,7 @@ The words are those of docs/metric.md, sections 1 (Objects) and 6 (RPGBench).
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -28,7 +29,7 @@ class Record:
     `agent_character` is any mapping (its values may be nested lists and mappings), in the order of its file. `dialogue`
     alternates and ends with the user. Records with one `lineage` share a base dialogue, character or user: they are one cluster
     of the intervals and never on both sides of a cross-fit (docs/protocol.md, rules 10 and 19). Without one a record is its own
-    lineage.
+    lineage. `golden` is "" where there is no golden reply.
     """
 
     id: str
@@ -43,6 +44,10 @@ class Record:
         if not self.lineage:
             object.__setattr__(self, "lineage", self.id)
 
+    def in_category(self, category: str) -> Record:
+        """Returns the record as one of another category."""
+        return dataclasses.replace(self, category=category)
+
     @property
     def character_text(self) -> str:
         return character_text(self.agent_character)
@@ -53,8 +58,8 @@ class Record:
         return "\n".join(f"{turn.speaker.capitalize()}: {turn.text}" for turn in self.dialogue)
 
     def to_json(self) -> dict[str, Any]:
-        """The record in the keys of RPGBench, plus `lineage`."""
-        return {
+        """Returns the record in the keys of RPGBench, plus `lineage`; without a golden reply that key is left out."""
+        row = {
             "sample_ID": self.id,
             "lineage": self.lineage,
             "subset_tag": self.category,
@@ -63,6 +68,7 @@ class Record:
             "dialogue_context": [{"user_query" if t.speaker == "user" else "agent_response": t.text} for t in self.dialogue],
             "agent_golden_response": self.golden,
         }
+        return row if self.golden else {key: value for key, value in row.items() if key != "agent_golden_response"}
 
 
 def character_text(character: dict[str, Any]) -> str:

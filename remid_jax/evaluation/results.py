@@ -96,12 +96,12 @@ def diagnostics(
     found = {}
     for category, members in records.items():
         said = [replies[record.id] for record in members]
-        described = RPGBENCH.categories[category]
-        spoken = language_share([reply.text for reply in said], described.language, RPGBENCH.languages)
-        golden = language_share([record.golden for record in members], described.language, RPGBENCH.languages)
+        entry = RPGBENCH.categories[category]
+        spoken = language_share([reply.text for reply in said], entry.language, RPGBENCH.languages)
+        golden = language_share([record.golden for record in members], entry.language, RPGBENCH.languages)
         found[category] = {
-            "shift": described.shift,
-            "language": language_name(described.language) if described.language else None,
+            "shift": entry.shift,
+            "language": language_name(entry.language) if entry.language else None,
             "records": len(members),
             "excluded": [{"record": name, "tokens": tokens} for name, tokens in excluded.get(category, {}).items()],
             "replies": {

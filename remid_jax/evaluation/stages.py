@@ -43,9 +43,7 @@ def respond(run: Run) -> tuple[dict[str, Reply], Samples | None]:
         return {name: ready(tokenizer, text) for name, text in run.ready_replies.items()}, None
     assert run.models.policy is not None
     c, thinking = run.config.policy, thinking_of(run.config.policy.thinking)
-    wanted = (
-        c.self_samples if thinking == "no" else 0
-    )  # what a thinking policy's kernel gives is no reply: docs/protocol.md, rule 12
+    wanted = c.self_samples if thinking == "no" else 0  # a thinking policy's samples are thoughts (docs/protocol.md, rule 12)
     generator, records = run.engines.generator(run.models.policy), everyone(run.records)
     with run.stages.stage("respond") as advance:
         replies, samples = policy.respond(

@@ -18,8 +18,8 @@ class Advantages(NamedTuple):
     flat: np.ndarray
 
 
-def group_advantages(rewards: Float[np.ndarray, "P G"], least_std: float = 1e-6, scaled: bool = True) -> Advantages:
-    """(R - mean) / (std + 1e-4) within each group (docs/metric.md, section 5); undivided unless `scaled` (arXiv 2503.20783).
+def group_advantages(rewards: Float[np.ndarray, "P G"], least_std: float = 1e-6) -> Advantages:
+    """Returns (R - mean) / (std + 1e-4) within each group (docs/metric.md, section 5).
 
     The standard deviation is the sample's (G - 1). Rewards are continuous, so a group whose deviation is at most `least_std`
     has nothing but rounding to teach: its advantages are 0. Rewards that are not finite are left out, of the statistics too.
@@ -31,4 +31,4 @@ def group_advantages(rewards: Float[np.ndarray, "P G"], least_std: float = 1e-6,
     away = np.where(counted, known - mean, 0.0)
     std = np.sqrt((away**2).sum(1, keepdims=True) / np.maximum(number - 1, 1))
     flat = ~((number >= 2) & (std > least_std))
-    return Advantages(np.where(flat, 0.0, away / (std + FLOOR) if scaled else away), counted, flat[:, 0])
+    return Advantages(np.where(flat, 0.0, away / (std + FLOOR)), counted, flat[:, 0])

@@ -6,16 +6,56 @@ All are the mean log-likelihood of the golden reply and its end, nats a token, u
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypedDict
 
 import numpy as np
 
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record
+from remid_jax.learning.corl import CoRL, Models
+from remid_jax.progress import Reports
 from remid_jax.scoring.engine import Report, ScoringEngine
 from remid_jax.scoring.requests import Continuation, Request
 from remid_jax.scoring.texts import Reply, answer_ids, responder_ids, tokenizer_of
 
 RUN = 4  # words in a row that count as copied
+
+
+class Controls(TypedDict):
+    """Of a pair, on records that it has not seen: `means` over the records of every control, nats a token; `copied`, the mean
+    share of the reasoning's four-word runs that stand in the golden reply; `records`, the same by record."""
+
+    means: dict[str, float]
+    copied: float
+    records: list[dict[str, str | float]]
+
+
+def controls_of(corl: CoRL, learners: Models, records: Sequence[Record], name: str, progress: Reports) -> Controls:
+    """Returns the controls of the pair `name` that `corl` has trained, on `records` that it has not seen."""
+    s = corl.settings
+    with progress.stage(f"reason {name}") as advance:
+        features = corl.features(learners["reasoner"], records, advance)
+    engine = ScoringEngine(learners["responder"], corl.devices, corl.store, s.tokens_per_step, s.max_row)
+    with progress.stage(f"control {name}") as advance:
+        given = control_features(records, features, corl.teacher_features, s.seed)
+        likelihoods = golden_likelihoods(engine, corl.prompts, records, given, advance)
+    means = {control: float(values.mean()) for control, values in likelihoods.items()}
+    line = ", ".join(f"{control} {value:.3f}" for control, value in means.items())
+    progress.say(f"  {name}, golden replies not seen, nats a token: {line}")
+    leaked = [copied(features[record.id], record.golden) for record in records]
+    return {
+        "means": means,
+        "copied": float(np.mean(leaked)),
+        "records": [
+            {
+                "sample_ID": record.id,
+                "features": features[record.id],
+                "copied": leaked[n],
+                **{control: float(values[n]) for control, values in likelihoods.items()},
+            }
+            for n, record in enumerate(records)
+        ],
+    }
 
 
 def control_features(

@@ -27,7 +27,7 @@ from remid_jax.learning.feed import Feed
 from remid_jax.learning.grpo import GroupRelativeRecipe
 from remid_jax.learning.loop import Phase, Recipe
 from remid_jax.learning.objectives import GroupRelative, Likelihood, Objective
-from remid_jax.learning.rewards import make_rewards
+from remid_jax.learning.rewards import Resources, Rewards, make_rewards
 from remid_jax.learning.rollouts import Asked
 from remid_jax.learning.settings import PolicyLoss
 from remid_jax.learning.supervised import Example, LikelihoodRecipe
@@ -98,6 +98,10 @@ class CoRL:
             name: adapted(base, fresh(base.config, settings.lora, settings.seed * len(LEARNERS) + n))
             for n, name in enumerate(LEARNERS)
         }
+        for kind, _ in settings.schedule:
+            learner, method, _ = KINDS[kind]
+            if method == "grpo":
+                self._rewards(learner, self.learners)  # what cannot be rewarded is refused before anything is trained
 
     def phases(self) -> list[Phase]:
         """The schedule's phases; a phase's iteration says how often its kind has come before, from 1; cold starts are 0."""
@@ -150,8 +154,7 @@ class CoRL:
             messages, opening = self.prompts.reasoner(record)
             asked.append(Asked(record.id, chat_ids(self.tokenizer, messages, opening), record))
         opening = self.prompts.reasoner(self.records[0])[1]  # a template's: the same for all
-        resources = {"responder": self._engine(models["responder"]), "prompts": self.prompts}
-        return self._relative("reasoner", models, asked, opening, resources, self.settings.max_reasoning)
+        return self._relative("reasoner", models, asked, opening, self.settings.max_reasoning)
 
     def responder_grpo(self, models: Models) -> Recipe:
         features = self.features(models["reasoner"], self.records)
@@ -160,8 +163,7 @@ class CoRL:
             for record, of in ((record, features[record.id]) for record in self.records)
         ]
         opening = self.prompts.responder(self.records[0], None)[1]
-        resources = {"judge": self._engine(self.base), "prompts": self.prompts}
-        return self._relative("responder", models, asked, opening, resources, self.settings.max_reply)
+        return self._relative("responder", models, asked, opening, self.settings.max_reply)
 
     def features(
         self, reasoner: LanguageModel, records: Sequence[Record], report: Report = lambda done, total: None
@@ -184,17 +186,23 @@ class CoRL:
             ]
         )
 
-    def _relative(
-        self, learner: str, models: Models, asked: Sequence[Asked], opening: str, resources: Mapping[str, object], longest: int
-    ) -> Recipe:
+    def _relative(self, learner: str, models: Models, asked: Sequence[Asked], opening: str, longest: int) -> Recipe:
         """GRPO; what it may be penalised for is the distance from the learner as the phase began."""
         s = self.settings
-        weights, settings = s.rewards[learner]
         reference = self._engine(models[learner]) if s.loss.penalty_weight else None
         return GroupRelativeRecipe(
-            asked, make_rewards(weights, resources, settings), s.draws, Sampler(longest, self.base.end_ids),
+            asked, self._rewards(learner, models), s.draws, Sampler(longest, self.base.end_ids),
             lambda ids: opening + self.tokenizer.decode(ids), self.devices, s.sampling_rows, s.seed, reference,
         )  # fmt: skip
+
+    def _rewards(self, learner: str, models: Models) -> Rewards:
+        """The reasoner's come from the responder as it stands, the responder's from the base, the judge."""
+        weights, settings = self.settings.rewards[learner]
+        if learner == "reasoner":
+            resources = Resources(self.prompts, self.records, responder=self._engine(models["responder"]))
+        else:
+            resources = Resources(self.prompts, self.records, judge=self._engine(self.base))
+        return make_rewards(weights, resources, settings)
 
     def _engine(self, model: LanguageModel) -> ScoringEngine:
         return ScoringEngine(model, self.devices, Store(":memory:"), self.settings.tokens_per_step, self.settings.max_row)

@@ -24,8 +24,7 @@ from remid_jax.scoring.requests import Continuation, Request
 class GroupRelativeRecipe:
     """`draws` completions of every prompt of a step, rewarded and compared with their siblings.
 
-    `reference` scores completions where a penalty keeps the learner near it. `shuffled` permutes advantages within groups: the
-    control that must learn nothing.
+    `reference` scores completions where a penalty keeps the learner near it.
     """
 
     asked: Sequence[Asked]
@@ -37,9 +36,6 @@ class GroupRelativeRecipe:
     rows: int
     seed: int
     reference: ScoringEngine | None = None
-    least_std: float = 1e-6
-    scaled: bool = True
-    shuffled: bool = False
 
     def __call__(self, learner: LanguageModel, numbers: Sequence[int], step: int) -> Lesson:
         """Raises UserError if no reward of the whole step is a number."""
@@ -51,10 +47,8 @@ class GroupRelativeRecipe:
                 f"step {step}: no reward is a number, on records {', '.join(of.name for of in asked)}: look at what "
                 f"{', '.join(apart)} make of these completions"
             )
-        advantages = group_advantages(total, self.least_std, self.scaled)
+        advantages = group_advantages(total)
         values = advantages.values
-        if self.shuffled:
-            values = np.random.default_rng([self.seed, step]).permuted(values, axis=1)
         kept = [np.flatnonzero(row).tolist() for row in advantages.counted]
         taught = [(n, of) for n, of in enumerate(kept) if len(of)]  # a group without any reward has nothing to train on
         requests = [
@@ -72,7 +66,7 @@ class GroupRelativeRecipe:
         metrics |= {"flat_groups": float(advantages.flat.mean()), "excluded": float(1 - advantages.counted.mean())}
         metrics |= _lengths(groups)
         rows = [row for rows in table(groups, apart, total, advantage=values) for row in rows]
-        return Lesson([of.name for of in asked], requests, columns, metrics, metrics["reward"], rows)
+        return Lesson([of.name for of in asked], requests, columns, metrics, rows)
 
 
 def _mean(rewards: np.ndarray) -> float:

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -18,6 +18,7 @@ from remid_jax.disk import writing
 from remid_jax.files import write_text
 from remid_jax.parallel import is_first_host
 
+Row = Mapping[str, str | float | None]
 METRICS, TIMES, ROLLOUTS = "metrics.jsonl", "times.jsonl", "rollouts.jsonl"
 
 
@@ -47,7 +48,7 @@ class Journal:
             self._board = EventsWriter(str(folder / "tensorboard" / "events"))
             self._board.write_event(Event(wall_time=time.time(), step=start, session_log=SessionLog(status=SessionLog.START)))
 
-    def step(self, step: int, phase: Mapping[str, Any], metrics: Mapping[str, float], times: Mapping[str, float]) -> None:
+    def step(self, step: int, phase: Mapping[str, str | int], metrics: Mapping[str, float], times: Mapping[str, float]) -> None:
         """One row of metrics and one of times; `phase` says where in the run the step stands."""
         self._write(METRICS, {"step": step, **phase, **metrics})
         self._write(TIMES, {"step": step, **times})
@@ -57,7 +58,7 @@ class Journal:
                     summary = scalar(f"{phase['phase']}/{name}", value)
                     self._board.write_event(Event(wall_time=time.time(), step=step, summary=summary))
 
-    def rollouts(self, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
+    def rollouts(self, step: int, rows: Sequence[Row]) -> None:
         for row in rows:
             self._write(ROLLOUTS, {"step": step, **row})
 
@@ -80,7 +81,7 @@ class Journal:
                 all_of_them.enter_context(writing(self._folder / "tensorboard"))
                 all_of_them.callback(self._board.close)
 
-    def _write(self, name: str, row: Mapping[str, Any]) -> None:
+    def _write(self, name: str, row: Row) -> None:
         if self._files:
             with writing(self._folder / name):
                 self._files[name].write(json.dumps(row, ensure_ascii=False) + "\n")

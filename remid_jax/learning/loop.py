@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
@@ -19,39 +18,30 @@ from flax import nnx
 
 from remid_jax.checkpoints import Checkpoints
 from remid_jax.errors import UserError
+from remid_jax.identity import Identity, check_same
 from remid_jax.learning.feed import Feed
-from remid_jax.learning.journal import Journal
+from remid_jax.learning.journal import Journal, Row
 from remid_jax.learning.trainer import Columns, Trainer, TrainState
 from remid_jax.models.loading import LanguageModel
+from remid_jax.progress import Advance, Reports
 from remid_jax.scoring.requests import Request
 
 States = dict[str, TrainState]
 ANCHOR = "anchor"  # beside the learners in a checkpoint
-CONTENTS = {
-    "base": "the base model's content",
-    "beginning": "the content of the adapter it begins from",
-    "estimator": "the estimator's content",
-    "prompts": "the content of the prompts",
-    "data": "the records' content",
-    "teacher": "the teacher's reasoning",
-}
-WORST = -1e30  # the score of a checkpoint saved for a step that failed
 
 
 @dataclasses.dataclass(frozen=True)
 class Lesson:
     """What a step learns from: the records it is about, completions, and what the objective needs besides.
 
-    `metrics` are logged beside the trainer's; `score` of a checkpoint: higher is better, None for the loss with a minus;
-    `rollouts` are rows for a table.
+    `metrics` are logged beside the trainer's; `rollouts` are rows for a table.
     """
 
     records: Sequence[str]
     requests: Sequence[Request]
     columns: Columns
     metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    score: float | None = None
-    rollouts: Sequence[Mapping[str, Any]] = ()
+    rollouts: Sequence[Row] = ()
 
 
 class Recipe(Protocol):
@@ -80,28 +70,48 @@ class Phase:
 
 
 class Stopped(Exception):
-    """The run was asked to stop; its state is saved. Holds the number of steps done."""
+    """The run was asked to stop; its state is saved. `step` of `steps` are done, in the part of the run named `within`."""
 
-    def __init__(self, step: int):
-        super().__init__(step)
-        self.step = step
+    def __init__(self, step: int, steps: int, within: str = ""):
+        super().__init__(f"stopped after step {step} of {steps}{within and f' of {within}'}")
+        self.step, self.steps = step, steps
+
+
+class Heeding:
+    """Passes on to other reports; a stage of it ends in `stopped` as soon as the run is asked to stop, between two reports."""
+
+    def __init__(self, reports: Reports, stopping: Callable[[], bool], stopped: Stopped):
+        self._reports, self._stopping, self._stopped = reports, stopping, stopped
+
+    def say(self, line: str) -> None:
+        self._reports.say(line)
+
+    @contextlib.contextmanager
+    def stage(self, name: str, unit: str = "tokens") -> Iterator[Advance]:
+        with self._reports.stage(name, unit) as advance:
+
+            def advance_or_stop(done: int, total: int) -> None:
+                advance(done, total)
+                if self._stopping():
+                    raise self._stopped
+
+            yield advance_or_stop
 
 
 def run(
     phases: Sequence[Phase],
     checkpoints: Checkpoints,
     open_journal: Callable[[int], Journal],
-    identity: Mapping[str, Any],
+    identity: Identity,
     save_every: int,
     show_every: int = 10,
     stopping: Callable[[], bool] = lambda: False,
-    report: Callable[[int, int, Mapping[str, Any]], None] = lambda done, total, row: None,
+    report: Callable[[int, int, Phase, Mapping[str, float]], None] = lambda done, total, phase, metrics: None,
 ) -> dict[str, LanguageModel]:
     """Runs all phases, from the last checkpoint if there is one, and returns the learners as models.
 
-    `identity` is saved beside the state; a run that differs from it in any key does not go on from there, nor one of other
-    `identity["settings"]` that a number depends on. `report` gets
-    (steps done, steps in all, the step's row).
+    `identity` is saved beside the state; a run of another identity does not go on from there. `report` gets (steps done, steps
+    in all, the phase and the metrics of the last step).
 
     Raises:
       Stopped: if `stopping()` said so after a step.
@@ -115,7 +125,12 @@ def run(
     anchor: nnx.State | None = None  # the parameters with which the learner of an anchored phase began it
     if saved is not None:
         beside = checkpoints.beside(saved)
-        _check_identity(identity, beside["identity"])
+        check_same(
+            Identity.from_json(beside["identity"]),
+            identity,
+            "this workdir",
+            "use the config it was begun with, or another workdir",
+        )
         shardings = {name: trainers[name].shardings(state) for name, state in states.items()}
         anchored = _anchored(phases, done)
         shapes = _with_anchor(states, states[anchored].trainable if anchored else None)
@@ -137,7 +152,7 @@ def run(
                     anchor = _copy(states[phase.learner].trainable) if phase.anchored else None
                 recipe = phase.begin(_models(trainers, _as_begun(states, phase.learner, anchor, done - first)))
             while done < last:
-                beside = {"identity": dict(identity), "places": [of.feed.place for of in phases]}
+                beside = {"identity": identity.as_json(), "places": [of.feed.place for of in phases]}
                 began = time.monotonic()
                 learner = phase.trainer.model_of(states[phase.learner])
                 lesson = recipe(learner, next(phase.feed), done)
@@ -145,29 +160,28 @@ def run(
                 if not np.isfinite([metrics["loss"], metrics["gradient_norm"]]).all():
                     if done != saved:
                         journal.flush()
-                        checkpoints.save(done, _with_anchor(states, anchor if done > first else None), beside, WORST)
+                        checkpoints.save(done, _with_anchor(states, anchor if done > first else None), beside)
                     raise UserError(
                         f"step {done} ({phase.name}): the loss is {metrics['loss']}, its gradient's norm "
                         f"{metrics['gradient_norm']}, on records {', '.join(lesson.records)}: the state before it is saved; "
                         "lower the learning rate, or mend or leave out those records"
                     )
-                place = {"phase": phase.name, "iteration": phase.iteration}
-                place |= {f"{name}_updates": int(state.step) for name, state in states.items()}
+                standing: dict[str, str | int] = {"phase": phase.name, "iteration": phase.iteration}
+                standing |= {f"{name}_updates": int(state.step) for name, state in states.items()}
                 row = {**lesson.metrics, **metrics}
-                journal.step(done, place, row, _times(lesson, time.monotonic() - began))
+                journal.step(done, standing, row, _times(lesson, time.monotonic() - began))
                 if lesson.rollouts and done % show_every == 0:
                     journal.rollouts(done, lesson.rollouts)
                 done += 1
-                report(done, total, {**place, **row})
+                report(done, total, phase, row)
                 asked = stopping()
                 if asked or done % save_every == 0 or done == last:
                     journal.flush()
                     beside["places"] = [of.feed.place for of in phases]
-                    score = -metrics["loss"] if lesson.score is None else lesson.score
-                    checkpoints.save(done, _with_anchor(states, anchor), beside, score)
+                    checkpoints.save(done, _with_anchor(states, anchor), beside)
                     saved = done
                 if asked and done < total:
-                    raise Stopped(done)
+                    raise Stopped(done, total)
             first = last
         return _models(trainers, states)
     finally:  # whatever happened, a save under way comes to its end
@@ -221,34 +235,3 @@ def _as_begun(states: States, learner: str, anchor: nnx.State | None, steps: int
         return states
     state = states[learner]
     return {**states, learner: state._replace(step=state.step - steps, trainable=anchor)}
-
-
-def _check_identity(identity: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
-    """Raises UserError naming what the saved run differs in: each setting with both its values."""
-    if "settings" in identity and "settings" not in saved:
-        raise UserError(
-            "this workdir holds a run of an earlier version, which did not save its settings, so nobody can tell whether they "
-            "are these: name another workdir"
-        )
-    before, now = ({key: value for key, value in of.items() if key != "settings"} for of in (saved, identity))
-    settings, others = saved.get("settings", {}), json.loads(json.dumps(identity.get("settings", {})))
-    changed = [
-        f"{name} ({settings.get(name, 'not there')!r} -> {others.get(name, 'not there')!r})"
-        for name in sorted({**settings, **others})
-        if not _without_effect(name) and settings.get(name, ...) != others.get(name, ...)
-    ]
-    # A fingerprint that differs because a setting does says nothing more.
-    changed = changed or [
-        CONTENTS.get(key, f"{key} ({before.get(key)!r} -> {now.get(key)!r})")
-        for key in sorted({**before, **now})
-        if before.get(key) != now.get(key)
-    ]
-    if changed:
-        raise UserError(
-            f"this workdir holds a run that differs in {', '.join(changed)}: use the config it was begun with, or another "
-            "workdir"
-        )
-
-
-def _without_effect(setting: str) -> bool:
-    return setting in ("workdir", "store", "save_every", "show_every") or setting.startswith("devices.")

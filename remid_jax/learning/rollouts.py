@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from remid_jax.dialogues.records import Record
+from remid_jax.learning.journal import Row
 from remid_jax.models.loading import LanguageModel
 from remid_jax.models.sampling import Sampler
 from remid_jax.parallel import Devices
@@ -60,11 +60,11 @@ def roll_out(
 
 def table(
     groups: Sequence[Group], apart: Mapping[str, np.ndarray], total: Float[np.ndarray, "P G"], **beside: np.ndarray
-) -> list[list[dict[str, Any]]]:
+) -> list[list[Row]]:
     """Rows to read, by group, one a completion: the record, what was said, its rewards, and what stands `beside` them."""
 
-    def row(n: int, k: int, text: str) -> dict[str, Any]:
-        found = {"record": groups[n].asked.name, "text": text, "reward": _number(total[n, k])}
+    def row(n: int, k: int, text: str) -> Row:
+        found: dict[str, str | float | None] = {"record": groups[n].asked.name, "text": text, "reward": _number(total[n, k])}
         found |= {name: values[n, k].item() for name, values in beside.items()}
         return found | {f"reward/{name}": _number(values[n, k]) for name, values in apart.items()}
 

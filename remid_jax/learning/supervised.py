@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from remid_jax.learning.journal import Row
 from remid_jax.learning.loop import Lesson
 from remid_jax.models.loading import LanguageModel
 from remid_jax.scoring.engine import ScoringEngine
@@ -21,7 +21,7 @@ class Example:
     prefix: Sequence[int]
     answer: Sequence[int]
     rejected: Sequence[int] = ()
-    rollouts: Sequence[Mapping[str, Any]] = ()
+    rollouts: Sequence[Row] = ()
 
     def request(self) -> Request:
         answers = [self.answer, self.rejected] if self.rejected else [self.answer]
@@ -53,5 +53,5 @@ class PreferenceRecipe:
         return Lesson([of.name for of in chosen], requests, {"reference": logliks}, rollouts=_rollouts(chosen))
 
 
-def _rollouts(examples: Sequence[Example]) -> list[Mapping[str, Any]]:
+def _rollouts(examples: Sequence[Example]) -> list[Row]:
     return [row for of in examples for row in of.rollouts]

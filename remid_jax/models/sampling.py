@@ -22,16 +22,14 @@ from remid_jax.models.decoder import NEVER, Cache, Decoder, TokenTree, bind, emp
 class Sampler:
     """When a reply ends, and which tokens may be drawn; `top_k` 0 and `top_p` 1 keep every one.
 
-    A row ends with the first id of `stop_ids`, or at the first occurrence of one of `stop_strings` in its text, or after
-    `max_new` tokens. Temperature and repetition penalty are each draw's own (`Prompts`), so one batch may hold greedy and
-    sampled replies to the same prompt.
+    A row ends with the first id of `stop_ids`, or after `max_new` tokens. Temperature and repetition penalty are each draw's
+    own (`Prompts`), so one batch may hold greedy and sampled replies to the same prompt.
     """
 
     max_new: int
     stop_ids: tuple[int, ...]
     top_k: int = 0
     top_p: float = 1.0
-    stop_strings: tuple[str, ...] = ()
 
 
 class Prompts(NamedTuple):

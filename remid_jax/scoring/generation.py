@@ -16,14 +16,14 @@ from flax import nnx
 
 from remid_jax.models.config import DecoderConfig
 from remid_jax.models.loading import LanguageModel
-from remid_jax.models.sampling import Draws, Prompts, Sampler, decode, prefill
+from remid_jax.models.sampling import Prompts, Sampler, decode, prefill
 from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import Counts, Report, check_texts, refuse_not_finite
 from remid_jax.scoring.kernel import KERNEL_VERSION
 from remid_jax.scoring.packing import bucket_of
 from remid_jax.scoring.store import Store, key_of
 
-SEGMENT = 16  # tokens between two looks at stop strings and the progress bar
+SEGMENT = 16  # tokens between two reports
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Sample:
 
     ids: tuple[int, ...]
     logprobs: tuple[float, ...]
-    finish: Literal["end", "stop_string", "length"]
+    finish: Literal["end", "length"]
 
 
 def record_key(seed: int, purpose: str, record: str, draw: int = 0) -> tuple[int, int]:
@@ -111,14 +111,15 @@ class Generator:
 
     def _keys(self, prompts: Sequence[Prompt], batch: Sequence[int], size: int, draws: int, sampler: Sampler):
         width = bucket_of(max(len(prompts[n].ids) for n in batch))
+        # "tokenizer" and "stop_strings" are constant: replies could once end with strings, and stores have keys without any.
         context = {
             "kind": "samples",
             "kernel": KERNEL_VERSION,
             "model": self.model.fingerprint,
-            "tokenizer": self.model.tokenizer.fingerprint if sampler.stop_strings and self.model.tokenizer else None,
+            "tokenizer": None,
             "dtype": self.model.dtype,
             "backend": jax.default_backend(),
-            "sampler": dataclasses.asdict(sampler),
+            "sampler": dataclasses.asdict(sampler) | {"stop_strings": []},
             "shape": [size, width, draws],
         }
         for n in batch:
@@ -144,44 +145,23 @@ class Generator:
         params = self._params
         state = start(params, self.devices.place_batch(batch))
         self.counts.device_steps += 1
-        cut: dict[int, int] = {}
         for step in range(0, sampler.max_new, SEGMENT):
             state = go_on(params, state)
             self.counts.device_steps += 1
-            tokens, counts, ended = self.devices.fetch((state.tokens, state.counts, state.ended))
-            if sampler.stop_strings:
-                state, ended = self._end_at_stop_strings(sampler, state, tokens, counts, ended, cut)
+            ended = self.devices.fetch(state.ended)
             advance(min(step + SEGMENT, sampler.max_new))
             if ended.all():
                 break
         tokens, logprobs, counts = self.devices.fetch((state.tokens, state.logprobs, state.counts))
         self.counts.tokens += int(counts.sum()) + int(lengths.sum())
         self.counts.padding += size * width - int(lengths.sum())
-        rows = [self._sample(sampler, tokens[n], logprobs[n], int(counts[n]), cut.get(n)) for n in range(len(prompts) * draws)]
+        rows = [self._sample(sampler, tokens[n], logprobs[n], int(counts[n])) for n in range(len(prompts) * draws)]
         return [rows[n * draws : (n + 1) * draws] for n in range(len(prompts))]
 
-    def _end_at_stop_strings(self, sampler: Sampler, state: Draws, tokens, counts, ended, cut: dict[int, int]):
-        """Marks rows whose text now holds a stop string, and notes the fewest tokens that hold it."""
-        assert self.model.tokenizer is not None  # stop strings are text
-        decode_text = self.model.tokenizer.decode
-        for n in range(len(tokens)):
-            if n in cut or not any(stop in decode_text(tokens[n, : counts[n]]) for stop in sampler.stop_strings):
-                continue
-            cut[n] = next(
-                m for m in range(1, counts[n] + 1) if any(stop in decode_text(tokens[n, :m]) for stop in sampler.stop_strings)
-            )
-        ended = ended | np.isin(np.arange(len(ended)), list(cut))
-        return state._replace(ended=self.devices.place_batch(ended)), ended
-
     @staticmethod
-    def _sample(sampler: Sampler, tokens: np.ndarray, logprobs: np.ndarray, count: int, cut: int | None) -> Sample:
-        length = count if cut is None else cut
-        ids = tuple(map(int, tokens[:length]))
-        if cut is not None:
-            finish: Literal["end", "stop_string", "length"] = "stop_string"
-        else:
-            finish = "end" if ids and ids[-1] in sampler.stop_ids else "length"
-        return Sample(ids, tuple(map(float, logprobs[:length])), finish)
+    def _sample(sampler: Sampler, tokens: np.ndarray, logprobs: np.ndarray, count: int) -> Sample:
+        ids = tuple(map(int, tokens[:count]))
+        return Sample(ids, tuple(map(float, logprobs[:count])), "end" if ids and ids[-1] in sampler.stop_ids else "length")
 
 
 @functools.lru_cache(maxsize=16)

@@ -147,11 +147,11 @@ def _sequences(r: int, request: Request) -> list[_Sequence]:
         raise UserError(f"request {r} has an empty prefix: the first token has nothing to be predicted from")
     sequences = []
     for c, continuation in enumerate(request.continuations):
-        if not 0 <= continuation.scored_from < len(continuation.ids):
+        if not len(continuation.ids):
             raise UserError(f"answer {c} of request {r} has no token to score")
         ids = np.concatenate([np.asarray(request.prefix, np.int32), np.asarray(continuation.ids, np.int32)])
         bucket_of(len(ids))
-        sequences.append(_Sequence(ids, len(request.prefix) + continuation.scored_from, (r, c)))
+        sequences.append(_Sequence(ids, len(request.prefix), (r, c)))
     return sequences
 
 

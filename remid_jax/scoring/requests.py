@@ -8,10 +8,9 @@ from collections.abc import Sequence
 
 @dataclasses.dataclass(frozen=True)
 class Continuation:
-    """Token ids that follow a prefix; the first `scored_from` of them are context only (for example a reasoning)."""
+    """Token ids that follow a prefix."""
 
     ids: Sequence[int]
-    scored_from: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -53,16 +53,21 @@ class Index:
         write_text(self._path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
     def _changed(self, plan: Plan) -> list[str]:
-        """What differs, by point; a point that differs because one that it needs does says nothing more."""
-        lines: list[str] = []
+        """What differs, and in which points; a point that differs because one that it needs does says nothing more."""
+        alike: dict[str, list[str]] = {}
         changed: set[str] = set()
         for point in plan.points:
             identity, done = plan.identities[point.name], self._done.get(point.name)
             if done is not None and done.identity.key != identity.key:
                 if changed.isdisjoint(point.needs):
-                    lines.append(f"{point.name} differs in {', '.join(done.identity.differences(identity))}")
+                    alike.setdefault(", ".join(done.identity.differences(identity)), []).append(point.name)
                 changed.add(point.name)
-        return lines
+        return [f"{_named(names)} in {differences}" for differences, names in alike.items()]
+
+
+def _named(names: list[str]) -> str:
+    first, *others = names
+    return f"{first} and {len(others)} more differ" if others else f"{first} differs"
 
 
 def _read(path: Path) -> dict[str, Done]:

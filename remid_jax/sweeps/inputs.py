@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.resources
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from remid_jax import dialogues
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark, read_training
 from remid_jax.files import read_bytes
 from remid_jax.identity import Identity, flat, identify
+from remid_jax.learning.inputs import reasoning_content
 from remid_jax.models.loading import LanguageModel, open_model
 from remid_jax.models.peft_files import read_adapter
 from remid_jax.roles.pairs import read_pairs
@@ -58,12 +57,8 @@ def training_records(source: str, base: None) -> str:
 
 
 def reasoning(source: str, base: None) -> str:
-    """Returns a hash of ready reasoning: of a file, or of the teacher's that comes with a benchmark of the package."""
-    if not source.startswith("package:"):
-        return text(source, base)
-    within = importlib.resources.files(dialogues) / source.removeprefix("package:") / "teacher.jsonl"
-    with importlib.resources.as_file(within) as path:
-        return text(str(path), base)
+    """Returns a hash of ready reasoning."""
+    return reasoning_content(source)
 
 
 def text(path: str, base: None) -> str:
@@ -92,9 +87,7 @@ def identities(points: Sequence[Point], inputs: Mapping[str, Inputs], versions: 
 
     for point in points:
         settings = flat(point.config)
-        contents: dict[str, str | None] = {
-            name: f"{known[need].key}/{file}" for name, (need, file) in point.outputs().items()
-        }
+        contents: dict[str, str | None] = {name: f"{known[need].key}/{file}" for name, (need, file) in point.outputs().items()}
         for name, (kind, *bases) in inputs[point.task].items():
             value = settings.get(name) or None
             if name not in contents:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from remid_jax.progress import Reports
 from remid_jax.sweeps.index import Index
-from remid_jax.sweeps.plan import Plan
+from remid_jax.sweeps.plan import Plan, Surroundings
 
 
 def run_serially(
-    plan: Plan, index: Index, names: Sequence[str], workdir: Path, git_revision: str | None, reports: Reports,
+    plan: Plan, index: Index, names: Sequence[str], workdir: Path, surroundings: Surroundings,
     entered: Callable[[], None] = lambda: None,
 ) -> list[str]:  # fmt: skip
     """Runs the points of `names` that are missing, and those that they need, one after the other in this process.
@@ -23,8 +22,7 @@ def run_serially(
       index: where those done are entered, each as soon as it is.
       names: the points that the sweep is for (see `remid_jax.sweeps.points.chosen`).
       workdir: a folder a point lies below it.
-      git_revision: the commit that computes.
-      reports: hears what is done and what is run.
+      surroundings: what tasks are given; its progress also hears what is done and what is run.
       entered: called after each entry.
 
     Returns:
@@ -32,13 +30,15 @@ def run_serially(
 
     Raises:
       UserError: if a point cannot be run.
+      Stopped: of `remid_jax.learning.loop`, if a point that trains was asked to stop.
     """
+    progress = surroundings.progress
     missing = plan.missing(names, index, workdir)
     if there := sum(name in index for name in names):
-        reports.say(f"{there} of {len(names)} points stand in the index")
+        progress.say(f"{there} of {len(names)} points stand in the index")
     for number, point in enumerate(missing, 1):
-        reports.say(f"point {number} of {len(missing)}: {point.name}")
-        done = plan.compute(point, workdir, git_revision)
+        progress.say(f"point {number} of {len(missing)}: {point.name}")
+        done = plan.compute(point, workdir, surroundings)
         if point.name not in index:  # what is run only for its files, elsewhere done, keeps its numbers
             index.add(point.name, done)
             entered()

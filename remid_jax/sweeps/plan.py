@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from remid_jax import program
 from remid_jax.errors import UserError
 from remid_jax.files import read_object, write_text
 from remid_jax.identity import Identity, check_same
+from remid_jax.progress import Reports, Silent
 from remid_jax.sweeps.inputs import Inputs, identities
 from remid_jax.sweeps.points import Point, ordered
 
@@ -19,10 +23,20 @@ ACCOUNT = "point.json"  # in each point's folder: what it is, and what came of i
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
-    """What points can do: `run(config, folder)` writes into the folder what points after it need, and returns the numbers."""
+class Surroundings:
+    """Where points run: `progress` hears how far they are. Within `saving()` whoever trains asks what it gives after each step
+    whether to stop, and saves before it does."""
 
-    run: Callable[[dict[str, Any], Path], Mapping[str, Any]]
+    progress: Reports = dataclasses.field(default_factory=Silent)
+    saving: Callable[[], AbstractContextManager[Callable[[], bool]]] = lambda: contextlib.nullcontext(lambda: False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What points can do: `run(config, folder, surroundings)` writes into the folder what others need, and returns the
+    numbers."""
+
+    run: Callable[[dict[str, Any], Path, Surroundings], Mapping[str, Any]]
     inputs: Inputs = dataclasses.field(default_factory=dict)
 
 
@@ -78,7 +92,7 @@ class Plan:
                 wanted.update(need for need in point.needs if need not in done or not self._is_here(need, workdir))
         return [point for point in self.points if point.name in wanted]
 
-    def compute(self, point: Point, workdir: Path, git_revision: str | None) -> Done:
+    def compute(self, point: Point, workdir: Path, surroundings: Surroundings) -> Done:
         """Runs a point in its folder below `workdir`, or goes on with it there; what is done there is not run again.
 
         Raises:
@@ -94,9 +108,9 @@ class Plan:
         else:
             folder.mkdir(parents=True, exist_ok=True)
             _write(folder, {"identity": identity.as_json()})
-        began = time.monotonic()
-        summary = self.tasks[point.task].run(point.placed(workdir), folder)
-        done = Done(identity, git_revision, (time.monotonic() - began) / 3600, summary)
+        began, revision = time.monotonic(), program.described()["git_revision"]  # as it is now: a run may outlast a commit
+        summary = self.tasks[point.task].run(point.placed(workdir), folder, surroundings)
+        done = Done(identity, revision, (time.monotonic() - began) / 3600, summary)
         _write(folder, done.as_json())
         return done
 

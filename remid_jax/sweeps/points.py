@@ -16,6 +16,7 @@ from remid_jax.errors import UserError
 from remid_jax.identity import flat
 
 MARK = "point:"
+SHOWN = 20  # names in an error line
 NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*")
 
 
@@ -49,8 +50,10 @@ class Point:
         raise UserError(f"point {self.name}: {setting}={MARK}{place} is of no point that it needs: name that in its needs")
 
     def placed(self, workdir: Path) -> dict[str, Any]:
-        """Returns the config as the task gets it: paths of outputs lie below `workdir`, and so does the store of finished device
-        work, unless it names one: points share it."""
+        """Returns the config as the task gets it.
+
+        Paths of outputs lie below `workdir`; so does the store of finished device work, which all share, unless one is named.
+        """
         paths = {name: str(workdir / need / file) for name, (need, file) in self.outputs().items()}
         if "store" in self.config and not self.config["store"]:
             paths["store"] = str(workdir / "store.sqlite")
@@ -95,7 +98,7 @@ def _faults(points: Sequence[Point], tasks: Collection[str]) -> Iterator[str]:
         if count > 1:
             yield f"{count} points are named {name}: give each a name of its own"
         if not NAME.fullmatch(name):
-            yield f"point {name!r}: must be named like a folder: words of letters, digits, '.', '-' and '_', with '/' between them"
+            yield f"point {name!r}: must be named like a folder: of letters, digits, '.', '-' and '_', with '/' between words"
     for point in points:
         if point.task not in tasks:
             yield f"point {point.name}: unknown task {point.task!r}: choose one of {', '.join(tasks)}"
@@ -123,7 +126,8 @@ def chosen(points: Sequence[Point], patterns: Sequence[str]) -> list[str]:
     names = [point.name for point in points]
     for pattern in patterns:
         if not fnmatch.filter(names, pattern):
-            raise UserError(f"config.only: no point matches {pattern!r}: the points are {', '.join(names)}")
+            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            raise UserError(f"config.only: no point matches {pattern!r}: the points are {', '.join(names[:SHOWN])}{more}")
     return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from remid_jax.dialogues.records import CATEGORIES, Benchmark, Record
+from remid_jax.dialogues.records import Benchmark, Record
 
 CONTROLS = ("own", "empty", "shuffled", "teacher", "leaking")
 FIXED_POLICIES = ("golden_other", "golden_half")  # which every evaluation measures beside the replies
@@ -122,7 +122,7 @@ def by_lineage(values: Mapping[str, float], benchmark: Benchmark) -> dict[str, d
     test: dict[str, Any] = {}
     for category, records in benchmark.test.items():
         if lineages := nested(records):
-            test.setdefault(CATEGORIES[category] or category, {})[category] = lineages
+            test.setdefault(benchmark.manifest.categories[category].shift or category, {})[category] = lineages
     return {"train": nested(benchmark.train), "test": test}
 
 

@@ -12,61 +12,71 @@ All but `world_records` take the settings of their scripts or of the functions b
 
 from __future__ import annotations
 
-import importlib
 import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 from ml_collections import ConfigDict
 
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.dialogues.records import write_jsonl
+from remid_jax.evaluation.evaluate import evaluate_config
 from remid_jax.evaluation.results import PROTOCOL
-from remid_jax.files import read_object, write_text
+from remid_jax.files import write_text
+from remid_jax.learning import policy_training
+from remid_jax.learning.estimator_training import train_estimator
 from remid_jax.models.adapters import adapted
 from remid_jax.models.loading import open_model
+from remid_jax.reporting.training import write_training_report
 from remid_jax.roles.pairs import read_pairs
+from remid_jax.roles.reading import reading_of
 from remid_jax.scoring.kernel import KERNEL_VERSION
 from remid_jax.scoring.store import Store
 from remid_jax.sweeps import inputs, summaries
-from remid_jax.sweeps.plan import Task
+from remid_jax.sweeps.plan import Surroundings, Task
 from remid_jax.synthetic import reasoned_world, world_models
 
 VERSIONS = {"protocol": PROTOCOL, "kernel": KERNEL_VERSION}
 
 
-def evaluate(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+def evaluate(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, Any]:
     """Evaluates a policy or ready replies; returns `summaries.evaluation`."""
-    importlib.import_module("experiments.evaluate").main(ConfigDict(config), folder)
-    rows = pq.read_table(folder / "samples.parquet", columns=["record", "reply"]).to_pylist()
-    write_rows(folder / "replies.jsonl", {row["record"]: row["reply"] for row in rows}, "reply")
-    return summaries.evaluation(read_object(folder / "results.json", "delete it"))
+    settings, progress = ConfigDict(config), surroundings.progress
+    found = evaluate_config(settings, Store(config["store"]), reading_of(settings, folder), progress)
+    found.save(folder, progress)
+    write_rows(folder / "replies.jsonl", {row["record"]: row["reply"] for row in found.samples}, "reply")
+    return summaries.evaluation(found.results)
 
 
-def train(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+def train(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, Any]:
     """Trains a policy; returns `summaries.training`."""
-    importlib.import_module("experiments.train").main(ConfigDict(config), folder)
+    with surroundings.saving() as stopping:
+        policy_training.train(ConfigDict(config), folder, surroundings.progress, stopping)
+    write_training_report(folder, {"model": config["model"], "method": config["method"], "config": config})
     return summaries.training(folder)
 
 
-def corl(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+def corl(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, Any]:
     """Trains an estimator; returns `summaries.estimator`."""
-    importlib.import_module("experiments.corl").main(ConfigDict(config), folder)
+    with surroundings.saving() as stopping:
+        trained = train_estimator(ConfigDict(config), folder, surroundings.progress, stopping)
+    for pair in trained.pairs:
+        about = {"model": config["model"], "method": f"CoRL, {pair.name}", "config": config}
+        write_training_report(folder / pair.name, about)
     return summaries.estimator(folder, config, read_benchmark(config["benchmark"]["source"]))
 
 
-def world_base(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+def world_base(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, Any]:
     """Writes the world's base model; the config holds the settings of `world_models.write_base`."""
     shutil.copytree(world_models.PROMPTS, folder / "prompts", dirs_exist_ok=True)
     world_models.write_base(folder / "model", Prompts.load(folder / "prompts"), **config)
     return {}
 
 
-def world_records(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+def world_records(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, Any]:
     """Draws `records` records of the world with the `seed`."""
     records, reasoning = reasoned_world.drawn(config["records"], config["seed"])
     write_jsonl(folder / "records.jsonl", records)
@@ -74,7 +84,7 @@ def world_records(config: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {}
 
 
-def world(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+def world(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, Any]:
     """Returns how far an estimator is from the truth, over every context of the world: `reasoned_world.compared`.
 
     The config names the `model` (in `dtype`), the `prompts` and the `estimator`, and says whether that `reasons`: one that does

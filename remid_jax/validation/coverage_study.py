@@ -133,12 +133,12 @@ def _estimates(n: int, matrices: Float[Array, "4 n n"], nowhere: Float[Array, "4
 
 
 @functools.lru_cache(maxsize=8)
-def _values(n: int) -> Callable[..., dict[str, Float[Array, "tables 4"]]]:
+def estimated(n: int) -> Callable[..., dict[str, Float[Array, "tables 4"]]]:
     return jax.jit(jax.vmap(functools.partial(_estimates, n)))
 
 
 @functools.lru_cache(maxsize=8)
-def _replicates(n: int) -> Callable[..., dict[str, Float[Array, "tables 4 1+n"]]]:
+def replicated(n: int) -> Callable[..., dict[str, Float[Array, "tables 4 1+n"]]]:
     """Every estimator with each of its own items deleted, and `elsewhere`, the mixture with an item of the other category
     deleted, which moves the scale of the critic. As `measurement.measure` does."""
     fold = _fold(n)
@@ -201,8 +201,8 @@ def coverage(of: Channel, n: int, replications: int, seed: int, report: Report) 
     with jax.enable_x64(True):
         for first in range(0, replications, AT_ONCE):
             tables = min(AT_ONCE, replications - first)
-            parts.append(drawn(_replicates(n), tables))
-            values += [drawn(_values(n), tables) for _ in range(POPULATION_TABLES)]
+            parts.append(drawn(replicated(n), tables))
+            values += [drawn(estimated(n), tables) for _ in range(POPULATION_TABLES)]
             report(first + tables, replications)
     whole, targets = (
         {name: np.concatenate([part[name] for part in of_parts]) for name in of_parts[0]} for of_parts in (parts, values)
@@ -255,7 +255,7 @@ def bias(of: Channel, n: int, smoothing: float, tables: int, seed: int) -> dict[
     blurred = dataclasses.replace(of, critic=(1 - smoothing) * of.critic + smoothing * (of.laws[0] @ of.critic))
     rng = np.random.default_rng([seed, n])
     with jax.enable_x64(True):
-        step = _values(n)
+        step = estimated(n)
         parts = [step(*map(jnp.asarray, draw_tables(blurred, n, AT_ONCE, rng))) for _ in range(0, tables, AT_ONCE)]
     values = {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
     return {

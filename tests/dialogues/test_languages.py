@@ -1,6 +1,8 @@
 import pytest
+from lingua import Language, LanguageDetectorBuilder
 from shared_data import load_shared_records
 
+from remid_jax.dialogues import languages
 from remid_jax.dialogues.languages import language_name, language_share, tag_named
 from remid_jax.dialogues.manifest import RPGBENCH
 
@@ -30,8 +32,22 @@ def test_a_text_without_words_is_undetectable_and_counts_as_other():
 def test_any_language_that_lingua_knows():
     texts = [FRENCH, ARABIC, ARABIC, SENTENCES["en"]]
     assert language_share(texts, "ar", ("fr", "ar-EG", "en")) == (0.5, ["French", "Arabic", "Arabic", "English"], None)
-    # French alone names no alternative, so all of lingua's languages are told apart
-    assert language_share([FRENCH, ARABIC, SENTENCES["ko"]], "fr-CA", ("fr",)) == (1 / 3, ["French", "Arabic", "Korean"], None)
+
+
+def test_fewer_than_two_languages_are_told_from_all(monkeypatch):
+    class Builder:
+        """All of lingua's languages take 20 seconds to load: these stand for them."""
+
+        @staticmethod
+        def from_all_languages():
+            return LanguageDetectorBuilder.from_languages(Language.FRENCH, Language.ARABIC, Language.KOREAN)
+
+    monkeypatch.setattr(languages, "LanguageDetectorBuilder", Builder)
+    expected = (1 / 3, ["French", "Arabic", "Korean"], None)
+    for among in ((), ("fr",), ("fr-CA", "am", "x-elvish")):
+        languages._detector.cache_clear()
+        assert language_share([FRENCH, ARABIC, SENTENCES["ko"]], "fr-CA", among) == expected
+    languages._detector.cache_clear()
 
 
 def test_script_and_region_are_not_told_apart():

@@ -1,15 +1,17 @@
 """`experiments.corl` on a tiny chat model whose replies end: folds, what is written, going on after a stop, what is refused."""
 
 import importlib
+import itertools
 import json
 
 import numpy as np
 import pytest
 from scripts import change, stop
 
-from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record, Turn, write_jsonl
 from remid_jax.errors import UserError
+from remid_jax.learning.estimator_training import teaching
+from remid_jax.learning.inputs import open_inputs
 from remid_jax.models.loading import open_model
 from remid_jax.models.sampling import Sampler
 from remid_jax.parallel import Devices
@@ -68,6 +70,10 @@ def corl(script, source, teacher, ending_directory, tmp_path):
     return corl
 
 
+def saved_steps(folder):
+    return len(lines(folder / "metrics.jsonl")) if (folder / "metrics.jsonl").is_file() else 0
+
+
 def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -92,8 +98,7 @@ def test_two_folds_each_blind_to_what_it_is_to_score_and_a_stop_changes_nothing(
         assert (whole / name / "training.html").is_file()
     assert pairs.protocol == "cross_fitted"
 
-    answers = iter([False] * 6 + [True] + [False] * 100)  # all of the first fold, and two steps of the second
-    stop(monkeypatch, script, answers)
+    stop(monkeypatch, script, (saved_steps(whole.parent / "stopped" / "fold1") == 1 for _ in itertools.count()))
     with pytest.raises(SystemExit, match=r"stopped after step 2 of .* of fold1, saved: run the same command again"):
         corl("stopped")
     stopped = whole.parent / "stopped"
@@ -116,13 +121,12 @@ def test_in_sample_is_one_pair_of_everything_and_says_so(corl, ending_directory)
     assert json.loads((folder / "controls.json").read_text()) == {}
 
 
-def test_a_local_teacher_sees_the_golden_reply(script, ending_directory, tmp_path, monkeypatch):
-    base, prompts = open_model(str(ending_directory), "float32"), Prompts.load()
+def test_a_local_teacher_sees_the_golden_reply(ending_directory, tmp_path):
     config = importlib.import_module("configs.corl_quickstart").get_config()
-    config.teacher.reasoning, config.teacher.max_reasoning = None, 5
-    stages = Silent()
-    reading = script.reading_of(config, tmp_path)
-    found = script.teaching(config, base, reading, Devices(), prompts, RECORDS[:3], tmp_path, stages)
+    config.model, config.teacher.reasoning, config.teacher.max_reasoning = str(ending_directory), None, 5
+    inputs = open_inputs(config, tmp_path)
+    base, prompts = inputs.base, inputs.prompts
+    found = teaching(config, inputs, RECORDS[:3], tmp_path, Silent())
     generator = Generator(base, Devices(), Store(":memory:"), 1)
     for record in RECORDS[:3]:
         messages, opening = prompts.teacher(record)
@@ -148,7 +152,28 @@ def test_what_cannot_be_is_refused(corl, changes, says):
         corl(**changes)
 
 
-def test_another_config_does_not_go_on_from_this_run(corl):
-    corl(schedule=(("plain_responder", 1),))
+def test_another_run_does_not_go_on_from_this_one_but_the_same_elsewhere_does(corl, teacher):
+    plain = {"schedule": (("plain_responder", 1),), "date": "2026-01-31"}
+    folder = corl(**plain)
+    before = [(folder / name / "times.jsonl").read_text() for name in ("fold0", "fold1")]
+    moved = folder.parent / "teacher.jsonl"
+    moved.write_text(teacher.read_text())
+    folder.rename(folder.parent / "moved")
+    elsewhere = {"workdir": "x", "save_every": 9, "show_every": 3, "devices.max_row": 1024, "teacher.reasoning": str(moved)}
+    corl("moved", **plain | elsewhere)
+    assert [(folder.parent / "moved" / name / "times.jsonl").read_text() for name in ("fold0", "fold1")] == before
+
     with pytest.raises(UserError, match=r"differs in schedule \(.*1.* -> .*2.*\): use"):
-        corl(schedule=(("plain_responder", 2),))
+        corl("moved", **plain | elsewhere | {"schedule": (("plain_responder", 2),)})
+    moved.write_text(teacher.read_text().replace("- Ana", "- Anna"))
+    with pytest.raises(UserError) as refusal:
+        corl("moved", **plain | elsewhere)
+    assert str(refusal.value) == (
+        f"this workdir holds a run that differs in the content of teacher.reasoning ({str(moved)!r}): "
+        "use the config it was begun with, or another workdir"
+    )
+    (folder.parent / "moved" / "fold0").rename(folder.parent / "moved" / "fold")
+    (folder.parent / "moved" / "fold1").rename(folder.parent / "moved" / "fold0")
+    moved.write_text(teacher.read_text())
+    with pytest.raises(UserError, match=r"this workdir holds a run that differs in fold \('fold1' -> 'fold0'\): use"):
+        corl("moved", **plain | elsewhere)

@@ -15,9 +15,11 @@ from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_training
 from remid_jax.dialogues.records import Record, Turn, write_jsonl
 from remid_jax.errors import UserError
+from remid_jax.learning import policy_training
 from remid_jax.learning import rewards as rewards_of
 from remid_jax.learning.augmentation import augmented
 from remid_jax.learning.feed import Feed
+from remid_jax.learning.loop import Stopped
 from remid_jax.learning.policies import golden_examples
 from remid_jax.learning.rewards.pointwise_information import other_contexts
 from remid_jax.models.adapters import adapted, fresh
@@ -55,18 +57,20 @@ def script(monkeypatch):
 def train(script, source, ending_directory, tmp_path):
     """Runs a policy's config for one small step; returns (metrics, rollouts), rows of dicts."""
 
+    small = {
+        "model": str(ending_directory), "benchmark.source": str(source), "steps": 1, "batch": 2, "rollouts.draws": 3,
+        "rollouts.max_new": MAX_NEW, "rollouts.rows": 6, "devices.tokens_per_step": 1024,
+    }  # fmt: skip
+
     def train(name, workdir="run", **changes):
         config = importlib.import_module(f"configs.{name}").get_config()
-        small = {
-            "model": str(ending_directory), "benchmark.source": str(source), "steps": 1, "batch": 2, "rollouts.draws": 3,
-            "rollouts.max_new": MAX_NEW, "rollouts.rows": 6, "devices.tokens_per_step": 1024,
-        }  # fmt: skip
         change(config, small | changes)
         folder = tmp_path / workdir
         folder.mkdir(exist_ok=True)
         script.main(config, folder)
         return lines(folder / "metrics.jsonl"), lines(folder / "rollouts.jsonl")
 
+    train.small = small
     return train
 
 
@@ -215,6 +219,41 @@ def test_a_run_belongs_to_its_base_and_its_beginning(train, tiny_directory):
     train("policy_sft")
     with pytest.raises(UserError, match=r"holds a run that differs in model \('.*' -> '.*tiny.*'\): use the config"):
         train("policy_sft", model=str(tiny_directory))
+
+
+def test_a_run_is_its_settings_and_contents_wherever_it_is_and_however_often_it_is_saved(train, tmp_path):
+    train("policy_sft", "sft")
+    adapter, moved = tmp_path / "sft" / "adapter", tmp_path / "adapter"
+    settings = {"adapter": str(adapter), "steps": 2, "date": "2026-01-31", "optimizer.learning_rate": 0.02}
+    config = importlib.import_module("configs.policy_sft").get_config()
+    change(config, train.small | settings)
+    with pytest.raises(Stopped, match=r"^stopped after step 1 of 2$"):
+        policy_training.train(config, tmp_path / "run", stopping=lambda: True)
+    first = [lines(tmp_path / "run" / name) for name in ("metrics.jsonl", "times.jsonl")]
+
+    def difference(**changes):
+        with pytest.raises(UserError) as refusal:
+            train("policy_sft", **settings | changes)
+        before, _, rest = str(refusal.value).partition(" differs in ")
+        difference, _, mend = rest.rpartition(": ")
+        assert (before, mend) == ("this workdir holds a run that", "use the config it was begun with, or another workdir")
+        return difference
+
+    assert difference(**{"optimizer.learning_rate": 0.01}) == "optimizer.learning_rate (0.02 -> 0.01)"
+    write_jsonl(tmp_path / "reversed.jsonl", RECORDS[::-1])
+    sources = train.small["benchmark.source"], str(tmp_path / "reversed.jsonl")
+    assert difference(**{"benchmark.source": sources[1]}) == f"benchmark.source ({sources[0]!r} -> {sources[1]!r})"
+    adapter.rename(moved)
+    train("policy_sft", "retrained", seed=1)
+    (tmp_path / "retrained" / "adapter").rename(adapter)
+    assert difference() == f"the content of adapter ({str(adapter)!r})"
+
+    (tmp_path / "run").rename(tmp_path / "elsewhere")
+    same = {"adapter": str(moved), "save_every": 7, "devices.tokens_per_step": 512, "devices.max_row": 1024}
+    train("policy_sft", "elsewhere", **settings | same)
+    second = [lines(tmp_path / "elsewhere" / name) for name in ("metrics.jsonl", "times.jsonl")]
+    assert [rows[:1] for rows in second] == first  # that step is not made again
+    assert [row["step"] for row in second[0]] == [0, 1]
 
 
 NAN = {"rewards": {"length": 1.0}}

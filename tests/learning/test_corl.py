@@ -15,6 +15,7 @@ from remid_jax.dialogues.parsing import MARKER, core_features
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record, Turn
 from remid_jax.errors import UserError
+from remid_jax.identity import identify
 from remid_jax.learning.controls import control_features, copied, golden_likelihoods
 from remid_jax.learning.corl import KINDS, CoRL, Settings, taught
 from remid_jax.learning.journal import Journal
@@ -26,6 +27,7 @@ from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.store import Store
 
+RUN = identify({}, {}, {})
 PROMPTS, MODEL = Prompts.load(), tiny_chat_model()
 ENCODE, END = MODEL.tokenizer.encode, MODEL.tokenizer.end_of_turn_id
 RECORDS = [
@@ -71,7 +73,7 @@ def ran(tmp_path_factory):
         return dataclasses.replace(phase, begin=begin)
 
     phases = [watched(phase) for phase in corl.phases()]
-    trained = run(phases, Checkpoints(folder / "checkpoints"), lambda at: Journal(folder, at), {}, 100, show_every=1)
+    trained = run(phases, Checkpoints(folder / "checkpoints"), lambda at: Journal(folder, at), RUN, 100, show_every=1)
     metrics, rollouts = (
         [json.loads(line) for line in (folder / name).read_text().splitlines()] for name in ("metrics.jsonl", "rollouts.jsonl")
     )
@@ -163,8 +165,8 @@ def test_a_penalty_is_of_the_distance_from_where_the_phase_began_also_after_a_st
             done = []
             with pytest.raises(Stopped) if stop else contextlib.nullcontext():
                 run(
-                    [cold, watched(relative)], Checkpoints(folder / "checkpoints"), lambda at: Journal(folder, at), {}, 100,
-                    1, lambda stop=stop, done=done: done[-1] == stop, lambda n, total, row, done=done: done.append(n),
+                    [cold, watched(relative)], Checkpoints(folder / "checkpoints"), lambda at: Journal(folder, at), RUN, 100,
+                    1, lambda stop=stop, done=done: done[-1] == stop, lambda n, *_, done=done: done.append(n),
                 )  # fmt: skip
         return began, *((folder / name).read_text() for name in ("metrics.jsonl", "rollouts.jsonl"))
 

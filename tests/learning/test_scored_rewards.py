@@ -8,7 +8,7 @@ from remid_jax.dialogues.parsing import MARKER
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record, Turn
 from remid_jax.errors import UserError
-from remid_jax.learning.rewards import make_rewards
+from remid_jax.learning.rewards import Resources, make_rewards
 from remid_jax.learning.rewards.pointwise_information import other_contexts
 from remid_jax.learning.rollouts import Asked, Group
 from remid_jax.parallel import Devices
@@ -28,8 +28,7 @@ RECORDS = [
 
 def reward(name, groups, **settings):
     engine = ScoringEngine(MODEL, Devices(), Store(":memory:"), 512, 512)
-    resources = {"judge": engine, "responder": engine, "prompts": PROMPTS, "records": RECORDS}
-    apart, _ = make_rewards({name: 1.0}, resources, {name: settings})(groups)
+    apart, _ = make_rewards({name: 1.0}, Resources(PROMPTS, RECORDS, engine, engine), {name: settings})(groups)
     return apart[name]
 
 

@@ -13,6 +13,7 @@ from tiny import tiny_model
 from training import groups, moved_adapter
 
 from remid_jax.checkpoints import Checkpoints
+from remid_jax.identity import identify
 from remid_jax.learning.feed import Feed
 from remid_jax.learning.grpo import GroupRelativeRecipe
 from remid_jax.learning.journal import Journal
@@ -64,7 +65,7 @@ def phases(devices: Devices, watch=lambda step: None) -> list[Phase]:
 
 def train(folder: Path, devices: Devices, watch=lambda step: None, **changes):
     """The run, or what is left of it; returns the learners."""
-    arguments = {"identity": {"base": "tiny"}, "save_every": 1, "show_every": 1} | changes
+    arguments = {"identity": identify({}, {"model": "tiny"}, {}), "save_every": 1, "show_every": 1} | changes
     return run(phases(devices, watch), Checkpoints(folder / "checkpoints"), lambda start: Journal(folder, start), **arguments)
 
 

@@ -1,7 +1,5 @@
 """Sampling against a plain loop that re-encodes the whole text for every token and filters by the book."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +9,6 @@ from tiny import CONFIG, tiny_model
 
 from remid_jax.models.decoder import NEVER, TokenTree, bind
 from remid_jax.models.sampling import Sampler, choose
-from remid_jax.models.tokenizer import Tokenizer
 from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.generation import Draw, Generator, Prompt, record_key
@@ -124,28 +121,3 @@ def test_draws_follow_the_filtered_distribution(settings):
     counts, expected = np.bincount(tokens, minlength=6), kept(**settings) * draws
     assert counts[expected == 0].sum() == 0
     assert stats.chisquare(counts[expected > 0], expected[expected > 0]).pvalue > 1e-3
-
-
-def test_stop_strings_cut_the_reply_where_they_first_appear(tmp_path):
-    class Letters(Tokenizer):
-        fingerprint = "letters"
-
-        def __init__(self):
-            pass
-
-        def decode(self, ids):
-            return "".join(chr(ord("!") + i) for i in ids)
-
-    model = tiny_model()
-    plain = Generator(model, Devices(), Store(tmp_path / "store"), rows=4).generate(
-        [Prompt(p) for p in PROMPTS], Sampler(24, (1,))
-    )
-    text = Letters().decode(plain[1][0].ids)
-    stop = text[5:7]
-    spelled = dataclasses.replace(model, tokenizer=Letters())
-    cut = Generator(spelled, Devices(), Store(tmp_path / "store"), rows=4).generate(
-        [Prompt(p) for p in PROMPTS], Sampler(24, (1,), stop_strings=(stop,))
-    )
-    assert cut[1][0].finish == "stop_string"
-    assert Letters().decode(cut[1][0].ids) == text[: text.index(stop) + 2]
-    assert cut[1][0].ids == plain[1][0].ids[: text.index(stop) + 2]

@@ -18,10 +18,7 @@ ids = st.lists(st.integers(0, 3), min_size=1, max_size=12)
 def requests(draw):
     asked = []
     for _ in range(draw(st.integers(1, 5))):
-        continuations = []
-        for _ in range(draw(st.integers(0, 4))):
-            tokens = draw(ids)
-            continuations.append(Continuation(tokens, draw(st.integers(0, len(tokens) - 1))))
+        continuations = [Continuation(draw(ids)) for _ in range(draw(st.integers(0, 4)))]
         asked.append(Request(draw(ids), continuations, draw(st.sampled_from(["a", "b"]))))
     return asked
 
@@ -45,11 +42,11 @@ def test_every_scored_token_stands_in_its_row_after_exactly_its_own_past(asked, 
             row = plan.rows[place.row]
             assert row.group == request.group
             slots = row.scored[place.indices]
-            assert len(slots) == len(continuation.ids) - continuation.scored_from
+            assert len(slots) == len(continuation.ids)
             whole = [*request.prefix, *continuation.ids]
             for offset, slot in enumerate(slots):
                 past = [int(row.tokens[s]) for s in ancestors(row, slot)]
-                assert past == whole[: len(request.prefix) + continuation.scored_from + offset + 1]
+                assert past == whole[: len(request.prefix) + offset + 1]
 
 
 @settings(max_examples=100, deadline=None)
@@ -112,7 +109,6 @@ def test_bucket_table_is_ascending_and_bounds_padding():
     [
         (Request([], [Continuation([1])]), "empty prefix"),
         (Request([1], [Continuation([])]), "no token to score"),
-        (Request([1], [Continuation([1, 2], scored_from=2)]), "no token to score"),
         (Request([1] * 40_000, [Continuation([1])]), "exceeds the longest row"),
     ],
 )

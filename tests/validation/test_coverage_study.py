@@ -39,7 +39,7 @@ def test_values_and_jackknife_are_those_of_the_product(channel, monkeypatch):
     )
     found = estimates(as_table(scores[0], nowhere[0]), Settings(bootstrap=0), Devices())["categories"]
     with jax.enable_x64(True):
-        replicates = study._replicates(N)(jnp.asarray(scores), jnp.asarray(nowhere))
+        replicates = study.replicated(N)(jnp.asarray(scores), jnp.asarray(nowhere))
     replicates = {name: np.asarray(values)[0] for name, values in replicates.items()}
     for estimator in study.ESTIMATORS:
         of = replicates[estimator]

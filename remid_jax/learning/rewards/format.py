@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from remid_jax.dialogues.parsing import core_features
-from remid_jax.learning.rewards import Reward
+from remid_jax.learning.rewards import Resources, Reward
 
 
-def make(resources: Mapping[str, object], headings: Sequence[str] = (), header: str = "") -> Reward:
+def make(resources: Resources, headings: Sequence[str] = (), header: str = "") -> Reward:
     """`headings` are those that the reasoning must have; with none, the block is all there is to reward. With `header`, that
     text somewhere in the completion is."""
 

@@ -5,23 +5,20 @@ The formula is docs/metric.md, section 5 (Training the estimator), step 1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import cast
+from collections.abc import Sequence
 
 import numpy as np
 
 from remid_jax.dialogues.parsing import Fallback, core_features
-from remid_jax.dialogues.prompts import Prompts
-from remid_jax.learning.rewards import Reward
+from remid_jax.learning.rewards import Resources, Reward
 from remid_jax.learning.rollouts import Group
-from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.requests import Continuation, Request
 from remid_jax.scoring.texts import Reply, answer_ids, responder_ids, tokenizer_of
 
 
-def make(resources: Mapping[str, object], fallback: Fallback = "empty") -> Reward:
-    """Resources: "responder", its scoring engine, and "prompts"."""
-    responder, prompts = cast(ScoringEngine, resources["responder"]), cast(Prompts, resources["prompts"])
+def make(resources: Resources, fallback: Fallback = "empty") -> Reward:
+    """Asks the responder; `fallback` says what it is told where a completion has no block of core features."""
+    responder, prompts = resources.engine("responder", "likelihood"), resources.prompts
     tokenizer = tokenizer_of(responder.model)
 
     def request(group: Group, text: str) -> Request:

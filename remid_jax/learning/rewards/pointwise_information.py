@@ -8,35 +8,32 @@ it (docs/metric.md, section 7 (Policies)).
 from __future__ import annotations
 
 import collections
-from collections.abc import Mapping, Sequence
-from typing import cast
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.special import logsumexp
 
 from remid_jax.dialogues.parsing import reply_text
-from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record
 from remid_jax.errors import UserError
-from remid_jax.learning.rewards import Reward
+from remid_jax.learning.rewards import Resources, Reward
 from remid_jax.learning.rollouts import Group
-from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.generation import record_key
 from remid_jax.scoring.requests import Continuation, Request
 from remid_jax.scoring.texts import Reply, answer_ids, responder_ids, tokenizer_of
 
 
-def make(resources: Mapping[str, object], others: int = 4, seed: int = 0) -> Reward:
-    """Resources: "responder", its scoring engine, "prompts", and "records", among which each record's m = `others` other
-    contexts are drawn, the same ones whenever it is asked about.
+def make(resources: Resources, others: int = 4, seed: int = 0) -> Reward:
+    """Asks the responder. Each record's m = `others` other contexts are drawn among the run's records, the same ones whenever
+    it is asked about.
 
     A reply that ended is scored with its end token, one that was cut off without; a cut reply without any text is NaN.
 
     Raises:
       UserError: if a record has fewer than `others` records of other lineages beside it.
     """
-    responder, prompts = cast(ScoringEngine, resources["responder"]), cast(Prompts, resources["prompts"])
-    records = cast(Sequence[Record], resources["records"])
+    responder, prompts = resources.engine("responder", "pointwise_information"), resources.prompts
+    records = resources.records
     tokenizer = tokenizer_of(responder.model)
     most = len(records) - max(collections.Counter(of.lineage for of in records).values(), default=0)
     if not 1 <= others <= most:

@@ -126,7 +126,7 @@ class _Drawn:
         line = next((line for line in self.layout.lines if self._done(line)), None)
 
         def value(found: re.Match) -> str:
-            [shown, *_] = [*(self._values(found[1], line).values() if line else ()), None]
+            shown = next(iter(self._values(found[1], line).values()), None) if line else None
             if isinstance(shown, Mapping):
                 return measure(shown["estimator"], shown["unit"])
             return DASH if shown is None else format(shown, found[2])
@@ -148,7 +148,10 @@ def _paired(mine: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]
     def means(runs: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
         return {
             category: np.mean(
-                [[run[category][lineage][record] for lineage, values in of_category.items() for record in values] for run in runs],
+                [
+                    [run[category][lineage][record] for lineage, values in of_category.items() for record in values]
+                    for run in runs
+                ],
                 axis=0,
             )
             for category, of_category in mine[0].items()

@@ -1,0 +1,284 @@
+"""Runs against a baseline: what another policy, or checkpoint, changes on the same records (docs/protocol.md, rule 27)."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import pyarrow as pa
+
+from remid_jax.errors import UserError
+from remid_jax.evaluation.compared_runs import ComparedRun, Source, check_comparable, policy_differences, read_runs
+from remid_jax.evaluation.numbers import Number
+from remid_jax.evaluation.results import contributions
+from remid_jax.files import write_text
+from remid_jax.information import estimates as information
+from remid_jax.information.common_records import Common, changed_lineages, golden_gap, on_common_records
+from remid_jax.information.differences import Layout, Quantities, differences, quantities
+from remid_jax.information.estimates import Settings
+from remid_jax.information.intervals import number
+from remid_jax.information.score_table import ID, ScoreTable, flatten
+from remid_jax.parallel import Devices
+from remid_jax.reporting import comparison as shown
+from remid_jax.reporting.page import table_html
+
+SCHEMA_VERSION = 1
+CHANGED = 5  # records listed for each run
+SAME_WITHIN = {"float32": 1e-4, "bfloat16": 0.1}  # nats a token that other rows of a batch move a log-likelihood, at most
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """A run minus the baseline, with the jackknife interval of the difference.
+
+    `value`, `low` and `high` are None where they do not exist; `reason` says why. `kind` is "category", "shift" or "overall",
+    `quantity` "emi" or "emid", `conditioning` "reasoned" or "plain". EMID: larger = worse, so a positive difference means that
+    the run loses more under the shift than the baseline; EMI: larger = better.
+    """
+
+    run: str
+    kind: str
+    name: str
+    quantity: str
+    conditioning: str
+    formula: str
+    unit: str
+    value: float | None
+    low: float | None
+    high: float | None
+    level: float
+    clusters: int | None
+    validated: bool
+    n: int
+    reason: str | None
+    run_value: float | None
+    baseline_value: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Runs against a baseline.
+
+    Attributes:
+      results: everything, JSON-ready:
+        {"schema_version", "kind": "comparison", "baseline": its name, "n": contexts a block,
+         "runs": {name: {"policy", "differs": [in what its policy is another than the baseline's]}},
+         "records": {category: {"common": records,
+                                "changed_lineages": {run: lineages with another reply than the baseline's}}},
+         "missing": {category: {run: [records that another run holds and this one does not]}},
+         "left_out": {category: why}, "shifts": {shift: its categories}, "settings",
+         "headline": {"estimator", "unit", "scorer"},
+         "differences": [{"run", "kind", "name", "quantity", "scorer", "difference": a number of `intervals.number`,
+                          "run_value", "baseline_value"}],
+         "changed": {run: [{"category", "record", "change", "run_value", "baseline_value", "reply", "baseline_reply"}]}}.
+        "changed" lists the records whose contribution to Ihat of the policy's replies changed most, in nats per token
+        (`results.contributions`): what to read first. They carry no interval, and say nothing about what is real.
+    """
+
+    results: Mapping[str, Any] = dataclasses.field(repr=False)
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The names of the runs, the baseline first."""
+        return tuple(self.results["runs"])
+
+    @functools.cached_property
+    def differences(self) -> tuple[Difference, ...]:
+        """Every difference: by run, category, shift and overall, quantity, conditioning, formula and unit."""
+        return tuple(_typed(row, self.results["settings"]["level"]) for row in self.results["differences"])
+
+    @property
+    def headline(self) -> tuple[Difference, ...]:
+        """The differences in the headline's formula, unit and conditioning."""
+        wanted = tuple(self.results["headline"][name] for name in ("estimator", "unit", "scorer"))
+        return tuple(row for row in self.differences if (row.formula, row.unit, row.conditioning) == wanted)
+
+    def table(self) -> pa.Table:
+        """Returns the differences as a table; its columns are the fields of `Difference`."""
+        return pa.Table.from_pylist([dataclasses.asdict(row) for row in self.differences], schema=COLUMNS)
+
+    def save(self, path: str | Path) -> None:
+        """Writes `results` as JSON.
+
+        Raises:
+          UserError: the folder does not exist, or cannot be written to.
+        """
+        write_text(path, json.dumps(self.results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def __str__(self) -> str:
+        return "\n".join(shown.lines(self.results))
+
+    def _repr_html_(self) -> str:
+        """The sentences and the first table, for notebooks."""
+        return table_html(shown.tables(self.results)[0], "; ".join(shown.lines(self.results)))
+
+
+_TYPES = {"str": pa.string(), "float": pa.float64(), "int": pa.int64(), "bool": pa.bool_()}
+COLUMNS = pa.schema([(field.name, _TYPES[str(field.type).split(" ")[0]]) for field in dataclasses.fields(Difference)])
+
+
+def _typed(row: Mapping[str, Any], level: float) -> Difference:
+    estimate = Number.of(row["difference"])
+    return Difference(
+        run=row["run"],
+        kind=row["kind"],
+        name=row["name"],
+        quantity=row["quantity"],
+        conditioning=row["scorer"],
+        formula=estimate.estimator,
+        unit=estimate.unit,
+        value=estimate.value,
+        low=estimate.low,
+        high=estimate.high,
+        level=level,
+        clusters=estimate.clusters,
+        validated=estimate.validated,
+        n=estimate.n,
+        reason=estimate.reason,
+        run_value=row["run_value"],
+        baseline_value=row["baseline_value"],
+    )
+
+
+def compare(runs: Sequence[Source] | Mapping[str, Source], *, devices: Devices | None = None) -> Comparison:
+    """Returns the differences of runs to the first of them, the baseline, paired by record.
+
+    A run is a folder that an evaluation wrote, or an evaluation in memory, by its name in a mapping if that is wanted. All runs
+    are estimated anew on the records that all of them hold, in the same contexts, subsamples and folds, with the baseline's
+    settings; what a run lacks is left out of every run, counted and named. A run may be compared with itself.
+
+    Raises:
+      UserError: fewer than two runs; a file that is missing, broken or of another version; runs of another benchmark,
+        estimator, protocol or statistics, with both values; golden replies that were scored differently; no category in common.
+    """
+    read = read_runs(runs)
+    check_comparable(read)
+    common = on_common_records({run.name: run.scores for run in read})
+    baseline = read[0]
+    tables = common.tables
+    if not tables[baseline.name].categories:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in common.left_out.items())
+        raise UserError(f"{', '.join(tables)}: no category in common ({reasons}): evaluate both on the same records")
+    within = SAME_WITHIN[baseline.results["estimator"]["dtype"]]
+    _check_golden(tables, within)
+    settings = Settings(**baseline.results["estimates"]["settings"])
+    layout = _layout(baseline, tables[baseline.name])
+    with jax.enable_x64(True):
+        plan = information.plan_of(
+            tables[baseline.name], dataclasses.replace(settings, bootstrap=0), devices or Devices(local=True)
+        )
+        measured = quantities(tables, layout, plan)
+    changed = {run.name: changed_lineages(tables[run.name], tables[baseline.name], within) for run in read[1:]}
+    rows = [
+        row
+        for run in read[1:]
+        for row in _rows(
+            run.name,
+            differences(measured[run.name], measured[baseline.name], changed[run.name], layout),
+            (measured[run.name], measured[baseline.name]),
+            plan.n,
+            settings.level,
+        )
+    ]
+    return Comparison(_results(read, common, layout, settings, changed) | {"n": plan.n, "differences": rows})
+
+
+def _check_golden(tables: Mapping[str, ScoreTable], within: float) -> None:
+    baseline, *others = tables
+    for run in others:
+        gap = golden_gap(tables[run], tables[baseline])
+        if gap.nats_per_token > within:
+            raise UserError(
+                f"{run}: golden replies were scored differently than in {baseline}: {gap.category}/{gap.record} by "
+                f"{gap.nats_per_token:.2g} nats a token: evaluate both with one store, or on one kind of device"
+            )
+
+
+def _layout(baseline: ComparedRun, table: ScoreTable) -> Layout:
+    """Which categories are compared with IDTest, and the shifts that have a category left."""
+    estimated = baseline.results["estimates"]
+    references = {name: ID if name != ID and ID in table.categories else None for name in table.categories}
+    shifts = {
+        shift: [name for name in section["categories"] if name in table.categories]
+        for shift, section in estimated["shifts"].items()
+    }
+    return Layout(references, {shift: names for shift, names in shifts.items() if names})
+
+
+def _results(
+    read: Sequence[ComparedRun],
+    common: Common,
+    layout: Layout,
+    settings: Settings,
+    changed: Mapping[str, Mapping[str, int]],
+) -> dict[str, Any]:
+    baseline, *others = read
+    table, within = common.tables[baseline.name], SAME_WITHIN[baseline.results["estimator"]["dtype"]]
+    scorer = baseline.results["estimates"]["headline"]["scorer"]
+    estimator, unit = settings.headline.split()
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "comparison",
+        "baseline": baseline.name,
+        "runs": {run.name: {"policy": run.results["policy"], "differs": policy_differences(run, baseline)} for run in read},
+        "records": {
+            name: {
+                "common": len(category.record),
+                "changed_lineages": {run: of_run[name] for run, of_run in changed.items()},
+            }
+            for name, category in table.categories.items()
+        },
+        "missing": common.missing,
+        "left_out": common.left_out,
+        "shifts": layout.shifts,
+        "settings": dataclasses.asdict(settings),
+        "headline": {"estimator": estimator, "unit": unit, "scorer": scorer},
+        "changed": {run.name: _changed(run, baseline, common.tables, scorer, within) for run in others},
+    }
+
+
+def _rows(run: str, found: Quantities, sides: tuple[Quantities, Quantities], n: int, level: float) -> Iterator[dict[str, Any]]:
+    """The differences of a run, JSON-ready, with the values of the run and of the baseline, `sides`."""
+    for place, difference in found.items():
+        run_value, baseline_value = (float(quantities[place].values[0]) for quantities in sides)
+        reason = information.NO_CRITIC if place.estimator == "mixture" else ""
+        yield {
+            "run": run,
+            "kind": place.kind,
+            "name": place.name,
+            "quantity": place.quantity,
+            "scorer": place.scorer,
+            "difference": number(difference, unit=place.unit, estimator=place.estimator, n=n, level=level, reason=reason),
+            "run_value": run_value if math.isfinite(run_value) else None,
+            "baseline_value": baseline_value if math.isfinite(baseline_value) else None,
+        }
+
+
+def _changed(
+    run: ComparedRun, baseline: ComparedRun, tables: Mapping[str, ScoreTable], scorer: str, within: float
+) -> list[dict[str, Any]]:
+    """The records whose contributions changed most and by more than `within`, the largest change first."""
+    column = f"policy_club_{scorer}"
+    rows = []
+    mine, others = flatten(tables[run.name]), flatten(tables[baseline.name])
+    for category in tables[baseline.name].categories:
+        pairs = zip(contributions(mine, category, [scorer]), contributions(others, category, [scorer]), strict=True)
+        for now, before in pairs:
+            record = (category, now["record"])
+            rows.append({
+                "category": category,
+                "record": now["record"],
+                "change": now[column] - before[column],
+                "run_value": now[column],
+                "baseline_value": before[column],
+                "reply": run.replies.get(record),
+                "baseline_reply": baseline.replies.get(record),
+            })  # fmt: skip
+    ranked = sorted((row for row in rows if abs(row["change"]) > within), key=lambda row: -abs(row["change"]))
+    return ranked[:CHANGED]
