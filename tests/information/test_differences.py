@@ -239,3 +239,27 @@ def test_a_reply_has_changed_if_its_length_or_its_scores_did(runs):
     arrays["spanish/loglik/reasoned/policy"][:, 1] += 1.0
     counts = changed_lineages(parse(arrays), parse(runs[0]), 1e-4)
     assert counts == {"IDTest": 0, "german": 2, "spanish": 1, "Gaming": 0}
+
+
+def test_categories_may_have_references_of_their_own(runs):
+    """Neither the names of shifts nor a common reference are taken for granted."""
+    layout = Layout(
+        {"IDTest": None, "german": "IDTest", "spanish": None, "Gaming": "spanish"},
+        {"new users": ["german"], "new genre": ["Gaming"]},
+    )
+    [found] = measured({"base": parse(runs[0])}, layout).values()
+
+    def value(kind, name, quantity):
+        return found[Place(kind, name, quantity, "reasoned", "club", "response")].values[0]
+
+    emi = {name: value("category", name, "emi") for name in COUNTS}
+    assert value("category", "german", "emid") == pytest.approx(emi["IDTest"] - emi["german"], abs=1e-12)
+    assert value("shift", "new genre", "emid") == pytest.approx(emi["spanish"] - emi["Gaming"], abs=1e-12)
+    assert value("overall", OVERALL, "emi") == pytest.approx((emi["german"] + emi["Gaming"]) / 2, abs=1e-12)
+    assert {place.name for place in found if place.quantity == "emid"} == {
+        "german",
+        "Gaming",
+        "new users",
+        "new genre",
+        OVERALL,
+    }
