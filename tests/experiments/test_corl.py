@@ -169,7 +169,7 @@ def test_another_run_does_not_go_on_from_this_one_but_the_same_elsewhere_does(co
     with pytest.raises(UserError) as refusal:
         corl("moved", **plain | elsewhere)
     assert str(refusal.value) == (
-        f"this workdir holds a run that differs in the content of teacher.reasoning ({str(moved)!r}): "
+        f"this workdir holds a run that differs in teacher.reasoning ({str(teacher)!r} -> {str(moved)!r}): "
         "use the config it was begun with, or another workdir"
     )
     (folder.parent / "moved" / "fold0").rename(folder.parent / "moved" / "fold")
