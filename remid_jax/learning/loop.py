@@ -124,23 +124,7 @@ def run(
     states: States = {name: trainer.start() for name, trainer in trainers.items()}
     anchor: nnx.State | None = None  # the parameters with which the learner of an anchored phase began it
     if saved is not None:
-        beside = checkpoints.beside(saved)
-        check_same(
-            Identity.from_json(beside["identity"]),
-            identity,
-            "this workdir",
-            "use the config it was begun with, or another workdir",
-        )
-        shardings = {name: trainers[name].shardings(state) for name, state in states.items()}
-        anchored = _anchored(phases, done)
-        shapes = _with_anchor(states, states[anchored].trainable if anchored else None)
-        restored = checkpoints.restore(
-            saved, shapes, _with_anchor(shardings, shardings[anchored].trainable if anchored else None)
-        )
-        anchor = restored.pop(ANCHOR, None)
-        states = restored
-        for phase, place in zip(phases, beside["places"], strict=True):
-            phase.feed.place = place
+        states, anchor = _restored(checkpoints, saved, phases, trainers, states, identity)
     journal = open_journal(done)
     try:
         first = 0
@@ -187,6 +171,24 @@ def run(
     finally:  # whatever happened, a save under way comes to its end
         with contextlib.closing(journal):
             checkpoints.close()
+
+
+def _restored(
+    checkpoints: Checkpoints, done: int, phases: Sequence[Phase], trainers: Mapping[str, Trainer], states: States,
+    identity: Identity,
+) -> tuple[States, nnx.State | None]:  # fmt: skip
+    """The states and the anchor of a checkpoint, for `states` as they began; every phase's feed goes on from its place."""
+    beside = checkpoints.beside(done)
+    mend = "use the config it was begun with, or another workdir"
+    check_same(Identity.from_json(beside["identity"]), identity, "this workdir", mend)
+    shardings = {name: trainers[name].shardings(state) for name, state in states.items()}
+    anchored = _anchored(phases, done)
+    shapes = _with_anchor(states, states[anchored].trainable if anchored else None)
+    restored = checkpoints.restore(done, shapes, _with_anchor(shardings, shardings[anchored].trainable if anchored else None))
+    for phase, place in zip(phases, beside["places"], strict=True):
+        phase.feed.place = place
+    anchor = restored.pop(ANCHOR, None)
+    return restored, anchor
 
 
 def _times(lesson: Lesson, seconds: float) -> dict[str, float]:

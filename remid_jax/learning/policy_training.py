@@ -99,10 +99,11 @@ def train(
     )
     optimizer = adamw(steps=config.steps, **config.optimizer)
     trainer = Trainer(learner, objective_of(config), optimizer, inputs.devices, seed=config.seed, **lengths)
-    judge, asked = start.scoring(inputs.base), adapted(estimator, estimator_adapter) if estimator_adapter else estimator
+    judge = start.scoring(inputs.base)
+    asked = adapted(estimator, estimator_adapter) if estimator_adapter else estimator
     responder = judge if asked is inputs.base else start.scoring(asked)
-    heeding = Heeding(progress, stopping, Stopped(0, config.steps))
-    recipe, count = lessons(config, start, Resources(inputs.prompts, data.records, judge, responder), heeding)
+    resources = Resources(inputs.prompts, data.records, judge, responder)
+    recipe, count = lessons(config, start, resources, Heeding(progress, stopping, Stopped(0, config.steps)))
     feed = Feed(count, config.batch, config.seed)
     phase = Phase(config.method, LEARNER, trainer, feed, config.steps, lambda models: recipe)
     with progress.stage("train", unit="steps") as advance:

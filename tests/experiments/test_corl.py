@@ -159,7 +159,7 @@ def test_another_run_does_not_go_on_from_this_one_but_the_same_elsewhere_does(co
     moved = folder.parent / "teacher.jsonl"
     moved.write_text(teacher.read_text())
     folder.rename(folder.parent / "moved")
-    elsewhere = {"workdir": "x", "save_every": 9, "show_every": 3, "devices.max_row": 1024, "teacher.reasoning": str(moved)}
+    elsewhere = {"save_every": 9, "show_every": 3, "devices.max_row": 1024, "teacher.reasoning": str(moved)}
     corl("moved", **plain | elsewhere)
     assert [(folder.parent / "moved" / name / "times.jsonl").read_text() for name in ("fold0", "fold1")] == before
 
@@ -169,7 +169,7 @@ def test_another_run_does_not_go_on_from_this_one_but_the_same_elsewhere_does(co
     with pytest.raises(UserError) as refusal:
         corl("moved", **plain | elsewhere)
     assert str(refusal.value) == (
-        f"this workdir holds a run that differs in the content of teacher.reasoning ({str(moved)!r}): "
+        f"this workdir holds a run that differs in teacher.reasoning ({str(teacher)!r} -> {str(moved)!r}): "
         "use the config it was begun with, or another workdir"
     )
     (folder.parent / "moved" / "fold0").rename(folder.parent / "moved" / "fold")
