@@ -23,7 +23,7 @@ from remid_jax.information.common_records import Common, changed_lineages, golde
 from remid_jax.information.differences import Layout, Quantities, differences, quantities
 from remid_jax.information.estimates import Settings
 from remid_jax.information.intervals import number
-from remid_jax.information.score_table import ID, ScoreTable, flatten
+from remid_jax.information.score_table import ScoreTable, flatten
 from remid_jax.parallel import Devices
 from remid_jax.reporting import comparison as shown
 from remid_jax.reporting.page import table_html
@@ -201,9 +201,9 @@ def _check_golden(tables: Mapping[str, ScoreTable], within: float) -> None:
 
 
 def _layout(baseline: ComparedRun, table: ScoreTable) -> Layout:
-    """Which categories are compared with IDTest, and the shifts that have a category left."""
+    """Which categories are compared with which, and the shifts that have a category left."""
     estimated = baseline.results["estimates"]
-    references = {name: ID if name != ID and ID in table.categories else None for name in table.categories}
+    references = {name: table.references.get(name) for name in table.categories}
     shifts = {
         shift: [name for name in section["categories"] if name in table.categories]
         for shift, section in estimated["shifts"].items()

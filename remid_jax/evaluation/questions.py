@@ -1,9 +1,9 @@
 """What an evaluation asks its models to score, block by block of the score table, and their answers.
 
 The estimator scores every set of replies in every context of its category, with reasoning, without, and without context. The
-policy scores its own samples in every context. For bounds (docs/protocol.md, rule 13) both also score the replies of IDTest in
-the contexts of each shifted category, and the reverse. Of several members of an estimator each is asked about the records that
-it may score.
+policy scores its own samples in every context. For bounds (docs/protocol.md, rule 13) both also score the replies of the
+reference in the contexts of each shifted category, and the reverse. Of several members of an estimator each is asked about the
+records that it may score.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from remid_jax.dialogues.manifest import Category as CategoryDesign
 from remid_jax.dialogues.parsing import Parsed
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record
-from remid_jax.information.score_table import ID, SCORERS
+from remid_jax.information.score_table import SCORERS
 from remid_jax.information.self_information import unavailable
 from remid_jax.models.tokenizer import Tokenizer
 from remid_jax.roles.control_policies import reply_sets
@@ -146,7 +147,11 @@ class Policy:
 
 
 def questions(
-    records: Records, replies: Mapping[str, Reply], estimators: Sequence[Estimator], policy: Policy | None
+    records: Records,
+    categories: Mapping[str, CategoryDesign],
+    replies: Mapping[str, Reply],
+    estimators: Sequence[Estimator],
+    policy: Policy | None,
 ) -> tuple[dict[str, np.ndarray], list[list[Question]], list[Question]]:
     """(arrays that need no model, questions for each estimator, questions for the policy) of a whole evaluation.
 
@@ -160,6 +165,8 @@ def questions(
         sets = reply_sets(members, dict(replies))
         arrays[f"{category}/record"] = np.array([record.id for record in members])
         arrays[f"{category}/lineage"] = np.array([record.lineage for record in members])
+        arrays[f"{category}/shift"] = np.array(categories[category].shift or "")
+        arrays[f"{category}/reference"] = np.array(categories[category].reference or "")
         arrays |= estimators[0].lengths(category, sets)
         for estimator, asked in zip(estimators, of_estimators, strict=True):
             asked += estimator.own(category, members, sets)
@@ -171,10 +178,12 @@ def questions(
         if unavailable(arrays[f"{category}/self/truncated"]) is not None:
             continue
         of_policy.append(policy.question(f"{category}/self/loglik", members, members, category))
-        if category == ID or not _bounded(arrays, category):
+        reference = categories[category].reference
+        if reference is None or not _bounded(arrays, category, reference):
             continue
-        # In IDTest's contexts the rows form a group of their own, so that an edit here moves none of IDTest's.
-        visits = (("of_id", members, records[ID], category), ("in_id", records[ID], members, f"{category} in {ID}"))
+        theirs = records[reference]
+        # In the reference's contexts the rows form a group of their own, so that an edit here moves none of the reference's.
+        visits = (("of_id", members, theirs, category), ("in_id", theirs, members, f"{category} in {reference}"))
         for block, contexts, repliers, group in visits:
             for estimator, asked in zip(estimators, of_estimators, strict=True):
                 asked += estimator.cross(f"{category}/{block}", contexts, repliers, group)
@@ -182,11 +191,11 @@ def questions(
     return arrays, of_estimators, of_policy
 
 
-def _bounded(arrays: Mapping[str, np.ndarray], category: str) -> bool:
-    """Whether a bound can come of the category's blocks with IDTest."""
-    if f"{ID}/self/truncated" not in arrays or unavailable(arrays[f"{ID}/self/truncated"]) is not None:
+def _bounded(arrays: Mapping[str, np.ndarray], category: str, reference: str) -> bool:
+    """Whether a bound can come of the category's blocks with its reference."""
+    if unavailable(arrays.get(f"{reference}/self/truncated")) is not None:
         return False
-    if len({fold for name in (ID, category) for fold in arrays.get(f"{name}/fold", np.zeros(1, int)).tolist()}) > 1:
+    if len({fold for name in (reference, category) for fold in arrays.get(f"{name}/fold", np.zeros(1, int)).tolist()}) > 1:
         return False
-    shapes = [arrays[f"{name}/self/tokens"].shape for name in (ID, category)]
+    shapes = [arrays[f"{name}/self/tokens"].shape for name in (reference, category)]
     return all(contexts <= MOST_CONTEXTS and samples >= FEWEST_SAMPLES for contexts, samples in shapes)

@@ -33,7 +33,16 @@ def read_records(config: ConfigDict, given: Benchmark | Sequence[Record | Mappin
     """
     if isinstance(given, Benchmark):
         return given
-    return read_benchmark(config.benchmark.source if given is None else given)
+    c = config.benchmark
+    return read_benchmark(
+        c.source if given is None else given,
+        manifest=c.manifest,
+        categories=tuple(c.categories),
+        format=c.format or "auto",
+        mapping=c.mapping,
+        character=c.character,
+        every_reply=bool(c.every_reply),
+    )
 
 
 def choose_records(

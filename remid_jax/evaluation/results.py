@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from remid_jax.dialogues.languages import language_name, language_share
-from remid_jax.dialogues.manifest import RPGBENCH
+from remid_jax.dialogues.manifest import Manifest
 from remid_jax.dialogues.parsing import Parsed
 from remid_jax.dialogues.records import Record
 from remid_jax.evaluation.models import described_reading
@@ -43,7 +43,7 @@ def gathered(
     """
     config, models = run.config, run.models
     contributed = {name: contributions(arrays, name, estimates["estimators"]) for name in run.records}
-    categories = diagnostics(run.records, replies, features, run.excluded, arrays)
+    categories = diagnostics(run.records, run.benchmark.manifest, replies, features, run.excluded, arrays)
     policy = models.policy is not None
     results = {
         "schema_version": SCHEMA_VERSION,
@@ -82,11 +82,12 @@ def gathered(
         "estimates": estimates,
         "records": contributed,
     }
-    return results, samples(run.records, replies, features, contributed)
+    return results, samples(run.records, run.benchmark.manifest, replies, features, contributed)
 
 
 def diagnostics(
     records: Mapping[str, Sequence[Record]],
+    manifest: Manifest,
     replies: Mapping[str, Reply],
     features: Mapping[str, Parsed],
     excluded: Mapping[str, Mapping[str, int]],
@@ -96,12 +97,14 @@ def diagnostics(
     found = {}
     for category, members in records.items():
         said = [replies[record.id] for record in members]
-        entry = RPGBENCH.categories[category]
-        spoken = language_share([reply.text for reply in said], entry.language, RPGBENCH.languages)
-        golden = language_share([record.golden for record in members], entry.language, RPGBENCH.languages)
+        entry = manifest.categories[category]
+        spoken = language_share([reply.text for reply in said], entry.language, manifest.languages)
+        golden = language_share([record.golden for record in members], entry.language, manifest.languages)
         found[category] = {
             "shift": entry.shift,
+            "reference": entry.reference,
             "language": language_name(entry.language) if entry.language else None,
+            "language_tag": entry.language,
             "records": len(members),
             "excluded": [{"record": name, "tokens": tokens} for name, tokens in excluded.get(category, {}).items()],
             "replies": {
@@ -109,6 +112,7 @@ def diagnostics(
                 "empty": sum(not reply.text for reply in said),
                 "thoughts": _thoughts([reply.thought for reply in said if reply.thought is not None]),
                 "in_language": spoken.share,
+                "in_language_reason": spoken.reason,
                 "detected": dict(sorted(collections.Counter(name or "undetected" for name in spoken.detected).items())),
             },
             "golden": {"in_language": golden.share},
@@ -158,18 +162,27 @@ def warnings(categories: Mapping[str, Mapping[str, Any]], in_sample: bool = Fals
             if due:
                 shares.setdefault(kind, []).append(text)
     found = [f"{kind}: {', '.join(texts)}" for kind, texts in shares.items()]
-    scripts = {name: category["tokens_per_char"]["golden"] for name, category in categories.items()}
-    dense = [name for name, value in scripts.items() if value and "IDTest" in scripts and _far(value, scripts["IDTest"])]
-    if dense:
-        found.append(
-            f"golden replies of {', '.join(dense)} take over {DENSE} times as many tokens a character as IDTest's: "
-            "do not compare rates per token across them"
-        )
+    found += _unlike_scripts(categories)
     if in_sample:
         found.append(
             "the estimator was trained on records that it scores (in_sample): golden replies look better than they are"
         )
     return found
+
+
+def _unlike_scripts(categories: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Where golden replies of a category and of its reference have unlike numbers of tokens a character."""
+    densities = {name: category["tokens_per_char"]["golden"] for name, category in categories.items()}
+    dense: dict[str, list[str]] = {}
+    for name, category in categories.items():
+        density, reference = densities[name], category["reference"]
+        if density and reference and (of_reference := densities[reference]) and _far(density, of_reference):
+            dense.setdefault(reference, []).append(name)
+    return [
+        f"golden replies of {', '.join(names)} take over {DENSE} times as many tokens a character as {reference}'s: "
+        "do not compare rates per token across them"
+        for reference, names in dense.items()
+    ]
 
 
 def _far(a: float, b: float) -> bool:
@@ -230,6 +243,7 @@ def contributions(arrays: Arrays, category: str, scorers: Sequence[str]) -> list
 
 def samples(
     records: Mapping[str, Sequence[Record]],
+    manifest: Manifest,
     replies: Mapping[str, Reply],
     features: Mapping[str, Parsed],
     contributed: Mapping[str, Sequence[Mapping[str, Any]]],
@@ -239,7 +253,7 @@ def samples(
         {
             "record": record.id,
             "category": category,
-            "shift": RPGBENCH.categories[category].shift,
+            "shift": manifest.categories[category].shift,
             "lineage": record.lineage,
             "user_persona": record.user_persona,
             "character": record.character_text,

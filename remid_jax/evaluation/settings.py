@@ -20,6 +20,12 @@ def default_settings() -> ConfigDict:
 
     config.benchmark = ConfigDict()
     config.benchmark.source = "package:rpgbench_compact"  # or a PDGBench.json, or a JSONL file of records
+    config.benchmark.manifest = config_dict.placeholder(str)  # JSON: your categories, shifts, references (docs/formats.md)
+    config.benchmark.categories = ()  # some of them, with the references they need; by default all
+    config.benchmark.format = config_dict.placeholder(str)  # "records", "messages" or "sharegpt"; by default as the file looks
+    config.benchmark.mapping = config_dict.placeholder(str)  # JSON: which field of a file is which of ours
+    config.benchmark.character = config_dict.placeholder(str)  # a card, JSON or PNG, for records that have no character
+    config.benchmark.every_reply = config_dict.placeholder(bool)  # True cuts a dialogue into a record for each reply
     config.benchmark.records = 0  # per category, drawn with the seed; 0 takes all
 
     config.estimator = ConfigDict()

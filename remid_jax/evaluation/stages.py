@@ -60,7 +60,9 @@ def score(run: Run, written: Written, replies: dict[str, Reply], samples: Sample
     sampled = None
     if samples is not None and run.models.policy is not None:
         sampled = asking.Policy(run.prompts, tokenizer_of(run.models.policy), samples)
-    arrays, of_members, of_policy = asking.questions(run.records, replies, estimators, sampled)
+    arrays, of_members, of_policy = asking.questions(
+        run.records, run.benchmark.manifest.categories, replies, estimators, sampled
+    )
     asked = [(member.responder, questions) for member, questions in zip(run.members, of_members, strict=True)]
     if run.models.policy is run.members[0].responder:  # one plan, so that common beginnings of prompts are encoded once
         asked[0] = (asked[0][0], asked[0][1] + of_policy)

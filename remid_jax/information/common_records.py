@@ -130,6 +130,7 @@ def _with_one_fold(tables: Mapping[str, ScoreTable], kept: dict[str, dict[str, C
         run: ScoreTable(
             tables[run].scorers,
             {name: dataclasses.replace(kept[run][name], fold=kept[baseline][name].fold) for name in names},
+            tables[baseline].design,
         )
         for run in tables
     }

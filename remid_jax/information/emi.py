@@ -16,11 +16,6 @@ import numpy as np
 from remid_jax.information.intervals import Replicates, average, combine, difference, interval
 from remid_jax.information.score_table import Replies
 
-SHIFTS = {
-    "user": ("german", "spanish", "chinese", "japanese", "korean"),
-    "character": ("Literature", "Film & Television", "Theater", "Gaming"),
-    "dialogue": ("TurnLevelComposition", "WordLevelComposition"),
-}
 CONTROLS = ("golden", "golden_other", "constant", "golden_half")
 
 Estimates = Mapping[tuple[str, str], Replicates]  # by (estimator, unit), such as ("club", "token_rate")
@@ -31,13 +26,13 @@ def cross(policy: Estimates, golden: Estimates) -> dict[tuple[str, str], Replica
     return {key: difference(policy[key], golden[key]) for key in golden}
 
 
-def drop(of_id: Estimates, of_category: Estimates) -> dict[tuple[str, str], Replicates]:
-    """What is lost from IDTest to a category: R-EMID of two EMIs, `estimator_shift` of two Ihat(y*)."""
-    return {key: difference(of_id[key], of_category[key]) for key in of_id}
+def drop(of_reference: Estimates, of_category: Estimates) -> dict[tuple[str, str], Replicates]:
+    """What is lost from its reference to a category: R-EMID of two EMIs, `estimator_shift` of two Ihat(y*)."""
+    return {key: difference(of_reference[key], of_category[key]) for key in of_reference}
 
 
 def shift_row(categories: Sequence[Estimates]) -> dict[tuple[str, str], Replicates]:
-    """The unweighted mean of a shift's categories; the IDTest they share stays shared."""
+    """The unweighted mean of a shift's categories; the reference they share stays shared."""
     return {key: average([estimates[key] for estimates in categories]) for key in categories[0]}
 
 

@@ -8,8 +8,8 @@
          scorer: {
              "golden" | "policy": {estimator: {unit: number}, "retrieval": number, "saturated": number},
              "emi": {estimator: {unit: number}},               Ihat(yhat) - Ihat(y*); under "reasoned" it is R-EMI
-             "emid": {estimator: {unit: number}},              EMI(IDTest) - EMI(category); under "reasoned" it is R-EMID
-             "estimator_shift": {estimator: {unit: number}},   Ihat_IDTest(y*) - Ihat_category(y*)
+             "emid": {estimator: {unit: number}},              EMI(reference) - EMI(category); under "reasoned" it is R-EMID
+             "estimator_shift": {estimator: {unit: number}},   Ihat_reference(y*) - Ihat_category(y*)
              "relative": {estimator: number}},                 Ihat(yhat) / Ihat(y*) - 1, from responses
          "reasoning_gain": {unit: number},                     golden log-likelihood with reasoning minus without
          "self": {"self_information": {unit: number}, "leave_one_out": number, "self_emi_mixed_scorers": {scorer: number},
@@ -20,7 +20,7 @@
 
 A number is {value, unit, estimator, n, interval}, see `intervals.number`; its `estimator` is the formula, one of
 `measurement.ESTIMATORS`. A scorer is the estimator model with reasoning in its context or without. "emid" and
-"estimator_shift" are absent for IDTest, and everywhere in a table without IDTest; "reasoning_gain" needs both scorers.
+"estimator_shift" are absent for a category without a reference; "reasoning_gain" needs both scorers.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from remid_jax.errors import UserError
 from remid_jax.information import emi
 from remid_jax.information.intervals import Replicates, difference, number, ratio
 from remid_jax.information.measurement import ESTIMATORS, Measured, Plan, make_plan, measure, measure_self, per_response
-from remid_jax.information.score_table import ID, SCORERS, Category, ScoreTable
+from remid_jax.information.score_table import SCORERS, Category, ScoreTable
 from remid_jax.information.self_information import unavailable
 from remid_jax.parallel import Devices
 
@@ -99,18 +99,17 @@ class _Report:
             for name, category in table.categories.items()
             for replies in ("golden", "policy")
         }
-        self.shifted = [name for name in table.categories if name != ID] if ID in table.categories else []
+        self.references = table.references
         self.rows: dict[str, dict[tuple[str, str], emi.Estimates]] = {"emi": {}, "emid": {}, "estimator_shift": {}}
         for scorer in table.scorers:
             golden = {name: self.measured[scorer, name, "golden"].estimates for name in table.categories}
             for name in table.categories:
                 self.rows["emi"][scorer, name] = emi.cross(self.measured[scorer, name, "policy"].estimates, golden[name])
-            for name in self.shifted:
-                self.rows["emid"][scorer, name] = emi.drop(self.rows["emi"][scorer, ID], self.rows["emi"][scorer, name])
-                self.rows["estimator_shift"][scorer, name] = emi.drop(golden[ID], golden[name])
-        self.shifts = {
-            shift: here for shift, names in emi.SHIFTS.items() if (here := [name for name in names if name in table.categories])
-        }
+            for name, reference in self.references.items():
+                rows = self.rows["emi"]
+                self.rows["emid"][scorer, name] = emi.drop(rows[scorer, reference], rows[scorer, name])
+                self.rows["estimator_shift"][scorer, name] = emi.drop(golden[reference], golden[name])
+        self.shifts = table.shifts
 
     def number(self, quantity: Replicates, unit: str, estimator: str, reason: str = "") -> dict[str, Any]:
         if not reason and estimator == "mixture":
@@ -143,7 +142,8 @@ class _Report:
 
     def category(self, name: str, category: Category) -> dict[str, Any]:
         result: dict[str, Any] = {
-            "shift": next((shift for shift, names in self.shifts.items() if name in names), None),
+            "shift": self.table.design[name].shift,
+            "reference": self.table.design[name].reference,
             "records": len(category.record),
             "lineages": len(np.unique(category.lineage)),
             "subsamples": sum(len(block.draws) for block in self.plan.blocks[name]),
@@ -247,13 +247,13 @@ class _Report:
         estimator, unit = self.settings.headline.split()
         scorer = self.table.scorers[0]
         result: dict[str, Any] = {"estimator": estimator, "unit": unit, "scorer": scorer, "categories": None, "shifts": None}
-        if not self.shifted:
-            return result | {"reason": f"the table holds no shift: it needs {ID} and another category"}
+        if not self.references:
+            return result | {"reason": "the table holds no shift: it needs a category with a reference"}
         if estimator.startswith("mixture"):
             for (of, name, replies), side in self.measured.items():
                 if of == scorer and side.saturated.values[0] > SATURATED_AT_MOST:
                     return result | {"reason": f"mixture is saturated on over {SATURATED_AT_MOST:.0%} of {name}/{replies}"}
-        rows = {name: self.rows["emid"][scorer, name] for name in self.shifted}
+        rows = {name: self.rows["emid"][scorer, name] for name in self.references}
         result["categories"] = {name: self.number(row[estimator, unit], unit, estimator) for name, row in rows.items()}
         result["shifts"] = {
             shift: self.number(emi.shift_row([rows[name] for name in names])[estimator, unit], unit, estimator)

@@ -38,9 +38,9 @@ class Resampling:
     multiplicities: np.ndarray  # [B, G]
     deletions: int  # rows kept for deletions in `weights`: one shape, so one compilation, for all categories
 
-    def for_pairs(self, lineages: Mapping[str, np.ndarray], first: str) -> Resampling:
-        """The same deletions, no bootstrap, with room for the lineages of category `first` and any one other together."""
-        most = max(len(np.unique(np.concatenate([lineages[first], others]))) for others in lineages.values())
+    def for_pairs(self, lineages: Mapping[str, np.ndarray], references: Mapping[str, str]) -> Resampling:
+        """The same deletions, no bootstrap, with room for the lineages of any category and its reference together."""
+        most = max(len(np.unique(np.concatenate([lineages[name], lineages[of]]))) for name, of in references.items())
         return dataclasses.replace(self, deletions=most, multiplicities=self.multiplicities[:0])
 
     @classmethod

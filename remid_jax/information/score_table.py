@@ -12,19 +12,20 @@ Layout, for each category (`IDTest`, `german`, ..., `Film & Television`, ...) wi
     {category}/self/loglik                       [n, n, S] float   log P_theta(y_j^s | x_i), the policy's kernel and samples
     {category}/self/tokens                       [n, S] int
     {category}/self/truncated                    [n, S] bool   stopped by the length limit, not by its end token
-    {category}/of_id/golden/{scorer}             [n, m] float      log q(y*_j of IDTest | x_i), IDTest of m contexts
-    {category}/of_id/self                        [n, m, S] float   log P_theta(y_j^s of IDTest | x_i)
-    {category}/in_id/golden/{scorer}             [m, n] float      log q(y*_j | x_i of IDTest)
-    {category}/in_id/self                        [m, n, S] float   log P_theta(y_j^s | x_i of IDTest)
+    {category}/of_id/golden/{scorer}             [n, m] float      log q(y*_j of the reference | x_i), m contexts
+    {category}/of_id/self                        [n, m, S] float   log P_theta(y_j^s of the reference | x_i)
+    {category}/in_id/golden/{scorer}             [m, n] float      log q(y*_j | x_i of the reference)
+    {category}/in_id/self                        [m, n, S] float   log P_theta(y_j^s | x_i of the reference)
     {category}/embedding/{factor}                [n, D] float      of the texts of `user`, `character`, `dialogue`
     {category}/identity/{factor}                 [n] str           equal for equal texts, of `user` and `character`
+    {category}/shift, {category}/reference       [] str            what shifted here, and the category it is compared with
 
 scorer: the estimator model with reasoning in its context, `reasoned`, or without, `plain`; at least one of the two, the same
 in every category. replies: `golden`, `policy` (both required for each scorer, with marginals), and those of the control
 policies, `golden_half`, `constant` (optional, their marginals too). Optional, each as a whole: `self/`, or it without its
-`loglik`, which is not worth scoring once too many samples are truncated; the blocks of a shifted category with IDTest, `of_id/`
-and `in_id/`, which bounds need (docs/protocol.md, rule 13); `embedding/`; `identity/`. Nothing else may be in the file, and
-no pickled objects.
+`loglik`, which is not worth scoring once too many samples are truncated; the blocks of a shifted category with its reference,
+`of_id/` and `in_id/`, which bounds need (docs/protocol.md, rule 13); `embedding/`; `identity/`; `shift` and
+`reference`, "" for none. Nothing else may be in the file, and no pickled objects.
 
 `fold` tells cross-fitted estimators apart (docs/protocol.md, rule 19): records of one fold are scored by the same ones, in all
 categories. Absent it is 0 everywhere. Between folds a log-likelihood may be NaN, and none is read.
@@ -32,8 +33,10 @@ categories. Absent it is 0 everywhere. Between folds a log-likelihood may be NaN
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,6 +45,10 @@ from remid_jax.errors import UserError
 SCORERS = ("reasoned", "plain")
 REQUIRED_REPLIES = ("golden", "policy")
 ID = "IDTest"
+RPGBENCH_SHIFTS = dict.fromkeys(("german", "spanish", "chinese", "japanese", "korean"), "user")
+RPGBENCH_SHIFTS |= dict.fromkeys(("Literature", "Film & Television", "Theater", "Gaming"), "character")
+RPGBENCH_SHIFTS |= dict.fromkeys(("TurnLevelComposition", "WordLevelComposition"), "dialogue")
+"""The shifts of tables that do not say theirs."""
 FACTORS = ("user", "character", "dialogue")
 REPLIES = (*REQUIRED_REPLIES, "golden_half", "constant")
 EXPECTED = {"U": "str", "fiu": "float", "iu": "int", "b": "bool"}  # numpy type kinds in words
@@ -68,7 +75,7 @@ class SelfScores:
 
 @dataclass(frozen=True)
 class CrossBlocks:
-    """Replies of IDTest in the contexts of a shifted category, and the reverse; rows are contexts, columns replies."""
+    """Replies of the reference in the contexts of a shifted category, and the reverse; rows are contexts, columns replies."""
 
     of_id: dict[str, np.ndarray]  # scorer -> [n, m] golden replies; "self" -> [n, m, S]
     in_id: dict[str, np.ndarray]  # scorer -> [m, n] golden replies; "self" -> [m, n, S]
@@ -95,10 +102,49 @@ class Category:
         return [np.flatnonzero(self.folds == fold) for fold in np.unique(self.folds)]
 
 
+class Design(NamedTuple):
+    """What shifted in a category, and the category it is compared with; None for one that is compared with none."""
+
+    shift: str | None
+    reference: str | None
+
+
 @dataclass(frozen=True)
 class ScoreTable:
+    """`declared`: how categories are compared; without it they are RPGBench's, and IDTest is the reference of all others."""
+
     scorers: tuple[str, ...]
     categories: dict[str, Category]
+    declared: Mapping[str, Design] | None = None
+
+    @functools.cached_property
+    def design(self) -> dict[str, Design]:
+        """How each category is compared; none with a reference that the table does not hold."""
+        declared = self.declared or by_name(list(self.categories))
+        return {
+            name: declared[name] if declared[name].reference in self.categories else declared[name]._replace(reference=None)
+            for name in self.categories
+        }
+
+    @property
+    def references(self) -> dict[str, str]:
+        """{category: its reference} of those that have one."""
+        return {name: of.reference for name, of in self.design.items() if of.reference is not None}
+
+    @property
+    def shifts(self) -> dict[str, list[str]]:
+        """The categories of each shift, in order of first occurrence."""
+        shifts: dict[str, list[str]] = {}
+        for name, design in self.design.items():
+            if design.shift is not None:
+                shifts.setdefault(design.shift, []).append(name)
+        return shifts
+
+
+def by_name(categories: Sequence[str]) -> dict[str, Design]:
+    """Returns how the categories of RPGBench are compared, and with IDTest what else there is."""
+    reference = ID if ID in categories else None
+    return {name: Design(RPGBENCH_SHIFTS.get(name), None if name == ID else reference) for name in categories}
 
 
 def parse(arrays: Mapping[str, np.ndarray], source: str = "score table", faults: list[str] | None = None) -> ScoreTable:
@@ -119,23 +165,50 @@ def parse(arrays: Mapping[str, np.ndarray], source: str = "score table", faults:
     elif not scorers:
         faults.append("no loglik/reasoned/... or loglik/plain/... in any category")
     categories = {}
-    of_id = arrays.get(f"{ID}/record", np.empty(0)).shape  # the number of its contexts; blocks with it are checked against it
+    declared = _declared(arrays, list(names), faults)
+    design = declared or by_name(list(names))
     for category in names:
-        reader = _Reader(arrays, category, faults)
-        categories[category] = reader.category(scorers, of_id[0] if len(of_id) == 1 else None)
+        reader = _Reader(arrays, category, design[category].reference, faults)
+        categories[category] = reader.category(scorers)
         faults.extend(f"{category}/{left} is not a name of the layout" for left in sorted(names[category] - reader.asked))
     if faults:
         count = f"{len(faults)} fault{'s' * (len(faults) > 1)}"
         raise UserError(f"{source}: {count}: {'; '.join(faults)}: write it as remid_jax/information/score_table.py says")
-    return ScoreTable(scorers, categories)
+    return ScoreTable(scorers, categories, declared)
+
+
+def _declared(arrays: Mapping[str, np.ndarray], categories: Sequence[str], faults: list[str]) -> dict[str, Design] | None:
+    """How the table says that its categories are compared; None where it does not say."""
+    if not any(f"{name}/{part}" in arrays for name in categories for part in Design._fields):
+        return None
+    design = {}
+    for name in categories:
+        texts = {}
+        for part in Design._fields:
+            array = np.asarray(arrays.get(f"{name}/{part}", ""))
+            if array.dtype.kind != "U" or array.ndim:
+                faults.append(f"{name}/{part} is no single text")
+            texts[part] = str(array) if array.dtype.kind == "U" and not array.ndim else ""
+        if bool(texts["shift"]) != bool(texts["reference"]):
+            faults.append(f"{name}/shift and {name}/reference go together: {texts['shift']!r}, {texts['reference']!r}")
+        if texts["reference"] and (texts["reference"] not in categories or texts["reference"] == name):
+            faults.append(f"{name}/reference is {texts['reference']!r}, no other category of the table")
+        design[name] = Design(texts["shift"] or None, texts["reference"] or None)
+    for name in categories:
+        chain = [name]
+        while (after := design[chain[-1]].reference) is not None and after in design and after not in chain:
+            chain.append(after)
+        if after == name and len(chain) > 1:
+            faults.append(f"{name}/reference leads back to itself")
+    return design
 
 
 class _Reader:
     """Takes the arrays of one category and notes every fault; an array at fault is stood in for by an empty one."""
 
-    def __init__(self, arrays: Mapping[str, np.ndarray], category: str, faults: list[str]):
-        self.arrays, self.prefix, self.faults = arrays, category, faults
-        self.asked: set[str] = set()
+    def __init__(self, arrays: Mapping[str, np.ndarray], category: str, reference: str | None, faults: list[str]):
+        self.arrays, self.prefix, self.reference, self.faults = arrays, category, reference, faults
+        self.asked: set[str] = set(Design._fields)
 
     def fault(self, quantity: str, what: str) -> np.ndarray:
         self.faults.append(f"{self.prefix}/{quantity} {what}")
@@ -169,7 +242,7 @@ class _Reader:
             return self.fault(quantity, f"has a value below {least}")
         return array
 
-    def category(self, scorers: tuple[str, ...], of_id: int | None) -> Category:
+    def category(self, scorers: tuple[str, ...]) -> Category:
         before = len(self.faults)
         record = self.take("record", "U", (None,))
         n = len(record) if len(self.faults) == before else None
@@ -184,7 +257,7 @@ class _Reader:
         given = [name for name in REPLIES if name in REQUIRED_REPLIES or any(self.has(f"{stem}/{name}") for stem in stems)]
         replies = {name: self.replies(name, scorers, n, within) for name in given}
         self_scores = self.self_scores(n) if any(self.has(f"self/{q}") for q in ("loglik", "tokens", "truncated")) else None
-        cross = self.cross(scorers, n, of_id, fold) if any(self.has(f"{block}/self") for block in ("of_id", "in_id")) else None
+        cross = self.cross(scorers, n, fold) if any(self.has(f"{block}/self") for block in ("of_id", "in_id")) else None
         embeddings = {}
         if any(self.has(f"embedding/{factor}") for factor in FACTORS):
             embeddings = {factor: self.take(f"embedding/{factor}", "fiu", (n, None)) for factor in FACTORS}
@@ -202,9 +275,12 @@ class _Reader:
                 self.fault("fold", f"has 1 record of fold {number}: mutual information needs at least 2")
         return fold
 
-    def cross(self, scorers: tuple[str, ...], n: int | None, of_id: int | None, fold: np.ndarray | None) -> CrossBlocks:
+    def cross(self, scorers: tuple[str, ...], n: int | None, fold: np.ndarray | None) -> CrossBlocks:
         """`fold` [n]: of the category's own records."""
-        mine, others = np.zeros(n or 0) if fold is None else fold, self.arrays.get(f"{ID}/fold", np.zeros(of_id or 0))
+        there = self.reference or ID
+        shape = self.arrays.get(f"{there}/record", np.empty(0)).shape
+        of_id = shape[0] if len(shape) == 1 else None
+        mine, others = np.zeros(n or 0) if fold is None else fold, self.arrays.get(f"{there}/fold", np.zeros(of_id or 0))
         within = mine[:, None] == np.ravel(others)
 
         def block(
@@ -215,7 +291,7 @@ class _Reader:
             samples = tokens[1] if len(tokens) == 2 else None
             return golden | {"self": self.take(f"{name}/self", "fiu", (contexts, replies, samples))}
 
-        return CrossBlocks(block("of_id", n, of_id, ID, within), block("in_id", of_id, n, self.prefix, within.T))
+        return CrossBlocks(block("of_id", n, of_id, there, within), block("in_id", of_id, n, self.prefix, within.T))
 
     def replies(self, name: str, scorers: tuple[str, ...], n: int | None, within: np.ndarray | None) -> Replies:
         loglik = {scorer: self.take(f"loglik/{scorer}/{name}", "fiu", (n, n), within) for scorer in scorers}
@@ -238,6 +314,8 @@ class _Reader:
 def flatten(table: ScoreTable) -> dict[str, np.ndarray]:
     """The arrays of a table by their names: the inverse of `parse`."""
     arrays: dict[str, np.ndarray] = {}
+    for name, design in (table.declared or {}).items():
+        arrays |= {f"{name}/shift": np.array(design.shift or ""), f"{name}/reference": np.array(design.reference or "")}
     for name, category in table.categories.items():
         arrays |= {f"{name}/record": category.record, f"{name}/lineage": category.lineage}
         if category.fold is not None:

@@ -6,6 +6,7 @@ pyplot and matplotlib's global settings stay untouched.
 from __future__ import annotations
 
 import io
+import itertools
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -21,7 +22,8 @@ from remid_jax.reporting.tables import Results
 INK, PAPER, GREY = "#1f2328", "#ffffff", "#7d8590"  # the first two become the page's own colours inside the report
 GOLDEN, POLICY = "#e69f00", "#0072b2"
 DASHES = (0, (3, 1.5))
-SHIFT_COLOURS = {"user": "#0072b2", "character": "#d55e00", "dialogue": "#009e73"}  # Okabe and Ito: told apart by all eyes
+FACTOR_COLOURS = {"user": "#0072b2", "character": "#d55e00", "dialogue": "#009e73"}  # Okabe and Ito: told apart by all eyes
+MORE_COLOURS = ("#cc79a7", "#56b4e9", "#e69f00", "#882255", "#44aa99", "#999933")
 STYLE: list[Any] = ["default", {
     "font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 9.5, "axes.titlelocation": "left",
     "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": GREY, "xtick.color": INK, "ytick.color": INK,
@@ -30,6 +32,12 @@ STYLE: list[Any] = ["default", {
     "axes.facecolor": PAPER, "figure.facecolor": PAPER, "legend.frameon": False, "legend.fontsize": 8.5,
     "svg.hashsalt": "remid_jax", "svg.fonttype": "path",
 }]  # fmt: skip
+
+
+def shift_colours(results: Mapping[str, Any]) -> dict[str, str]:
+    """Returns a colour for each shift: those of the three factors are always the same."""
+    more = itertools.cycle(MORE_COLOURS)
+    return {shift: FACTOR_COLOURS.get(shift) or next(more) for shift in results["estimates"]["shifts"]}
 
 
 def svg_bytes(figure: Figure) -> bytes:

@@ -14,13 +14,14 @@ from remid_jax.reporting.drawing import (
     GREY,
     INK,
     POLICY,
-    SHIFT_COLOURS,
     STYLE,
     Rows,
     draw_estimate,
     finish,
     new_figure,
+    shift_colours,
 )
+from remid_jax.reporting.subjects import reference
 from remid_jax.reporting.tables import Results, headline_key, level, prefix
 
 
@@ -41,22 +42,22 @@ def forest(results: Results) -> Figure:
     """R-EMID of every category and shift with its interval, in the headline's estimator and unit."""
     estimator, unit, scorer = headline_key(results)
     head, name = results["estimates"]["headline"], f"{prefix(scorer)}EMID"
-    rows = Rows(results, head["categories"], headings=True)
+    rows, colours = Rows(results, head["categories"], headings=True), shift_colours(results)
     figure, (axes,) = new_figure(8.5, rows.height + 1.5)
     for of, places in (("shifts", rows.shifts), ("categories", rows.places)):
         for label, at in places.items():
-            number, colour = head[of][label], SHIFT_COLOURS[label if of == "shifts" else results["categories"][label]["shift"]]
+            number, colour = head[of][label], colours[label if of == "shifts" else results["categories"][label]["shift"]]
             draw_estimate(axes, number, at, colour, *(("D", 7, 2.2) if of == "shifts" else ("o", 5.5, 1.4)))
             weight, place = "bold" if of == "shifts" else "normal", (1.02, at)
             axes.annotate(tables.cell(number).text, place, xycoords=("axes fraction", "data"), va="center", fontweight=weight)
     axes.axvline(0, color=INK, linewidth=1)
     rows.label(axes, lambda shift: f"{shift} shift, mean")
-    axes.set_xlabel(f"{tables.measure(estimator, unit)}; right of 0 the policy does worse than on IDTest")
+    axes.set_xlabel(f"{tables.measure(estimator, unit)}; right of 0 the policy does worse than on {reference(results)}")
     handles = [
         Line2D([], [], marker="D", color=GREY, label=f"mean of a shift, {level(results)} interval"),
         Line2D([], [], marker="o", color=GREY, label=f"category, {level(results)} interval"),
     ]
-    finish(figure, f"{name}: how much less the replies fit their context than on IDTest", handles)
+    finish(figure, f"{name}: how much less the replies fit their context than on {reference(results)}", handles)
     return figure
 
 

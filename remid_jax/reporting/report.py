@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from remid_jax.errors import UserError
 from remid_jax.files import write_bytes, write_text
-from remid_jax.reporting import drawing, figures, page, shift_tables, tables
+from remid_jax.reporting import drawing, figures, page, shift_tables, subjects, tables
 from remid_jax.reporting.tables import Results
 
 Sample = Mapping[str, Any]
@@ -83,6 +83,9 @@ def html(results: Results, vectors: Mapping[str, bytes], samples: Sequence[Sampl
         samples=_first_of_each_category(samples),
         config=list(page.flat(results["config"])),
         r=tables.prefix(scorer),
+        reference=subjects.reference(results),
+        risky=subjects.risky(results),
+        subject=subjects.subject(results),
         log_n=math.log(results["estimates"]["n"]),
         given=tables.given,
         level=tables.level(results),

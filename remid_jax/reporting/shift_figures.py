@@ -8,14 +8,25 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from remid_jax.information.score_table import FACTORS
-from remid_jax.reporting.drawing import GREY, INK, PAPER, POLICY, SHIFT_COLOURS, STYLE, Rows, draw_estimate, finish, new_figure
+from remid_jax.reporting.drawing import (
+    FACTOR_COLOURS,
+    GREY,
+    INK,
+    PAPER,
+    POLICY,
+    STYLE,
+    Rows,
+    draw_estimate,
+    finish,
+    new_figure,
+    shift_colours,
+)
 from remid_jax.reporting.shift_tables import bounded, compared, shift_data
+from remid_jax.reporting.subjects import reference, risky
 from remid_jax.reporting.tables import Results, given, headline_key, level
 from remid_jax.theory.bounds.balls import BALLS
 
 PLUG_IN, UNKNOWN = "#d55e00", "#cc79a7"
-FACTOR_COLOURS = dict(zip(FACTORS, SHIFT_COLOURS.values(), strict=True))
 
 
 def shift_figures(results: Results) -> dict[str, Figure]:
@@ -47,7 +58,7 @@ def attribution(results: Results) -> Figure:
             face = colour if significant else PAPER
             panels[0].barh(at, width, 0.7, above, color=face, edgecolor=colour, hatch="" if significant else "///", linewidth=1)
             above += width
-    panels[0].set_title("Divergence of contexts from IDTest's, above chance")
+    panels[0].set_title(f"Divergence of contexts from those of {reference(results)}, above chance")
     panels[0].set_xlabel("representation divergence, Shapley over six orders (nats)")
     for name in with_bounds:
         above = 0.0
@@ -94,7 +105,7 @@ def risk_curves(results: Results) -> Figure:
     """Worst self EMID over the radius of each ball, bracketed by the attack; categories stand at their divergence."""
     data, scorer = shift_data(results), headline_key(results)[2]
     found = data["risk"][scorer]
-    radii = np.array(found["radii"])
+    radii, colours, ours = np.array(found["radii"]), shift_colours(results), risky(results)
     figure, panels = new_figure(11, 3.6, len(BALLS), sharey=True)
     for axes, ball in zip(panels, BALLS, strict=True):
         of_ball = found["balls"][ball]
@@ -113,14 +124,15 @@ def risk_curves(results: Results) -> Figure:
     places = panels[BALLS.index("js")]
     for name in compared(results):
         pair = data["categories"][name]["bounds"].get(scorer, {}).get("plug_in", {}).get("divergence")
-        if pair is not None and pair["value"] > radii[0]:
-            places.axvline(pair["value"], color=SHIFT_COLOURS[results["categories"][name]["shift"]], linewidth=1, alpha=0.6)
+        here = results["categories"][name].get("reference", ours) == ours
+        if here and pair is not None and pair["value"] > radii[0]:
+            places.axvline(pair["value"], color=colours[results["categories"][name]["shift"]], linewidth=1, alpha=0.6)
     panels[0].set_ylabel("self EMID (nats per reply)")
     handles = [
         Line2D([], [], color=PLUG_IN, label=f"risk, {level(results)} interval"),
         Line2D([], [], color=PLUG_IN, linestyle=":", label="without the penalty"),
         Line2D([], [], color=POLICY, label="found by the attack"),
-        *(Line2D([], [], color=colour, label=f"{shift} shift's categories") for shift, colour in SHIFT_COLOURS.items()),
+        *(Line2D([], [], color=colour, label=f"{shift} shift's categories") for shift, colour in colours.items()),
     ]
-    finish(figure, "The worst shift of each size, predicted from IDTest alone", handles, columns=3)
+    finish(figure, f"The worst shift of each size, predicted from {risky(results)} alone", handles, columns=3)
     return figure

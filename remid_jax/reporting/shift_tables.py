@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from remid_jax.information.score_table import FACTORS
+from remid_jax.reporting.subjects import reference, risky
 from remid_jax.reporting.tables import DASH, Cell, Column, Results, Row, Table, cell, given, groups, headline_key, plain
 from remid_jax.shifts.attribution import NAMES, WHOLE
 from remid_jax.theory.bounds.balls import BALLS
@@ -19,7 +20,7 @@ def shift_data(results: Results) -> Mapping[str, Any]:
 
 
 def compared(results: Results) -> list[str]:
-    """The categories whose contexts were embedded beside IDTest's, in the order of every table."""
+    """The categories whose contexts were embedded beside their reference's, in the order of every table."""
     data = shift_data(results).get("categories", {})
     return [name for _, names in groups(results) for name in names if "of" in data.get(name, {}).get("divergence", {})]
 
@@ -38,7 +39,7 @@ def _rows(results: Results, of_category: Any) -> list[Row]:
 
 
 def divergences(results: Results) -> Table:
-    """How far the contexts of each category are from IDTest's, by factor and jointly."""
+    """How far the contexts of each category are from those of its reference, by factor and jointly."""
     data, names = shift_data(results)["categories"], set(compared(results))
     columns = [
         Column(kind, meaning, factor, interval=False)
@@ -66,7 +67,12 @@ def divergences(results: Results) -> Table:
 
     weak = [name for name in names if data[name]["divergence"]["underpowered"]]
     notes = [f"Underpowered: fewer than 32 texts a side in {'every category' if len(weak) == len(names) else ', '.join(weak)}."]
-    return Table("How far contexts are from IDTest's, nats", columns, _rows(results, row), notes=notes if weak else ())
+    return Table(
+        f"How far contexts are from those of {reference(results)}, nats",
+        columns,
+        _rows(results, row),
+        notes=notes if weak else (),
+    )
 
 
 def attribution(results: Results) -> Table:
@@ -162,4 +168,6 @@ def risks(results: Results) -> Table | None:
             attack = plain(of_ball["attack"][k], "+.2f", "it rests on fewer than half of the contexts")
             cells += [attack, cell(of_ball["linear"][k]), cell(of_ball["risk"][k])]
         rows.append(Row(f"{radius:g}", cells))
-    return Table("Worst self EMID over a ball of shifts, nats per reply, from IDTest alone", columns, rows, "radius (nats)")
+    return Table(
+        f"Worst self EMID over a ball of shifts, nats per reply, from {risky(results)} alone", columns, rows, "radius (nats)"
+    )

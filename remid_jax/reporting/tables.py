@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from remid_jax.information.estimates import SATURATED_AT_MOST
+from remid_jax.reporting.subjects import reference, references
 
 Results = Mapping[str, Any]
 
@@ -32,7 +33,7 @@ POLICIES = {
 }
 """The policy under evaluation and the controls beside it, in words."""
 COMPARED = ("club", "mixture", "leave_one_out", "prompt_marginal")
-NO_ID = "the benchmark holds no IDTest to compare with"
+NO_REFERENCE = "the category is compared with none"
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Table:
 
 
 def groups(results: Results) -> Iterator[tuple[str | None, list[str]]]:
-    """(shift, its categories) in the order of every table and figure; first the categories without a shift (IDTest)."""
+    """(shift, its categories) in the order of every table and figure; first the categories without a shift (references)."""
     categories = results["categories"]
     for shift in (None, *results["estimates"]["shifts"]):
         if names := [name for name, category in categories.items() if category["shift"] == shift]:
@@ -181,29 +182,29 @@ def headline(results: Results) -> Table:
 
     def emid(of: str, name: str) -> Cell:
         if of == "categories" and diagnostics[name]["shift"] is None:
-            return Cell("reference")
+            return Cell("reference") if name in references(results) else Cell(DASH, reason=NO_REFERENCE)
         return cell(head[of][name] if head[of] else None, head.get("reason", ""))
 
     def row(name: str) -> list[Cell]:
         section, replies = estimates["categories"][name][scorer], diagnostics[name]["replies"]
         shift = section.get("estimator_shift")
-        golden_drop = Cell() if diagnostics[name]["shift"] is None else cell(shift and shift[estimator][unit], NO_ID)
-        share = plain(replies["in_language"], ".0%", "no replies")
+        golden_drop = Cell() if diagnostics[name]["shift"] is None else cell(shift and shift[estimator][unit], NO_REFERENCE)
+        share = plain(replies["in_language"], ".0%", replies.get("in_language_reason") or "no replies")
         return [
             emid("categories", name), cell(section["emi"][estimator][unit]), golden_drop,
-            Cell(f"{diagnostics[name]['language']} {share.text}", share.value, reason=share.reason),
+            Cell(f"{diagnostics[name]['language'] or ''} {share.text}".strip(), share.value, reason=share.reason),
             Cell(f"{replies['truncated']}/{diagnostics[name]['records']}", replies["truncated"]),
         ]  # fmt: skip
 
     def shift_row(shift: str) -> list[Cell]:
         section = estimates["shifts"][shift][scorer]
-        golden_drop = cell(section["estimator_shift"][estimator][unit] if "estimator_shift" in section else None, NO_ID)
+        golden_drop = cell(section["estimator_shift"][estimator][unit] if "estimator_shift" in section else None, NO_REFERENCE)
         return [emid("shifts", shift), cell(section["emi"][estimator][unit]), golden_drop, Cell(), Cell()]
 
     columns = [
-        Column(f"{r}EMID", f"{r}EMI on IDTest minus {r}EMI here: larger = the policy generalises worse"),
+        Column(f"{r}EMID", f"{r}EMI on {reference(results)} minus {r}EMI here: larger = the policy generalises worse"),
         Column(f"{r}EMI", "Ihat of the policy's replies minus Ihat of the golden ones", interval=False),
-        Column("golden drop", "estimator_shift: Ihat of golden replies on IDTest minus here", interval=False),
+        Column("golden drop", f"estimator_shift: Ihat of golden replies on {reference(results)} minus here", interval=False),
         Column("language", "of the category's users, and the share of replies in it"),
         Column("cut off", "replies truncated at the token limit"),
     ]
@@ -238,7 +239,7 @@ def estimators(results: Results, scorer: str, term: str) -> Table:
         columns += [Column(name, "Ihat(policy) / Ihat(golden) - 1", "relative", interval=False) for name in COMPARED]
 
     def cells(section: Mapping[str, Any]) -> list[Cell]:
-        found = [cell(section[term][name][unit] if term in section else None, NO_ID) for name, unit in keys]
+        found = [cell(section[term][name][unit] if term in section else None, NO_REFERENCE) for name, unit in keys]
         if term != "emi":
             return found
         relative = section.get("relative")
@@ -377,7 +378,7 @@ def diagnostics(results: Results) -> Table:
         Column("scored", "", "records"), Column("excluded", "prompt over the token limit", "records"),
         Column("cut off", "at the token limit", "replies"), Column("empty", "", "replies"),
         Column("policy", "", "in the user's language"), Column("golden", "", "in the user's language"),
-        Column("languages of the replies", "told apart among the benchmark's six"),
+        Column("languages of the replies", "told apart among the benchmark's"),
         Column("policy", "", "tokens a character"), Column("golden", "", "tokens a character"),
         Column("policy", "", "tokens a reply", interval=False), Column("golden", "", "tokens a reply", interval=False),
         Column("no block", "reasonings without a block of core features", "reasoning"),
@@ -386,10 +387,11 @@ def diagnostics(results: Results) -> Table:
     def row(name: str) -> list[Cell]:
         found, lengths = results["categories"][name], results["estimates"]["categories"][name]["lengths"]
         replies, density = found["replies"], found["tokens_per_char"]
+        unknown = replies.get("in_language_reason") or "no replies"
         spoken = ", ".join(f"{language} {count}" for language, count in replies["detected"].items())
         return [
             plain(found["records"]), plain(len(found["excluded"])), plain(replies["truncated"]), plain(replies["empty"]),
-            plain(replies["in_language"], ".0%", "no replies"), plain(found["golden"]["in_language"], ".0%", "no replies"),
+            plain(replies["in_language"], ".0%", unknown), plain(found["golden"]["in_language"], ".0%", unknown),
             Cell(spoken),
             plain(density["policy"], ".2f", "no characters"), plain(density["golden"], ".2f", "no characters"),
             cell(lengths["policy"]["tokens"]), cell(lengths["golden"]["tokens"]), plain(found["reasoning_fallbacks"]),

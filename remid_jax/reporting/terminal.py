@@ -11,7 +11,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from remid_jax.reporting import tables
+from remid_jax.reporting import subjects, tables
 from remid_jax.reporting.tables import DAGGER, DASH, Cell, Column, Results, Table
 
 WARNINGS_SHOWN = 6
@@ -32,16 +32,18 @@ def drawn(table: Table) -> Group:
 
 def _parts(results: Results) -> Iterator[RenderableType]:
     warnings = results["warnings"]
-    yield Text("\n" + results["first_line"], style="bold")
+    r = tables.prefix(tables.headline_key(results)[2])
+    yield Text(f"\n{r}EMID of {subjects.subject(results)}")
+    yield Text(results["first_line"], style="bold")
     for warning in warnings[:WARNINGS_SHOWN]:
         yield _indented(f"warning: {warning}", "yellow")
     if (more := len(warnings) - WARNINGS_SHOWN) > 0:
         yield _indented(f"and {more} more warning{'s' * (more > 1)} in the report", "yellow")
     headline = tables.headline(results)
     yield from _table(headline)
-    r = tables.prefix(tables.headline_key(results)[2])
     legend = [
-        f"{r}EMID: what {r}EMI loses from IDTest to here; larger = worse. In brackets: {tables.level(results)} intervals"
+        f"{r}EMID: what {r}EMI loses from {subjects.reference(results)} to here; larger = worse. In brackets: "
+        f"{tables.level(results)} intervals"
         + (f", {DAGGER} = not validated for so few lineages." if headline.has_unvalidated else "."),
         "Golden drop: the same loss of the golden replies alone, which is the estimator's own shift.",
     ]

@@ -1,6 +1,7 @@
 """How far two categories' contexts are apart, factor by factor, from embeddings of their texts.
 
-The choices are those of docs/protocol.md, rule 15. For IDTest (P) and a shifted category (Q), n texts of each factor a side:
+The choices are those of docs/protocol.md, rule 15. For a reference (P) and a shifted category (Q), n texts of each factor a
+side:
 the representation divergence and the classifier's lower bound of every subset of factors, each against its permutation null;
 cascades and Shapley shares; and, where g is known for every context, the layered bound's B_k and e_k by regressions of g and of
 the side on nested factors (docs/theory.md, T4).
@@ -30,7 +31,7 @@ SIGNIFICANT = 0.05
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """A category beside IDTest: N = 2n items, those of IDTest first."""
+    """A category beside its reference: N = 2n items, those of the reference first."""
 
     lineage: np.ndarray  # str [N]
     in_p: np.ndarray  # bool [N]
@@ -67,7 +68,7 @@ def compare(
     features: tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]], lineages: tuple[np.ndarray, np.ndarray],
     resampling: Resampling, seed: int,
 ) -> Pair:  # fmt: skip
-    """A category beside IDTest, from unit feature rows [n, D] of each factor and lineages [n], of either in this order."""
+    """A category beside its reference, from unit feature rows [n, D] of each factor and lineages [n], of both in this order."""
     n = len(lineages[0])
     lineage, in_p = np.concatenate(lineages), np.arange(2 * n) < n
     grams = subset_grams(np.stack([gram(np.concatenate([side[factor] for side in features])) for factor in FACTORS]))

@@ -1,6 +1,7 @@
 """Bounds on the self EMID of a real run (docs/metric.md, section 4 (Bounds); docs/protocol.md, rules 12 to 14).
 
-For IDTest (P) and a shifted category (Q), every policy sample and every golden reply is scored in all contexts of both. With
+For a reference (P, such as IDTest) and a shifted category (Q), every policy sample and every golden reply is scored in all
+contexts of both. With
 the log means over contexts, a reply's own context left out,
 
     g_theta(x) = mean over samples of log P_theta(y|x) - log M(y),   M = half of P's contexts and half of Q's,
@@ -26,7 +27,7 @@ from jaxtyping import Array, Float
 
 from remid_jax.information.intervals import Replicates, Resampling, number
 from remid_jax.information.mutual_information import log_mixture
-from remid_jax.information.score_table import ID, Category
+from remid_jax.information.score_table import Category
 from remid_jax.information.self_information import unavailable
 from remid_jax.parallel import Devices
 from remid_jax.theory.bounds.log_cosh import log_cosh_bound, spread
@@ -115,11 +116,11 @@ def blocked(*categories: Category) -> str | None:
     return None
 
 
-def missing(of_id: Category, category: Category) -> str | None:
+def missing(reference: str, of_id: Category, category: Category) -> str | None:
     """Why a category has no bound; None when it has one."""
     if (reason := blocked(of_id, category)) is not None:
         return reason
-    for name, side in ((ID, of_id), ("the category", category)):
+    for name, side in ((reference, of_id), ("the category", category)):
         scores = side.self_scores
         if (reason := unavailable(None if scores is None else scores.truncated)) is not None:
             return f"{name}: {reason}"
@@ -128,7 +129,7 @@ def missing(of_id: Category, category: Category) -> str | None:
         if scores.tokens.shape[1] < FEWEST_SAMPLES:
             return f"{scores.tokens.shape[1]} samples a context: two independent halves need {FEWEST_SAMPLES}"
     if category.cross is None:
-        return "its replies were not scored in the contexts of IDTest, nor the reverse"
+        return f"its replies were not scored in the contexts of {reference}, nor the reverse"
     return None
 
 
@@ -159,7 +160,7 @@ class Bounded:
     """The bounds of one category under one estimator, and what they are made of."""
 
     values: dict[str, Replicates]  # emid, shift, output, plug_in, unknown_shift, variance, ...
-    g: np.ndarray  # [2n], contexts of IDTest first
+    g: np.ndarray  # [2n], contexts of the reference first
     left_out: int  # contexts without a finished sample in both halves
 
 
@@ -167,7 +168,7 @@ def bound(
     sides: Mapping[str, tuple[Side, Side]], lineages: tuple[np.ndarray, np.ndarray], divergence: Replicates | None,
     resampling: Resampling, devices: Devices,
 ) -> Bounded | str:  # fmt: skip
-    """The bounds from `sides` {"policy", "golden"}: (replies of IDTest, replies of the category); or why there are none.
+    """The bounds from `sides` {"policy", "golden"}: (replies of the reference, replies of the category); or why there are none.
 
     `divergence` estimates D_JS(P_X || Q_X); without it there is no `plug_in`.
     """

@@ -1,10 +1,10 @@
-"""The risk that in-distribution data alone predict: the worst self EMID over a ball of shifts around IDTest.
+"""The risk that in-distribution data alone predict: the worst self EMID over a ball of shifts around a reference, as IDTest is.
 
 The theorem is docs/theory.md, T6; the choices are docs/protocol.md, rule 14.
 
-g is the gradient of the self EMI at IDTest's own contexts: log own - log mean of the other contexts, of the policy's samples
-under its own kernel minus the same of golden replies under the estimator. Samples only widen g, so its noise errs on the side
-of caution; every figure is an estimate, and none says anything about shifts outside IDTest's own contexts.
+g is the gradient of the self EMI at the reference's own contexts: log own - log mean of the other contexts, of the policy's
+samples under its own kernel minus the same of golden replies under the estimator. Samples only widen g, so its noise errs
+on the side of caution; every figure is an estimate, and none says anything about shifts outside its own contexts.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def grouping(identities: dict[str, np.ndarray], shift: str) -> np.ndarray | str:
     groups = np.unique(groups, return_inverse=True)[1]
     if groups.max() + 1 == len(groups):
         what = "pair of user and character" if shift == "dialogue" else shift
-        return f"every context of IDTest has a {what} of its own"
+        return f"every context has a {what} of its own"
     return groups
 
 
@@ -140,7 +140,7 @@ def section(
 
 
 def _to_own(side: Side, weights: np.ndarray, devices: Devices) -> np.ndarray:
-    """log own - log of the mean of the other contexts of IDTest, [n, R]."""
+    """log own - log of the mean of the other contexts, [n, R]."""
     with np.errstate(invalid="ignore"):  # there are no contexts of another category to mix
         return gaps(side, weights, np.ones(weights.shape[1], bool), devices).to_own
 

@@ -5,7 +5,8 @@
          "divergence": `attribution.section`,
          "bounds": {scorer: `bounds.section` and "layered": `attribution.layered_section`}}},
      "correlation": {scorer: {bound: {"pearson": number, "spearman": number, "categories"}}},
-     "risk": {scorer: `risk.section`}}
+     "risk": {scorer: `risk.section`} of the first reference,
+     "other_risks": {reference: the same} of further ones, where there are any}
 
 Where there is none, {"reason"} stands in its place. Intervals delete one lineage from all categories at once. Everything here
 is an estimate from samples.
@@ -19,7 +20,7 @@ import numpy as np
 
 from remid_jax.information.intervals import Replicates, combine, number
 from remid_jax.information.measurement import Plan, drawn
-from remid_jax.information.score_table import ID, Category, ScoreTable
+from remid_jax.information.score_table import Category, ScoreTable
 from remid_jax.shifts import attribution, bounds, risk
 
 MOST_CONTEXTS = 64  # a category; blocks and nulls grow with its square and its cube
@@ -27,8 +28,8 @@ BOUNDS = ("plug_in", "unknown_shift")
 
 
 def shift_sections(table: ScoreTable, plan: Plan, seed: int, level: float) -> dict[str, Any]:
-    """The dictionary of the module docstring; empty without IDTest."""
-    if ID not in table.categories:
+    """The dictionary of the module docstring; empty where no category has a reference."""
+    if not table.references:
         return {}
     return _Shifts(table, plan, seed, level).sections()
 
@@ -41,33 +42,34 @@ class _Shifts:
         kept = np.sort(np.random.default_rng([seed, MOST_CONTEXTS]).permutation(n)[:MOST_CONTEXTS])
         self.chosen = {name: drawn(name, [whole], n, 1, seed)[0].draws[0][kept] for name, whole in everyone.items()}
         self.lineages = {name: category.lineage[self.chosen[name]] for name, category in table.categories.items()}
-        self.resampling = plan.resampling.for_pairs(self.lineages, ID)
-        self.of_id = table.categories[ID]
-        self.shifted = {name: category for name, category in table.categories.items() if name != ID}
+        self.resampling = plan.resampling.for_pairs(self.lineages, table.references)
+        self.references = table.references
+        self.contexts = len(kept)
         self.pairs = self._pairs()
         self.found: dict[tuple[str, str], bounds.Bounded] = {}
 
     def _pairs(self) -> dict[str, attribution.Pair]:
         embedded = {name: category.embeddings for name, category in self.table.categories.items() if category.embeddings}
-        if ID not in embedded:
-            return {}
         features = attribution.features_of(embedded)
         rows = {name: {factor: values[self.chosen[name]] for factor, values in of.items()} for name, of in features.items()}
         return {
             name: attribution.compare(
-                (rows[ID], rows[name]), (self.lineages[ID], self.lineages[name]), self.resampling, self.seed
+                (rows[of], rows[name]), (self.lineages[of], self.lineages[name]), self.resampling, self.seed
             )
-            for name in rows
-            if name != ID
+            for name, of in self.references.items()
+            if name in rows and of in rows
         }
 
     def sections(self) -> dict[str, Any]:
-        categories = {name: self.category(name, category) for name, category in self.shifted.items()}
+        categories = {name: self.category(name, self.table.categories[name]) for name in self.references}
+        first, *others = dict.fromkeys(self.references.values())
+        more = {"other_risks": {name: self.risk(name) for name in others}} if others else {}
         return {
-            "contexts": len(self.chosen[ID]),
+            "contexts": self.contexts,
             "categories": categories,
             "correlation": {scorer: self.correlation(scorer) for scorer in self.table.scorers},
-            "risk": self.risk(),
+            "risk": self.risk(first),
+            **more,
         }
 
     def category(self, name: str, category: Category) -> dict[str, Any]:
@@ -76,14 +78,16 @@ class _Shifts:
             found["divergence"] = attribution.section(self.pairs[name], self.level)
         else:
             found["divergence"] = {"reason": "the texts of the contexts were not embedded"}
-        if (reason := bounds.missing(self.of_id, category)) is not None:
+        if (
+            reason := bounds.missing(self.references[name], self.table.categories[self.references[name]], category)
+        ) is not None:
             return found | {"bounds": {"reason": reason}}
         return found | {"bounds": {scorer: self.bounded(name, category, scorer) for scorer in self.table.scorers}}
 
     def bounded(self, name: str, category: Category, scorer: str) -> dict[str, Any]:
         pair = self.pairs.get(name)
         divergence = pair.divergence() if pair else None
-        lineages = (self.lineages[ID], self.lineages[name])
+        lineages = (self.lineages[self.references[name]], self.lineages[name])
         sides = {"policy": self.sides(name, category, "self"), "golden": self.sides(name, category, scorer)}
         of = bounds.bound(sides, lineages, divergence, self.resampling, self.plan.devices)
         if isinstance(of, str):
@@ -95,12 +99,13 @@ class _Shifts:
         return section | {"layered": attribution.layered_section(pair, of.g, of.values["variance"], self.level)}
 
     def sides(self, name: str, category: Category, of: str) -> tuple[bounds.Side, bounds.Side]:
-        """The replies of IDTest and of the category; `of` is "self" or the scorer of golden replies."""
+        """The replies of the reference and of the category; `of` is "self" or the scorer of golden replies."""
         assert category.cross is not None
-        here, there = self.chosen[name], self.chosen[ID]
+        reference = self.references[name]
+        here, there = self.chosen[name], self.chosen[reference]
         sides = []
         for own, other, mine, others, in_p in (
-            (self.of_id, category.cross.of_id[of], there, here, True),
+            (self.table.categories[reference], category.cross.of_id[of], there, here, True),
             (category, category.cross.in_id[of], here, there, False),
         ):
             if of == "self":
@@ -115,7 +120,7 @@ class _Shifts:
 
     def correlation(self, scorer: str) -> dict[str, Any]:
         """Of each bound with the measured self EMID, over the categories that have both."""
-        names = [name for name in self.shifted if (scorer, name) in self.found]
+        names = [name for name in self.references if (scorer, name) in self.found]
         result: dict[str, Any] = {}
         for bound in BOUNDS:
             here = [name for name in names if bound in self.found[scorer, name].values]
@@ -130,18 +135,20 @@ class _Shifts:
         return result
 
     def _told(self, quantity: Replicates) -> dict[str, Any]:
-        return number(quantity, unit="correlation", estimator="correlation", n=len(self.chosen[ID]), level=self.level)
+        return number(quantity, unit="correlation", estimator="correlation", n=self.contexts, level=self.level)
 
-    def risk(self) -> dict[str, Any]:
-        if (reason := bounds.blocked(self.of_id)) is not None:
-            return {"reason": f"{ID}: {reason}"}
-        scores = self.of_id.self_scores
+    def risk(self, reference: str) -> dict[str, Any]:
+        """What the contexts of a reference alone predict."""
+        category = self.table.categories[reference]
+        if (reason := bounds.blocked(category)) is not None:
+            return {"reason": f"{reference}: {reason}"}
+        scores = category.self_scores
         if scores is None or scores.loglik is None:
             reason = bounds.unavailable(None if scores is None else scores.truncated)
-            return {"reason": f"{ID}: {reason or 'its samples were not scored'}"}
-        chosen = self.chosen[ID]
+            return {"reason": f"{reference}: {reason or 'its samples were not scored'}"}
+        chosen = self.chosen[reference]
         return {
-            scorer: risk.section(self.of_id, scorer, chosen, self.resampling, self.plan.devices, self.level)
+            scorer: risk.section(category, scorer, chosen, self.resampling, self.plan.devices, self.level)
             for scorer in self.table.scorers
         }
 

@@ -12,7 +12,6 @@ import numpy as np
 from remid_jax.dialogues.languages import language_name
 from remid_jax.dialogues.manifest import RPGBENCH
 from remid_jax.evaluation.estimating import estimates
-from remid_jax.information.emi import SHIFTS
 from remid_jax.information.estimates import Settings
 from remid_jax.information.score_table import FACTORS, Category, CrossBlocks, Replies, ScoreTable, SelfScores
 from remid_jax.parallel import Devices
@@ -61,7 +60,7 @@ def table(names: tuple[str, ...], scorers: tuple[str, ...], with_self: bool = Tr
             ]
             cross = CrossBlocks(*blocks)
         lineage = np.array([f"id-test-{i + 1}" for i in range(n)])
-        embeddings = {factor: rng.normal(shift == of, 1, (n, 6)) for of, factor in zip(SHIFTS, FACTORS, strict=True)}
+        embeddings = {factor: rng.normal(shift == factor, 1, (n, 6)) for factor in FACTORS}
         records = np.array([f"{name}-{i + 1}" for i in range(n)])
         categories[name] = Category(records, lineage, scores, own, cross, embeddings)
     return ScoreTable(scorers, categories)

@@ -19,7 +19,9 @@ def pair_of(values, lineages, seed=0):
     for factor, (of_p, of_q) in values.items():
         rows = one_hot(np.concatenate([of_p, of_q]))
         features[0][factor], features[1][factor] = rows[: len(of_p)], rows[len(of_p) :]
-    resampling = Resampling.of({"P": lineages[0], "Q": lineages[1]}, 0, 0).for_pairs({"P": lineages[0], "Q": lineages[1]}, "P")
+    resampling = Resampling.of({"P": lineages[0], "Q": lineages[1]}, 0, 0).for_pairs(
+        {"P": lineages[0], "Q": lineages[1]}, {"Q": "P"}
+    )
     return compare(tuple(features), lineages, resampling, seed)
 
 

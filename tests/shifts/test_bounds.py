@@ -69,7 +69,9 @@ def test_every_part_is_that_of_loops_and_a_replicate_is_a_run_without_the_lineag
     finished = {"p": np.ones((n, 4), bool), "q": np.ones((m, 4), bool)}
     finished["q"][2, 1] = finished["p"][0, 3] = False
     lineages = (named("l", n), np.array(["l0", "l1", "x", "y", "z"]))
-    resampling = Resampling.of({"P": lineages[0], "Q": lineages[1]}, 0, 0).for_pairs({"P": lineages[0], "Q": lineages[1]}, "P")
+    resampling = Resampling.of({"P": lineages[0], "Q": lineages[1]}, 0, 0).for_pairs(
+        {"P": lineages[0], "Q": lineages[1]}, {"Q": "P"}
+    )
     sides = {
         "policy": sides_of(policy, finished["p"], finished["q"]),
         "golden": sides_of(golden, np.ones((n, 1), bool), np.ones((m, 1), bool)),
@@ -176,7 +178,7 @@ def test_a_mixture_that_includes_the_own_context_is_refused_at_its_ceiling():
     golden = random_blocks(rng, n, n, 1)
     sides = {"policy": sides_of(ceiling, finished, finished), "golden": sides_of(golden, alone, alone)}
     lineages = {"P": named("p", n), "Q": named("q", n)}
-    resampling = Resampling.of(lineages, 0, 0).for_pairs(lineages, "P")
+    resampling = Resampling.of(lineages, 0, 0).for_pairs(lineages, {"Q": "P"})
     refused = bound(sides, (lineages["P"], lineages["Q"]), None, resampling, Devices())
     assert isinstance(refused, str)
     assert "log n" in refused
@@ -194,13 +196,16 @@ def test_why_there_is_no_bound():
         return Category(named("r", n), named("l", n), {}, scores, blocks)
 
     whole = category()
-    assert missing(whole, whole) is None
+    assert missing("IDTest", whole, whole) is None
     assert missing(category(truncated=3), whole) == "IDTest: 25% of the policy's samples are truncated, more than 10%"
-    assert missing(whole, category(scored=False)) == "the category: its samples were not scored"
-    assert missing(whole, category(samples=2)) == "2 samples a context: two independent halves need 4"
-    assert missing(whole, category(cross=False)) == "its replies were not scored in the contexts of IDTest, nor the reverse"
+    assert missing("IDTest", whole, category(scored=False)) == "the category: its samples were not scored"
+    assert missing("IDTest", whole, category(samples=2)) == "2 samples a context: two independent halves need 4"
+    assert (
+        missing("IDTest", whole, category(cross=False))
+        == "its replies were not scored in the contexts of IDTest, nor the reverse"
+    )
     without = Category(named("r", n), named("l", n), {})
-    assert missing(whole, without) == "the category: no samples scored under the policy's own kernel"
+    assert missing("IDTest", whole, without) == "the category: no samples scored under the policy's own kernel"
 
 
 def test_contexts_without_a_finished_sample_in_each_half_are_left_out_and_counted():
@@ -211,7 +216,9 @@ def test_contexts_without_a_finished_sample_in_each_half_are_left_out_and_counte
     cut = finished.copy()
     cut[3, :2] = False
     lineages = (named("p", n), named("q", n))
-    resampling = Resampling.of({"P": lineages[0], "Q": lineages[1]}, 0, 0).for_pairs({"P": lineages[0], "Q": lineages[1]}, "P")
+    resampling = Resampling.of({"P": lineages[0], "Q": lineages[1]}, 0, 0).for_pairs(
+        {"P": lineages[0], "Q": lineages[1]}, {"Q": "P"}
+    )
     sides = {"policy": sides_of(blocks, cut, finished), "golden": sides_of(golden, finished[:, :1], finished[:, :1])}
     found = bound(sides, lineages, None, resampling, Devices())
     assert found.left_out == 1

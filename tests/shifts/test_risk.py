@@ -108,9 +108,9 @@ def test_pure_shifts_are_those_of_the_structured_gradient_on_a_lattice():
 
 def test_a_shift_that_contexts_cannot_tell_apart_is_refused_in_words():
     identities = {"user": np.array(["a", "b", "c"]), "character": np.array(["x", "x", "y"])}
-    assert grouping(identities, "user") == "every context of IDTest has a user of its own"
+    assert grouping(identities, "user") == "every context has a user of its own"
     assert grouping(identities, "character").tolist() == [0, 0, 1]
-    assert grouping(identities, "dialogue") == "every context of IDTest has a pair of user and character of its own"
+    assert grouping(identities, "dialogue") == "every context has a pair of user and character of its own"
     assert grouping({}, "user") == "the users and characters of the contexts are not known"
 
 
@@ -121,4 +121,4 @@ def test_pure_shifts_of_a_run_risk_no_more_than_any_shift(whole):
                 [number["value"] for number in of["balls"][ball]["risk"]] for of in (whole["structured"][shift], whole)
             )
             assert all(a <= b + 1e-7 for a, b in zip(pure, any_shift, strict=True)), (shift, ball)
-    assert whole["structured"]["dialogue"] == {"reason": "every context of IDTest has a pair of user and character of its own"}
+    assert whole["structured"]["dialogue"] == {"reason": "every context has a pair of user and character of its own"}
