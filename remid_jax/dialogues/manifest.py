@@ -112,6 +112,8 @@ def manifest_faults(categories: Mapping[str, Category], train: str | None = None
         at = f"categories.{name}"
         if not name.strip():
             faults.append(f"{at}: a name is blank")
+        if "/" in name:
+            faults.append(f"{at}: a name holds '/', which score tables put between names: write it otherwise")
         if category.name != name:
             faults.append(f"{at}: the category calls itself {category.name!r}")
         if category.shift is not None and not category.shift.strip():

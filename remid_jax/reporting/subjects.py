@@ -39,7 +39,7 @@ def subject(results: Results) -> str:
     if policy["model"] is None:
         measured = f"the replies of {policy['replies']}"
     else:
-        measured = policy["model"] + (f" with adapter {_short(policy['adapter'])}" if policy["adapter"] else "")
+        measured = policy["model"] + (f" with adapter {_short(policy['adapter'])}" if policy.get("adapter") else "")
         measured += f", replies from {policy['replies']}" if policy["replies"] != "generated" else ""
     adapters = estimator.get("adapters")
     return f"{measured}, measured by {estimator['model']}" + (f" with {_short(adapters['folder'])}" if adapters else "")

@@ -28,10 +28,16 @@ BOUNDS = ("plug_in", "unknown_shift")
 
 
 def shift_sections(table: ScoreTable, plan: Plan, seed: int, level: float) -> dict[str, Any]:
-    """The dictionary of the module docstring; empty where no category has a reference."""
-    if not table.references:
+    """The dictionary of the module docstring; empty where no category is or has a reference."""
+    if not _references(table):
         return {}
     return _Shifts(table, plan, seed, level).sections()
+
+
+def _references(table: ScoreTable) -> list[str]:
+    """The categories that others are compared with, else the first that is not shifted itself."""
+    alone = [name for name, design in table.design.items() if design.shift is None and design.reference is None]
+    return list(dict.fromkeys(table.references.values())) or alone[:1]
 
 
 class _Shifts:
@@ -42,7 +48,9 @@ class _Shifts:
         kept = np.sort(np.random.default_rng([seed, MOST_CONTEXTS]).permutation(n)[:MOST_CONTEXTS])
         self.chosen = {name: drawn(name, [whole], n, 1, seed)[0].draws[0][kept] for name, whole in everyone.items()}
         self.lineages = {name: category.lineage[self.chosen[name]] for name, category in table.categories.items()}
-        self.resampling = plan.resampling.for_pairs(self.lineages, table.references)
+        self.resampling = plan.resampling.for_pairs(
+            self.lineages, table.references or {name: name for name in _references(table)}
+        )
         self.references = table.references
         self.contexts = len(kept)
         self.pairs = self._pairs()
@@ -50,6 +58,8 @@ class _Shifts:
 
     def _pairs(self) -> dict[str, attribution.Pair]:
         embedded = {name: category.embeddings for name, category in self.table.categories.items() if category.embeddings}
+        if not embedded:
+            return {}
         features = attribution.features_of(embedded)
         rows = {name: {factor: values[self.chosen[name]] for factor, values in of.items()} for name, of in features.items()}
         return {
@@ -62,7 +72,7 @@ class _Shifts:
 
     def sections(self) -> dict[str, Any]:
         categories = {name: self.category(name, self.table.categories[name]) for name in self.references}
-        first, *others = dict.fromkeys(self.references.values())
+        first, *others = _references(self.table)
         more = {"other_risks": {name: self.risk(name) for name in others}} if others else {}
         return {
             "contexts": self.contexts,

@@ -186,7 +186,7 @@ def test_tables_with_fewer_parts_give_fewer_sections_and_reasons():
     arrays["german/self/truncated"] = np.ones((8, 2), bool)
     got = estimates(parse(arrays), Settings(), Devices())
     assert got["estimators"] == ["reasoned"]
-    assert got["headline"]["reason"] == "the table holds no shift: it needs IDTest and another category"
+    assert got["headline"]["reason"] == "the table holds no shift: it needs a category with a reference"
     assert "constant" not in got["controls"]["reasoned"]
     german = got["categories"]["german"]
     assert not {"plain", "reasoning_gain"} & set(german)
