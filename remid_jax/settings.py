@@ -108,8 +108,14 @@ def _fault_of(config: ConfigDict, argument: str) -> Iterator[str]:
             yield f"--config.{name}: is a group of settings: name one of them, such as --config.{below[0]}"
             return
         yield f"--config.{name}: no such setting{meant(name, known)}"
-    elif value is not None and not _fits(kind := _type_of(config, name), value):
-        yield f"--config.{name}={value}: must be {KINDS.get(kind, kind.__name__)}, as {known[name]!r} is"
+    elif value is not None and not _fits(_type_of(config, name), value):
+        yield f"--config.{name}={value}: must be {kind_of(config, name)}, as {known[name]!r} is"
+
+
+def kind_of(config: ConfigDict, name: str) -> str:
+    """Returns in words what a setting, by its dotted name, may be: "a whole number"."""
+    kind = _type_of(config, name)
+    return KINDS.get(kind, kind.__name__)
 
 
 def _type_of(config: ConfigDict, name: str) -> type:

@@ -6,6 +6,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 from jaxtyping import install_import_hook
+from tiny_models import ending_directory as ending_directory  # fixtures of all tests
+from tiny_models import few_records as few_records
+from tiny_models import tiny_directory as tiny_directory
 
 KERNELS = (
     "information",

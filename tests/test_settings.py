@@ -43,8 +43,8 @@ def test_every_config_is_within_bounds(name):
         ("policy_sft", {"loss__level": "token"}, None),  # a name that is a text elsewhere
         ("policy_sft", {"rewards__judge_ratio": float("inf")}, "config.rewards.judge_ratio=inf: must be a number"),
         ("policy_grpo", {"rollouts__draws": True}, f"config.rollouts.draws=True: {COUNT}"),
-        ("ablation", {"seeds": (0, -1)}, f"config.seeds=(0, -1): {NUMBER}"),
-        ("policies", {"train__sft__steps": 0}, f"config.train.sft.steps=0: {COUNT}"),
+        ("sweeps.ablation", {"seeds": (0, -1)}, f"config.seeds=(0, -1): {NUMBER}"),
+        ("sweeps.policies", {"train__sft__steps": 0}, f"config.train.sft.steps=0: {COUNT}"),
         ("validate", {"restarts": 3}, "config.restarts=3: must be a whole number from 4 to 2147483647"),
         ("bounds", {"block": 0, "worlds": "worlds.npz"}, f"config.block=0: {COUNT}"),
     ],

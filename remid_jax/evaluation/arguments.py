@@ -13,7 +13,7 @@ from remid_jax.dialogues.records import Benchmark, Record
 from remid_jax.errors import UserError
 from remid_jax.evaluation.settings import default_settings
 from remid_jax.models.loading import LanguageModel
-from remid_jax.settings import check_settings, flat, meant
+from remid_jax.settings import check_settings, flat, kind_of, meant
 
 GIVEN = "given in Python"  # what results say of an object
 MAIN = {"benchmark": "source", "policy": "model", "estimator": "model", "embedding": "model"}
@@ -86,7 +86,7 @@ def _put(config: ConfigDict, values: Mapping[str, Any]) -> None:
             continue
         try:
             config.update_from_flattened_dict({name: value})
-        except (TypeError, ValueError) as error:
-            faults.append(f"{name}={value!r}: {' '.join(str(error).split())}")
+        except (TypeError, ValueError):
+            faults.append(f"{name}={value!r}: must be {kind_of(config, name)}, as {known[name]!r} is")
     if faults:
         raise UserError("; ".join(faults))
