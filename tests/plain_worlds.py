@@ -73,3 +73,9 @@ def emid(world):
 def factor_law(array, kept):
     others = tuple(axis for axis in range(3) if axis not in kept)
     return law_of(array.sum(axis=others))
+
+
+def one_hot(values: np.ndarray) -> np.ndarray:
+    """A row for each value of discrete data, 1 in the column of that value."""
+    codes = np.unique(values, return_inverse=True)[1]
+    return np.eye(codes.max() + 1)[codes]

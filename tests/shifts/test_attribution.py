@@ -6,11 +6,11 @@ import jax
 import numpy as np
 import plain_worlds
 import pytest
+from plain_worlds import one_hot
 
 from remid_jax.information.intervals import Resampling
 from remid_jax.information.score_table import FACTORS
 from remid_jax.shifts.attribution import NAMES, WHOLE, compare, features_of, increments, layered_section, section
-from remid_jax.shifts.two_samples.representation import one_hot
 
 
 def pair_of(values, lineages, seed=0):

@@ -39,12 +39,6 @@ def unit_rows(features: np.ndarray) -> np.ndarray:
     return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-300)
 
 
-def one_hot(values: np.ndarray) -> np.ndarray:
-    """A row for each value of discrete data, 1 in the column of that value."""
-    codes = np.unique(values, return_inverse=True)[1]
-    return np.eye(codes.max() + 1)[codes]
-
-
 def gram(rows: np.ndarray) -> np.ndarray:
     """K [N, N] of unit rows, its diagonal exactly 1."""
     products = rows @ rows.T
@@ -97,15 +91,3 @@ def _spectral_entropies(
         return jax.vmap(spectral_entropy, (0, None))(grams[:, items[:, None], items], weights)
 
     return jax.lax.map(at, (items, weights), batch_size=AT_ONCE)
-
-
-def representation_js_of_many(p_rows: np.ndarray, q_rows: np.ndarray) -> float:
-    """The same for two samples [n, D] of unit rows, by whichever is smaller of the Gram and the covariance matrices."""
-
-    def entropy(rows: np.ndarray) -> float:
-        product = rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows
-        eigenvalues = np.maximum(np.linalg.eigvalsh(product / len(rows)), 1e-300)
-        return float(-(eigenvalues * np.log(eigenvalues)).sum())
-
-    both = np.concatenate([p_rows / np.sqrt(2 * len(p_rows)), q_rows / np.sqrt(2 * len(q_rows))])
-    return entropy(both * np.sqrt(len(both))) - (entropy(p_rows) + entropy(q_rows)) / 2

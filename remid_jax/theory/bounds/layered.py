@@ -35,11 +35,6 @@ class Layers(NamedTuple):
         """B = 2 sqrt(V v): |e| <= B by Cauchy-Schwarz; sensitivity of the policy to the factor times the factor's shift."""
         return 2 * safe_sqrt(self.variance * self.tilt)
 
-    @property
-    def js_bound(self) -> Float[Array, "6 3"]:
-        """sqrt(8 V J) >= 2 sqrt(V v), because psi'' >= 1."""
-        return safe_sqrt(8 * self.variance * jnp.maximum(self.divergence, 0))
-
 
 def safe_sqrt(x: Float[Array, "..."]) -> Float[Array, "..."]:
     """sqrt(x), with gradient 0 at 0."""

@@ -15,14 +15,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from remid_jax.theory.bounds.balls import js_generator, worst_mean
 from remid_jax.theory.divergences import LN2
 from remid_jax.theory.worlds.quantities import kl_where, mean
 
-STRUCTURES = ("any", "user", "character", "dialogue")
 SECTIONS, HALVINGS, ROUGH_ROOTS, ROOTS = 9, 9, 3, 12  # steps of the searches of `_js_risk`; only ROOTS must be enough
 LEAST_RADIUS = 1e-10  # of these searches, see balls.py
 NEAREST = 1e-5  # to the pole of eta, in widths
@@ -180,28 +178,3 @@ def _js_risk(of: Gradient, rho: Array) -> Array:
     centre = jax.lax.stop_gradient(top - width(scale) * (1 - way))
     largest = _largest_term(of, scale, centre, ROOTS)[0]
     return of.emi + scale * rho + (of.p.sum(1, keepdims=True) * centre).sum() + (of.p * largest).sum()
-
-
-# ------------------------------------------------------------------------------------------------ with confidence 1 - delta
-
-
-def chi2_with_confidence(g: Float[Array, " n"], rho: float | Float[Array, ""], width: float, delta: float) -> Float[Array, ""]:
-    """sqrt(rho) (sd_n + b sqrt(2 ln(1/delta)/(n-1))) + log(1 + rho): holds with probability 1 - delta over n independent
-    contexts when g spans at most `width` = b and its references were fixed beforehand (Maurer and Pontil 2009)."""
-    n = g.shape[0]
-    return jnp.sqrt(rho) * (g.std(ddof=1) + width * jnp.sqrt(2 * np.log(1 / delta) / (n - 1))) + jnp.log1p(rho)
-
-
-def ball_with_confidence(
-    ball: str, g: Float[Array, " n"], rho: float | Float[Array, ""], low: float, high: float, delta: float
-) -> Float[Array, ""]:
-    """Any ball but "js", from n independent contexts with g within low .. high: the dual is monotone in the law of Z = -g, so
-    by Dvoretzky-Kiefer-Wolfowitz the ceil(n eps) smallest Z become the largest possible, eps = sqrt(ln(2/delta)/2n); E_P g by
-    the empirical Bernstein inequality. Each has half of delta."""
-    n = g.shape[0]
-    moved = int(np.ceil(n * np.sqrt(np.log(2 / delta) / (2 * n))))
-    z = jnp.where(jnp.arange(n) < moved, -low, jnp.sort(-g))
-    width = high - low
-    mean_g = g.mean() + jnp.sqrt(2 * g.var(ddof=1) * np.log(4 / delta) / n) + 7 * width * np.log(4 / delta) / (3 * (n - 1))
-    penalty = jnp.log1p(rho) if ball == "chi2" else rho
-    return mean_g + worst_mean(ball, z[None], jnp.full((1, n), 1 / n), jnp.asarray(rho)).value + penalty

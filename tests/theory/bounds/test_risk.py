@@ -14,8 +14,6 @@ from remid_jax.theory.bounds.attack import attack
 from remid_jax.theory.bounds.balls import BALLS, divergence, worst_mean
 from remid_jax.theory.bounds.risk import (
     Gradient,
-    ball_with_confidence,
-    chi2_with_confidence,
     gradient,
     risk,
     structured,
@@ -234,6 +232,26 @@ def test_small_balls_are_first_order_sharp():
 def worst_over_ball(ball, p, theta, golden, rho):
     with jax.enable_x64(True):
         return float(attack(emi_of_density(p, theta, golden), ball, jnp.asarray(p)[None], jnp.asarray(rho)).emid)
+
+
+def chi2_with_confidence(g, rho, width, delta):
+    """sqrt(rho) (sd_n + b sqrt(2 ln(1/delta)/(n-1))) + log(1 + rho): holds with probability 1 - delta over n independent
+    contexts when g spans at most `width` = b and its references were fixed beforehand (Maurer and Pontil 2009)."""
+    n = g.shape[0]
+    return jnp.sqrt(rho) * (g.std(ddof=1) + width * jnp.sqrt(2 * np.log(1 / delta) / (n - 1))) + jnp.log1p(rho)
+
+
+def ball_with_confidence(ball, g, rho, low, high, delta):
+    """Any ball but "js", from n independent contexts with g within low .. high: the dual is monotone in the law of Z = -g, so
+    by Dvoretzky-Kiefer-Wolfowitz the ceil(n eps) smallest Z become the largest possible, eps = sqrt(ln(2/delta)/2n); E_P g by
+    the empirical Bernstein inequality. Each has half of delta."""
+    n = g.shape[0]
+    moved = int(np.ceil(n * np.sqrt(np.log(2 / delta) / (2 * n))))
+    z = jnp.where(jnp.arange(n) < moved, -low, jnp.sort(-g))
+    width = high - low
+    mean_g = g.mean() + jnp.sqrt(2 * g.var(ddof=1) * np.log(4 / delta) / n) + 7 * width * np.log(4 / delta) / (3 * (n - 1))
+    penalty = jnp.log1p(rho) if ball == "chi2" else rho
+    return mean_g + worst_mean(ball, z[None], jnp.full((1, n), 1 / n), jnp.asarray(rho)).value + penalty
 
 
 def test_the_confident_chi2_version_covers_in_1000_draws():
