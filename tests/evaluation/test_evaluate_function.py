@@ -76,7 +76,7 @@ def from_the_command_line(few_records, tiny_directory, folder, from_paths) -> Ev
     model = {"estimator.model": str(tiny_directory), "estimator.adapters": "", "estimator.max_reasoning": 8}
     groups = {"statistics": STATISTICS, "devices": DEVICES}
     named = {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
-    change(config, paths | model | named)
+    change(config, paths | model | named | {"store": str(folder / "store.sqlite")})
     workdir = folder / "work"
     workdir.mkdir()
     script.main(config, workdir)
@@ -98,6 +98,9 @@ def test_paths_and_objects_give_equal_numbers(from_paths, from_objects):
 def test_the_command_line_gives_the_numbers_of_python(from_the_command_line, from_paths):
     same(from_the_command_line, from_paths)
     assert from_the_command_line.samples == from_paths.samples
+    for kind in ("scoring", "sampling"):  # it goes on from the store that Python was given
+        assert [counts["store_misses"] for counts in from_the_command_line.run[kind].values()] == [0]
+        assert all(counts["store_misses"] > 0 for counts in from_paths.run[kind].values())
 
 
 def test_what_is_saved_is_read_back(from_objects, tmp_path):
