@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from remid_jax.errors import UserError
+from remid_jax.settings import flat
 
 # The one table of settings that change no number. A setting or a group of settings, wherever it stands in a config.
 WITHOUT_EFFECT = frozenset(
@@ -108,14 +109,6 @@ def check_same(saved: Identity, now: Identity, holder: str, mend: str) -> None:
     """
     if saved.key != now.key:
         raise UserError(f"{holder} holds a run that differs in {', '.join(saved.differences(now))}: {mend}")
-
-
-def flat(config: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Returns the settings of a nested config by dotted name."""
-    settings: dict[str, Any] = {}
-    for name, value in config.items():
-        settings |= flat(value, f"{above}{name}.") if isinstance(value, Mapping) else {f"{above}{name}": value}
-    return settings
 
 
 def _without_effect(name: str) -> bool:

@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -83,12 +83,13 @@ def check_settings(config: ConfigDict) -> None:
         raise UserError("; ".join(faults))
 
 
-def flat(config: ConfigDict, at: str = "") -> dict[str, Any]:
-    """{dotted name: value}."""
-    found: dict[str, Any] = {}
+def flat(config: ConfigDict | Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Returns the settings of a nested config by dotted name."""
+    settings: dict[str, Any] = {}
     for name, value in config.items():
-        found |= flat(value, f"{at}{name}.") if isinstance(value, ConfigDict) else {f"{at}{name}": value}
-    return found
+        is_group = isinstance(value, (ConfigDict, Mapping))
+        settings |= flat(value, f"{above}{name}.") if is_group else {f"{above}{name}": value}
+    return settings
 
 
 def override_faults(config: ConfigDict, arguments: Sequence[str]) -> list[str]:

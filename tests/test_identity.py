@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remid_jax.errors import UserError
-from remid_jax.identity import WITHOUT_EFFECT, Identity, check_same, flat, identify
+from remid_jax.identity import WITHOUT_EFFECT, Identity, check_same, identify
 from remid_jax.models.fingerprints import file_digest
+from remid_jax.settings import flat
 
 CONFIG = {
     "workdir": "runs/a",

@@ -11,11 +11,12 @@ from typing import Any
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark, read_training
 from remid_jax.files import read_bytes
-from remid_jax.identity import Identity, flat, identify
+from remid_jax.identity import Identity, identify
 from remid_jax.learning.inputs import reasoning_content
 from remid_jax.models.loading import LanguageModel, open_model
 from remid_jax.models.peft_files import read_adapter
 from remid_jax.roles.pairs import read_pairs
+from remid_jax.settings import flat
 from remid_jax.sweeps.points import Point
 
 Kind = Callable[[Any, Any], str]

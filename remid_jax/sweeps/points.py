@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from remid_jax.errors import UserError
-from remid_jax.identity import flat
+from remid_jax.settings import flat
 
 MARK = "point:"
 SHOWN = 20  # names in an error line
