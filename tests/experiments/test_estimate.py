@@ -27,8 +27,8 @@ def test_all_estimates_come_from_the_stored_matrices_alone(run, tmp_path, arrays
     for row in ("IDTest", "Film & Television", "character shift", "user shift", "90% intervals"):
         assert row in done.out
     emid = written["headline"]["categories"]["german"]
-    half = (emid["interval"]["high"] - emid["interval"]["low"]) / 2
-    assert f"{emid['value']:+.4f} ±{half:.4f}*" in done.out
+    low, high = emid["interval"]["low"], emid["interval"]["high"]
+    assert f"{emid['value']:+.4f} ({low:+.4f}, {high:+.4f})†" in done.out
 
 
 def test_bad_input_is_refused_and_leaves_no_file(refused, tmp_path, arrays):
