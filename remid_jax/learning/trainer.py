@@ -186,8 +186,13 @@ def _updating(optimizer: optax.GradientTransformation, mesh: jax.sharding.Mesh) 
 
 def _dropout_keys(seed: int, step: int, rows: np.ndarray) -> np.ndarray:
     """A key for every row of a step, [rows, 2]."""
+    return jax.device_get(_row_keys(*jax.device_put((np.int32(seed), np.int32(step), rows.astype(np.int32)))))
+
+
+@jax.jit
+def _row_keys(seed: Array, step: Array, rows: Array) -> Array:
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), step), 0x64726F70)  # "drop": apart from other draws
-    return np.asarray(jax.vmap(lambda row: jax.random.key_data(jax.random.fold_in(key, row)))(jnp.asarray(rows)))
+    return jax.vmap(lambda row: jax.random.key_data(jax.random.fold_in(key, row)))(rows)
 
 
 def _power_of_two(count: int, least: int = 1) -> int:
