@@ -109,6 +109,12 @@ def shares(advance: Advance, count: int) -> list[Advance]:
     """Returns an `advance` for each of `count` equal workers of one stage, one after the other: together they move `advance`.
 
     The work of those that have not begun is taken to be as much as that of the others.
+
+    >>> first, second = shares(lambda done, total: print(done, "of", total), 2)
+    >>> first(5, 10), second(2, 6)
+    5 of 20
+    7 of 16
+    (None, None)
     """
     totals: dict[int, int] = {}
     dones = [0] * count

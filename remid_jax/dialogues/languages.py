@@ -46,7 +46,11 @@ def language_share(texts: Sequence[str], language: str | None, among: Iterable[s
 
 
 def language_name(tag: str) -> str:
-    """Returns the English name of a tag's language where lingua knows it ("German" of "de-AT"), else the tag."""
+    """Returns the English name of a tag's language where lingua knows it, else the tag.
+
+    >>> language_name("de-AT"), language_name("tlh")
+    ('German', 'tlh')
+    """
     known = _known(tag)
     return tag if known is None else _name(known)
 

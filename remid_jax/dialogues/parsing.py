@@ -65,13 +65,21 @@ def _opens(text: str, fence: re.Match[str]) -> bool:
 
 def reply_text(generated: str) -> str:
     """The reply in a policy's output: what stands between <Agent Response> tags (either may be missing), without the header
-    `## Agent Response` and without white space around it."""
+    `## Agent Response` and without white space around it.
+
+    >>> reply_text("I think so. <Agent Response> Good day! </Agent Response>")
+    'Good day!'
+    """
     text = generated.partition(CLOSE)[0].rpartition(OPEN)[2].strip()
     return text.removeprefix("## Agent Response").strip()
 
 
 def thought_reply(generated: str) -> tuple[str, bool]:
-    """(the reply that follows a reasoning, whether its closing tag came). Without an opening tag it is all reasoning: ""."""
+    """(the reply that follows a reasoning, whether its closing tag came). Without an opening tag it is all reasoning: "".
+
+    >>> thought_reply("He is sad. <Agent Response> Cheer up! </Agent Response>")
+    ('Cheer up!', True)
+    """
     head, closing, _ = generated.partition(CLOSE)
     return reply_text(generated) if OPEN in head else "", bool(closing)
 

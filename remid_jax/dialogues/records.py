@@ -72,7 +72,12 @@ class Record:
 
 
 def character_text(character: dict[str, Any]) -> str:
-    """The character as `key: value` lines; lists and nested mappings on one line, empty values left out."""
+    """The character as `key: value` lines; lists and nested mappings on one line, empty values left out.
+
+    >>> print(character_text({"name": "Ada", "skills": ["poetry", "engines"], "age": None}))
+    name: Ada
+    skills: poetry; engines
+    """
     return "\n".join(_pairs(character))
 
 

@@ -47,6 +47,9 @@ def split_thoughts(generated: str, tags: Sequence[Tags], opened: str = "") -> Sp
 
     `opened` is the tag that stood before the text already. What comes before a closing tag without an opening one is a thought;
     a thought that no tag closes goes on to the end of the text.
+
+    >>> split_thoughts("<think>He is sad.</think> Cheer up!", [USUAL])
+    Spoken(said='Cheer up!', thoughts='He is sad.', ended=True)
     """
     closing_of = dict(tags)
     any_tag = "|".join(re.escape(tag) for tag in sorted({tag for pair in tags for tag in pair}, key=len, reverse=True))

@@ -18,12 +18,20 @@ def xlogx(p: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def entropy(p: Float[Array, "... Y"]) -> Float[Array, "..."]:
-    """H(p) = -sum p log p."""
+    """H(p) = -sum p log p, nats.
+
+    >>> round(float(entropy(jnp.array([0.5, 0.5]))), 4)
+    0.6931
+    """
     return -xlogx(p).sum(-1)
 
 
 def kl(p: Float[Array, "... Y"], q: Float[Array, "... Y"]) -> Float[Array, "..."]:
-    """KL(p || q) = sum p log(p/q); 0 log 0/q = 0, and infinite where q lacks mass that p has."""
+    """KL(p || q) = sum p log(p/q), nats; 0 log 0/q = 0, and infinite where q lacks mass that p has.
+
+    >>> round(float(kl(jnp.array([0.5, 0.5]), jnp.array([0.25, 0.75]))), 4)
+    0.1438
+    """
     p, q = jnp.broadcast_arrays(p, q)
     both = (p > 0) & (q > 0)
     finite = jnp.where(both, p * jnp.log(jnp.where(both, p, 1) / jnp.where(both, q, 1)), 0.0).sum(-1)
