@@ -188,7 +188,7 @@ def _declared(arrays: Mapping[str, np.ndarray], categories: Sequence[str], fault
             array = np.asarray(arrays.get(f"{name}/{part}", ""))
             if array.dtype.kind != "U" or array.ndim:
                 faults.append(f"{name}/{part} is no single text")
-            texts[part] = str(array) if array.dtype.kind == "U" and not array.ndim else ""
+            texts[part] = str(array).strip() if array.dtype.kind == "U" and not array.ndim else ""
         if bool(texts["shift"]) != bool(texts["reference"]):
             faults.append(f"{name}/shift and {name}/reference go together: {texts['shift']!r}, {texts['reference']!r}")
         if texts["reference"] and (texts["reference"] not in categories or texts["reference"] == name):
@@ -277,7 +277,9 @@ class _Reader:
 
     def cross(self, scorers: tuple[str, ...], n: int | None, fold: np.ndarray | None) -> CrossBlocks:
         """`fold` [n]: of the category's own records."""
-        there = self.reference or ID
+        if self.reference is None:
+            self.fault("reference", "is missing: there are blocks with one, of_id and in_id")
+        there = self.reference or self.prefix
         shape = self.arrays.get(f"{there}/record", np.empty(0)).shape
         of_id = shape[0] if len(shape) == 1 else None
         mine, others = np.zeros(n or 0) if fold is None else fold, self.arrays.get(f"{there}/fold", np.zeros(of_id or 0))

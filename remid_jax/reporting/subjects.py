@@ -27,6 +27,17 @@ def reference(results: Results) -> str:
     return names[0] if len(names) == 1 else "its reference"
 
 
+def compared_with(results: Results) -> list[str]:
+    """Returns a sentence for each reference with the categories that are compared with it; none where there is one for all."""
+    if len(references(results)) < 2:
+        return []
+    categories = results["categories"]
+    return [
+        f"Compared with {of}: {', '.join(name for name in categories if categories[name]['reference'] == of)}."
+        for of in references(results)
+    ]
+
+
 def risky(results: Results) -> str:
     """Returns the reference from whose contexts alone the risk is predicted."""
     named = [category.get("reference") for category in results["categories"].values()]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from remid_jax.information.estimates import SATURATED_AT_MOST
-from remid_jax.reporting.subjects import reference, references
+from remid_jax.reporting.subjects import compared_with, reference, references
 
 Results = Mapping[str, Any]
 
@@ -209,7 +209,7 @@ def headline(results: Results) -> Table:
         Column("cut off", "replies truncated at the token limit"),
     ]
     title = f"{r}EMID, {measure(estimator, unit)}, contexts: {contexts(estimates)}"
-    return Table(title, columns, _rows(results, row, shift_row))
+    return Table(title, columns, _rows(results, row, shift_row), notes=compared_with(results))
 
 
 def terms(results: Results) -> Table:

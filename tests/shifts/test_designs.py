@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from score_arrays import score_arrays, with_shifts
 
+from remid_jax.dialogues.manifest import RPGBENCH
 from remid_jax.errors import UserError
 from remid_jax.evaluation.estimating import estimates
 from remid_jax.information.estimates import Settings
-from remid_jax.information.score_table import flatten, parse
+from remid_jax.information.score_table import by_name, flatten, parse
 from remid_jax.parallel import Devices
 
 NAMES = ("IDTest", "german", "Gaming")
@@ -112,6 +113,13 @@ def test_each_category_is_compared_with_its_own_reference_and_a_shift_is_the_mea
     }
 
 
+def test_undeclared_tables_are_compared_as_rpgbench_says():
+    design = by_name(list(RPGBENCH.categories))
+    assert {name: tuple(of) for name, of in design.items()} == {
+        name: (category.shift, category.reference) for name, category in RPGBENCH.categories.items()
+    }
+
+
 @pytest.mark.parametrize(
     ("design", "said"),
     [
@@ -120,6 +128,8 @@ def test_each_category_is_compared_with_its_own_reference_and_a_shift_is_the_mea
         ({"german": ("user", "german")}, "german/reference is 'german', no other category of the table"),
         ({"german": ("user", "Gaming"), "Gaming": ("character", "german")}, "german/reference leads back to itself"),
         ({"german": (["user"], "IDTest")}, "german/shift is no single text"),
+        ({"german": ("user", "IDTest")}, "Gaming/reference is missing: there are blocks with one, of_id and in_id"),
+        ({"german": ("  ", "IDTest")}, "german/shift and german/reference go together: '', 'IDTest'"),
     ],
 )
 def test_a_design_that_contradicts_itself_is_refused(arrays, design, said):
