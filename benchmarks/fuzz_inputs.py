@@ -34,6 +34,7 @@ from remid_jax.dialogues.readers.cards import read_card
 from remid_jax.dialogues.reading import read_benchmark, read_replies
 from remid_jax.errors import UserError
 from remid_jax.models.loading import LanguageModel, open_model
+from remid_jax.scoring import score as scoring
 from remid_jax.scoring.engine import Counts
 from remid_jax.scoring.requests import Request
 
@@ -193,7 +194,7 @@ class _MadeUp:
 def _score(path: Path, folder: Path, model: LanguageModel) -> None:
     config = score_config.get_config()
     config.model, config.input, config.output = "made up", str(path), str(folder / "out.jsonl")
-    made_up = mock.patch.multiple(score, ScoringEngine=_MadeUp, open_model=lambda *_: dataclasses.replace(model))
+    made_up = mock.patch.multiple(scoring, ScoringEngine=_MadeUp, open_model=lambda *_: dataclasses.replace(model))
     with made_up, contextlib.redirect_stderr(io.StringIO()):
         score.main(config, folder)
     for line in (folder / "out.jsonl").read_text().splitlines():

@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
+from remid_jax.dialogues.manifest import RPGBENCH
 from remid_jax.dialogues.parsing import Parsed
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark
@@ -58,7 +59,7 @@ def answered(model, records, of, samples=None):
     written = {m.name: {i: Parsed(f"{m.name} on {i}", False) for i in replies if i in m.scored} for m in of}
     estimators = [asking.Estimator(prompts, tokenizer, m, written[m.name]) for m in of]
     policy = None if samples is None else asking.Policy(prompts, tokenizer, samples)
-    arrays, of_members, of_policy = asking.questions(records, replies, estimators, policy)
+    arrays, of_members, of_policy = asking.questions(records, RPGBENCH.categories, replies, estimators, policy)
     asked = [asking.ask(FakeEngine(m.name), q, None) for m, q in zip(of, of_members, strict=True)]
     return arrays | asking.pooled(asked), [question.name for question in of_policy]
 

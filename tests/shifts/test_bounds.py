@@ -197,7 +197,7 @@ def test_why_there_is_no_bound():
 
     whole = category()
     assert missing("IDTest", whole, whole) is None
-    assert missing(category(truncated=3), whole) == "IDTest: 25% of the policy's samples are truncated, more than 10%"
+    assert missing("IDTest", category(truncated=3), whole) == "IDTest: 25% of the policy's samples are truncated, more than 10%"
     assert missing("IDTest", whole, category(scored=False)) == "the category: its samples were not scored"
     assert missing("IDTest", whole, category(samples=2)) == "2 samples a context: two independent halves need 4"
     assert (
