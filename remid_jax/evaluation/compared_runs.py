@@ -109,7 +109,8 @@ def policy_differences(run: ComparedRun, baseline: ComparedRun) -> list[str]:
 
 
 def _policy(run: ComparedRun) -> Identity:
-    config, content = run.results["config"], run.results["fingerprints"]["policy"]
+    config, prints = run.results["config"], run.results["fingerprints"]
     settings = {f"policy.{name}": value for name, value in (config["policy"] | run.results["policy"]).items()}
     settings |= {"seed": config["seed"], "max_prompt": config["max_prompt"]}
-    return Identity(settings, {"the policy": content} if content else {}, {}, {})
+    contents = {"the policy": prints["policy"], "the ready replies": prints.get("replies")}
+    return Identity(settings, {name: content for name, content in contents.items() if content is not None}, {}, {})

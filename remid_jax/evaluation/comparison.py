@@ -167,12 +167,10 @@ def compare(runs: Sequence[Source] | Mapping[str, Source], *, devices: Devices |
         raise UserError(f"{', '.join(tables)}: no category in common ({reasons}): evaluate both on the same records")
     within = SAME_WITHIN[baseline.results["estimator"]["dtype"]]
     _check_golden(tables, within)
-    settings = Settings(**baseline.results["estimates"]["settings"])
-    layout = _layout(baseline, tables[baseline.name])
+    settings, first = Settings(**baseline.results["estimates"]["settings"]), tables[baseline.name]
+    layout = Layout({name: first.references.get(name) for name in first.categories}, first.shifts)
     with jax.enable_x64(True):
-        plan = information.plan_of(
-            tables[baseline.name], dataclasses.replace(settings, bootstrap=0), devices or Devices(local=True)
-        )
+        plan = information.plan_of(first, dataclasses.replace(settings, bootstrap=0), devices or Devices(local=True))
         measured = quantities(tables, layout, plan)
     changed = {run.name: changed_lineages(tables[run.name], tables[baseline.name], within) for run in read[1:]}
     rows = [
@@ -198,17 +196,6 @@ def _check_golden(tables: Mapping[str, ScoreTable], within: float) -> None:
                 f"{run}: golden replies were scored differently than in {baseline}: {gap.category}/{gap.record} by "
                 f"{gap.nats_per_token:.2g} nats a token: evaluate both with one store, or on one kind of device"
             )
-
-
-def _layout(baseline: ComparedRun, table: ScoreTable) -> Layout:
-    """Which categories are compared with which, and the shifts that have a category left."""
-    estimated = baseline.results["estimates"]
-    references = {name: table.references.get(name) for name in table.categories}
-    shifts = {
-        shift: [name for name in section["categories"] if name in table.categories]
-        for shift, section in estimated["shifts"].items()
-    }
-    return Layout(references, {shift: names for shift, names in shifts.items() if names})
 
 
 def _results(

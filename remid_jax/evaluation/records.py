@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from ml_collections import ConfigDict
 
+from remid_jax.dialogues.manifest import Manifest
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark, read_reasoning, read_replies
 from remid_jax.dialogues.records import Benchmark, Record
@@ -31,12 +32,14 @@ def read_records(config: ConfigDict, given: Benchmark | Sequence[Record | Mappin
     Raises:
       UserError: with every fault of it.
     """
-    if isinstance(given, Benchmark):
-        return given
     c = config.benchmark
+    manifest: Manifest | str | None = c.manifest
+    if isinstance(given, Benchmark):  # the other settings hold for it, too
+        manifest = c.manifest or given.manifest
+        given = [*given.train, *everyone(given.test)]
     return read_benchmark(
         c.source if given is None else given,
-        manifest=c.manifest,
+        manifest=manifest,
         categories=tuple(c.categories),
         format=c.format or "auto",
         mapping=c.mapping,
@@ -73,36 +76,24 @@ def choose_records(
     return chosen, excluded
 
 
-def read_replies_of(
-    path: str | None, given: Mapping[str, str] | None, records: Records, benchmark: Benchmark
+def ready_texts(
+    kind: Literal["reply", "reasoning"],
+    path: str | None,
+    given: Mapping[str, str] | None,
+    records: Records,
+    benchmark: Benchmark,
 ) -> dict[str, str] | None:
-    """Returns the ready replies by record, from a file or as they were given; None where they are to be generated.
+    """Returns ready replies or reasoning by record, from a file or as they were given; None where they are to be generated.
 
     Raises:
       UserError: with every fault of them.
     """
-    if given is not None:
-        return _checked(given, records, "reply")
-    return read_replies(path, everyone(records), everyone(benchmark.test)) if path else None
-
-
-def read_reasoning_of(
-    path: str | None, given: Mapping[str, str] | None, records: Records, benchmark: Benchmark
-) -> dict[str, str] | None:
-    """Returns the ready reasoning by record, as `read_replies_of`.
-
-    Raises:
-      UserError: with every fault of it.
-    """
-    if given is not None:
-        return _checked(given, records, "reasoning")
-    return read_reasoning(path, everyone(records), everyone(benchmark.test)) if path else None
-
-
-def _checked(given: Mapping[str, str], records: Records, what: str) -> dict[str, str]:
-    names = [record.id for record in everyone(records)]
-    if missing := [name for name in names if name not in given]:
-        raise UserError(f"no {what} for records {', '.join(map(repr, missing))}: give one for each")
-    if wrong := [name for name in names if not isinstance(given[name], str)]:
-        raise UserError(f"the {what} of records {', '.join(map(repr, wrong))} is no text")
-    return {name: given[name] for name in names}
+    chosen = everyone(records)
+    if given is None:
+        read = read_replies if kind == "reply" else read_reasoning
+        return read(path, chosen, everyone(benchmark.test)) if path else None
+    if missing := [record.id for record in chosen if record.id not in given]:
+        raise UserError(f"no {kind} for records {', '.join(map(repr, missing))}: give one for each")
+    if wrong := [record.id for record in chosen if not isinstance(given[record.id], str)]:
+        raise UserError(f"the {kind} of records {', '.join(map(repr, wrong))} is no text")
+    return {record.id: given[record.id] for record in chosen}

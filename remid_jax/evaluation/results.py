@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -56,6 +57,7 @@ def gathered(
             "estimator": models.estimator.fingerprint,
             "encoder": models.encoder.fingerprint,
             "policy": models.policy.fingerprint if models.policy else None,
+            "replies": _content(run.ready_replies),
             "protocol": PROTOCOL,
         },
         "estimator": {
@@ -83,6 +85,11 @@ def gathered(
         "records": contributed,
     }
     return results, samples(run.records, run.benchmark.manifest, replies, features, contributed)
+
+
+def _content(ready: Mapping[str, str] | None) -> str | None:
+    """The sha256 of ready replies, wherever they came from."""
+    return None if ready is None else hashlib.sha256(json.dumps(ready, sort_keys=True).encode()).hexdigest()
 
 
 def diagnostics(

@@ -12,7 +12,7 @@ from remid_jax.dialogues.records import Benchmark
 from remid_jax.errors import UserError
 from remid_jax.evaluation.arguments import Given
 from remid_jax.evaluation.models import Models, open_models
-from remid_jax.evaluation.records import Records, choose_records, read_reasoning_of, read_records, read_replies_of
+from remid_jax.evaluation.records import Records, choose_records, read_records, ready_texts
 from remid_jax.information.estimates import Settings
 from remid_jax.parallel import Devices
 from remid_jax.progress import Timed
@@ -63,8 +63,8 @@ def begin(config: ConfigDict, store: Store, reading: Reading, stages: Timed, giv
     models = open_models(config, given.models, bool(config.policy.replies), devices, reading)
     thinking = thinking_of(config.policy.thinking) == "tags"
     records, excluded = choose_records(config, benchmark, prompts, models, thinking)
-    replies = read_replies_of(config.policy.replies, given.replies, records, benchmark)
-    reasoning = read_reasoning_of(config.estimator.reasoning, given.reasoning, records, benchmark)
+    replies = ready_texts("reply", config.policy.replies, given.replies, records, benchmark)
+    reasoning = ready_texts("reasoning", config.estimator.reasoning, given.reasoning, records, benchmark)
     pairs = read_pairs(config.estimator.adapters, models.estimator) if config.estimator.adapters else None
     members = trained(models.estimator, pairs, records) if pairs else untrained(models.estimator, records)
     d = config.devices

@@ -188,7 +188,8 @@ def _declared(arrays: Mapping[str, np.ndarray], categories: Sequence[str], fault
             array = np.asarray(arrays.get(f"{name}/{part}", ""))
             if array.dtype.kind != "U" or array.ndim:
                 faults.append(f"{name}/{part} is no single text")
-            texts[part] = str(array).strip() if array.dtype.kind == "U" and not array.ndim else ""
+            said = str(array) if array.dtype.kind == "U" and not array.ndim else ""
+            texts[part] = said if said.strip() else ""
         if bool(texts["shift"]) != bool(texts["reference"]):
             faults.append(f"{name}/shift and {name}/reference go together: {texts['shift']!r}, {texts['reference']!r}")
         if texts["reference"] and (texts["reference"] not in categories or texts["reference"] == name):

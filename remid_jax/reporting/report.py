@@ -93,7 +93,7 @@ def html(results: Results, vectors: Mapping[str, bytes], samples: Sequence[Sampl
     )
 
 
-def _shifts(results: Results) -> dict[str, tables.Table | None]:
+def _shifts(results: Results) -> dict[str, tables.Table | list[tables.Table] | None]:
     """The tables of divergences, attribution, bounds and risk, None where there is nothing to show."""
     if not shift_tables.shift_data(results):
         return dict.fromkeys(("divergences", "attribution", "bounds", "risks"))

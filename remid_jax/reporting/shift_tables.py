@@ -145,12 +145,14 @@ def correlations(results: Results) -> list[str]:
     return found
 
 
-def risks(results: Results) -> Table | None:
-    """The predicted worst self EMID at every radius; None where there is no prediction."""
-    risk = shift_data(results)["risk"]
-    found = risk.get(headline_key(results)[2], risk)
-    if "balls" not in found:
-        return None
+def risks(results: Results) -> list[Table]:
+    """The predicted worst self EMID at every radius, a table for each reference that has a prediction."""
+    data, scorer = shift_data(results), headline_key(results)[2]
+    of_references = {risky(results): data["risk"]} | data.get("other_risks", {})
+    return [_risk(name, risk[scorer]) for name, risk in of_references.items() if "balls" in risk.get(scorer, {})]
+
+
+def _risk(reference: str, found: Mapping[str, Any]) -> Table:
     columns = [
         Column(part, meaning, ball, interval=part == "risk")
         for ball in BALLS
@@ -168,6 +170,5 @@ def risks(results: Results) -> Table | None:
             attack = plain(of_ball["attack"][k], "+.2f", "it rests on fewer than half of the contexts")
             cells += [attack, cell(of_ball["linear"][k]), cell(of_ball["risk"][k])]
         rows.append(Row(f"{radius:g}", cells))
-    return Table(
-        f"Worst self EMID over a ball of shifts, nats per reply, from {risky(results)} alone", columns, rows, "radius (nats)"
-    )
+    title = f"Worst self EMID over a ball of shifts, nats per reply, from {reference} alone"
+    return Table(title, columns, rows, "radius (nats)")

@@ -1,8 +1,7 @@
 """Bounds on the self EMID of a real run (docs/metric.md, section 4 (Bounds); docs/protocol.md, rules 12 to 14).
 
 For a reference (P, such as IDTest) and a shifted category (Q), every policy sample and every golden reply is scored in all
-contexts of both. With
-the log means over contexts, a reply's own context left out,
+contexts of both. With the log means over contexts, a reply's own context left out,
 
     g_theta(x) = mean over samples of log P_theta(y|x) - log M(y),   M = half of P's contexts and half of Q's,
     g_golden(x) the same of the golden reply under the estimator,    g = g_theta - g_golden,

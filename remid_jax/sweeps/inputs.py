@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from remid_jax.dialogues.manifest_files import manifest_beside
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark, read_training
 from remid_jax.files import read_bytes
@@ -47,8 +48,14 @@ def prompts(folder: str | None, base: None) -> str:
 
 
 def benchmark(source: str, base: None) -> str:
-    """Returns the fingerprint of a benchmark's records."""
-    return read_benchmark(source).fingerprint
+    """Returns the fingerprint of the package's own benchmark, or a hash of a file with the manifest beside it, if any.
+
+    What else decides how the file is read, such as a mapping, is an input of its own.
+    """
+    if source.startswith("package:"):
+        return read_benchmark(source).fingerprint
+    beside = manifest_beside(source)
+    return hashlib.sha256(read_bytes(source) + (read_bytes(beside) if beside else b"")).hexdigest()
 
 
 def training_records(source: str, base: None) -> str:

@@ -109,6 +109,9 @@ TASKS = {
         evaluate,
         {
             "benchmark.source": (inputs.benchmark,),
+            "benchmark.manifest": (inputs.text,),
+            "benchmark.mapping": (inputs.text,),
+            "benchmark.character": (inputs.text,),
             "prompts": (inputs.prompts,),
             "estimator.model": (inputs.model,),
             "estimator.adapters": (inputs.pairs, "estimator.model"),

@@ -34,7 +34,7 @@ def test_the_page_holds_every_number_of_every_table(results, page):
     expected = [tables.headline(results), tables.terms(results), tables.self_information(results)]
     expected += [tables.controls(results), tables.diagnostics(results)]
     expected += [shift_tables.divergences(results), shift_tables.attribution(results), shift_tables.bounds(results)]
-    expected.append(shift_tables.risks(results))
+    expected += shift_tables.risks(results)
     for scorer in ("reasoned", "plain"):
         expected += [tables.estimators(results, scorer, term) for term in ("emid", "emi", "estimator_shift")]
         expected.append(tables.calibration(results, scorer))
