@@ -6,6 +6,7 @@ The default is `jax.jit` over a mesh with axes (data, model): batches are split 
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -93,9 +94,19 @@ class Devices:
         rows = NamedSharding(self.mesh, PartitionSpec("data"))
         return jax.tree.map(lambda a: jax.device_put(np.broadcast_to(np.asarray(a), (self.rows, *a.shape)), rows), params)
 
-    def spread(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        """The compiled `step`, which takes placed params and placed batches."""
-        return jax.jit(step) if self.parallel == "mesh" else jax.pmap(step)
+    def spread(self, step: Callable[..., Any], donate: tuple[int, ...] = ()) -> Callable[..., Any]:
+        """The compiled `step`, which takes placed params and placed batches; `donate` are the arguments it may overwrite."""
+        return jax.jit(step, donate_argnums=donate) if self.parallel == "mesh" else jax.pmap(step, donate_argnums=donate)
+
+    def make_rows(self, make: Callable[[int], Any], rows: int) -> Any:
+        """What `make` gives for a number of rows, row-wise on the devices."""
+        if self.parallel == "pmap":
+            return jax.pmap(lambda _: make(rows // self.rows))(self.place_batch(np.zeros(self.rows)))
+        return jax.jit(functools.partial(make, rows), out_shardings=NamedSharding(self.mesh, PartitionSpec("data")))()
+
+    def first_rows(self, each: int) -> np.ndarray:
+        """The number of each device's first row, of `each`, as a step counts them: with pmap every device counts its own."""
+        return np.zeros(self.rows, np.int32) if self.parallel == "pmap" else each * np.arange(self.rows, dtype=np.int32)
 
     def place_batch(self, batch: Any) -> Any:
         """Host arrays to the devices, row-wise."""
