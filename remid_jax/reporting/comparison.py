@@ -13,7 +13,7 @@ from rich.console import Group
 from rich.text import Text
 
 from remid_jax.reporting import markdown, terminal
-from remid_jax.reporting.tables import DAGGER, DASH, Cell, Column, Row, Table, cell, measure, prefix, write_value
+from remid_jax.reporting.cells import DAGGER, DASH, Cell, Column, Row, Table, cell, measure, prefix, write_value
 
 Results = Mapping[str, Any]
 

@@ -16,8 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from remid_jax.reporting import tables
-from remid_jax.reporting.tables import Results
+from remid_jax.reporting import cells
+from remid_jax.reporting.cells import Results
 
 INK, PAPER, GREY = "#1f2328", "#ffffff", "#7d8590"  # the first two become the page's own colours inside the report
 GOLDEN, POLICY = "#e69f00", "#0072b2"
@@ -71,7 +71,7 @@ class Rows:
         self.places: dict[str, float] = {}
         self.shifts: dict[str, float] = {}
         at = 0.0
-        for shift, members in tables.groups(results):
+        for shift, members in cells.groups(results):
             here = [name for name in members if name in names]
             if here and shift is not None and headings:
                 self.shifts[shift] = at

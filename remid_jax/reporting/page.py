@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from remid_jax.reporting.tables import DAGGER, Table
+from remid_jax.reporting.cells import DAGGER, Table
 
 
 def template(name: str) -> jinja2.Template:

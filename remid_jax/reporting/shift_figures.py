@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from remid_jax.reporting.cells import Results, given, headline_key, level
 from remid_jax.reporting.drawing import (
     FACTOR_COLOURS,
     GREY,
@@ -23,7 +24,6 @@ from remid_jax.reporting.drawing import (
 )
 from remid_jax.reporting.shift_tables import bounded, compared, shift_data
 from remid_jax.reporting.subjects import reference, risky
-from remid_jax.reporting.tables import Results, given, headline_key, level
 from remid_jax.theory.bounds.balls import BALLS
 
 PLUG_IN, UNKNOWN = "#d55e00", "#cc79a7"

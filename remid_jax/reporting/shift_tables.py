@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from remid_jax.information.score_table import FACTORS
+from remid_jax.reporting.cells import DASH, Cell, Column, Results, Row, Table, cell, given, groups, headline_key, plain
 from remid_jax.reporting.subjects import reference, risky
-from remid_jax.reporting.tables import DASH, Cell, Column, Results, Row, Table, cell, given, groups, headline_key, plain
 from remid_jax.shifts.attribution import NAMES, WHOLE
 from remid_jax.theory.bounds.balls import BALLS
 

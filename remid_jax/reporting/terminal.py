@@ -11,8 +11,8 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from remid_jax.reporting import subjects, tables
-from remid_jax.reporting.tables import DAGGER, DASH, Cell, Column, Results, Table
+from remid_jax.reporting import cells, subjects, tables
+from remid_jax.reporting.cells import DAGGER, DASH, Cell, Column, Results, Table
 
 WARNINGS_SHOWN = 6
 
@@ -32,7 +32,7 @@ def drawn(table: Table) -> Group:
 
 def _parts(results: Results) -> Iterator[RenderableType]:
     warnings = results["warnings"]
-    r = tables.prefix(tables.headline_key(results)[2])
+    r = cells.prefix(cells.headline_key(results)[2])
     yield Text(f"\n{r}EMID of {subjects.subject(results)}")
     yield Text(results["first_line"], style="bold")
     for warning in warnings[:WARNINGS_SHOWN]:
@@ -43,7 +43,7 @@ def _parts(results: Results) -> Iterator[RenderableType]:
     yield from _table(headline)
     legend = [
         f"{r}EMID: what {r}EMI loses from {subjects.reference(results)} to here; larger = worse. In brackets: "
-        f"{tables.level(results)} intervals"
+        f"{cells.level(results)} intervals"
         + (f", {DAGGER} = not validated for so few lineages." if headline.has_unvalidated else "."),
         "Golden drop: the same loss of the golden replies alone, which is the estimator's own shift.",
     ]

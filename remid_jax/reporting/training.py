@@ -12,8 +12,9 @@ import numpy as np
 from markupsafe import Markup
 
 from remid_jax.files import write_text
-from remid_jax.reporting import drawing, page, tables, training_figures, training_log
-from remid_jax.reporting.tables import Cell, Column, Table
+from remid_jax.reporting import drawing, page, training_figures, training_log
+from remid_jax.reporting.cells import DAGGER, DASH, Cell, Column, Table
+from remid_jax.reporting.cells import Row as TableRow
 from remid_jax.reporting.training_log import REWARD, Log, Panel, Row, Span
 
 PAGE = "training.html"
@@ -45,7 +46,7 @@ def html(log: Log, about: Mapping[str, Any]) -> str:
         ran=ran(log),
         phases=[_phase(log, name, spans, number) for number, (name, spans) in enumerate(log.phases.items())],
         words=_words(log),
-        dagger=tables.DAGGER,
+        dagger=DAGGER,
     )
 
 
@@ -60,10 +61,10 @@ def ran(log: Log) -> Table | None:
         cells = [
             Cell(f"{len(span.rows)}", len(span.rows)),
             Cell(f"{span.steps[0]} to {span.steps[-1]}"),
-            Cell(_duration(total := float(np.nansum(seconds))), total) if known else Cell(tables.DASH),
-            Cell(f"{tokens:,.0f}", tokens) if known else Cell(tables.DASH),
+            Cell(_duration(total := float(np.nansum(seconds))), total) if known else Cell(DASH),
+            Cell(f"{tokens:,.0f}", tokens) if known else Cell(DASH),
         ]
-        rows.append(tables.Row(f"{span.phase}, iteration {span.iteration}" if span.iteration else span.phase, cells))
+        rows.append(TableRow(f"{span.phase}, iteration {span.iteration}" if span.iteration else span.phase, cells))
     columns = (
         Column("steps"),
         Column("of the run", "numbers of the first and the last step, from 0"),
@@ -89,7 +90,7 @@ def means(spans: Sequence[Span]) -> Table:
                 cells += [_mean(values[: _quarter(span)], panel), _mean(values[-_quarter(span) :], panel)]
             if any(cell.value is not None for cell in cells):
                 name = f"{panel.title}, {label}" if len(panel.curves) > 1 else panel.title
-                rows.append(tables.Row(f"{name} ({panel.unit})" if panel.unit else name, cells))
+                rows.append(TableRow(f"{name} ({panel.unit})" if panel.unit else name, cells))
     return Table(f"Means of {spans[0].phase}", columns, rows, "metric")
 
 
@@ -114,7 +115,7 @@ def _mean(values: np.ndarray, panel: Panel) -> Cell:
     """The mean of the numbers among `values`."""
     finite = values[np.isfinite(values)]
     if not finite.size:
-        return Cell(tables.DASH, reason="no number in any of these steps")
+        return Cell(DASH, reason="no number in any of these steps")
     mean = float(finite.mean())
     if panel.share:
         return Cell(f"{100 * mean:.3g}%", mean)
@@ -178,4 +179,4 @@ def _start(text: str) -> str | None:
 
 
 def _number(value: float | None, form: str = ".3f") -> str:
-    return tables.DASH if value is None or not math.isfinite(value) else format(value, form)
+    return DASH if value is None or not math.isfinite(value) else format(value, form)

@@ -11,7 +11,7 @@ import numpy as np
 
 from remid_jax.information.paired import mean_difference
 from remid_jax.reporting import markdown
-from remid_jax.reporting.tables import DAGGER, DASH, Cell, Column, Row, Table, cell, measure, plain
+from remid_jax.reporting.cells import DAGGER, DASH, Cell, Column, Row, Table, cell, measure, plain
 from remid_jax.sweeps.index import Index
 from remid_jax.sweeps.layouts import STAR, Layout, Line, Selector, Sweep, selected
 

@@ -8,7 +8,7 @@ from html_page import Page
 
 from remid_jax.errors import UserError
 from remid_jax.information.estimates import Settings
-from remid_jax.reporting import drawing, figures, report, shift_tables, tables
+from remid_jax.reporting import cells, drawing, figures, report, shift_tables, tables
 
 
 def html(results, samples=()):
@@ -47,7 +47,7 @@ def test_the_page_holds_every_number_of_every_table(results, page):
                 assert text.startswith(cell.text)
                 assert title == (cell.note or cell.reason)
                 if cell.interval and column.interval:
-                    assert text.endswith(cell.interval + ("" if cell.validated else tables.DAGGER))
+                    assert text.endswith(cell.interval + ("" if cell.validated else cells.DAGGER))
 
 
 def test_the_page_holds_the_headline_of_the_dictionary(results, page):
