@@ -71,6 +71,11 @@ class Record:
         return row if self.golden else {key: value for key, value in row.items() if key != "agent_golden_response"}
 
 
+def has_golden(records: Iterable[Record]) -> bool:
+    """Returns whether every one of `records` has a golden reply."""
+    return all(record.golden for record in records)
+
+
 def character_text(character: dict[str, Any]) -> str:
     """The character as `key: value` lines; lists and nested mappings on one line, empty values left out.
 

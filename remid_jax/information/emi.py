@@ -17,6 +17,8 @@ from remid_jax.information.intervals import Replicates, average, combine, differ
 from remid_jax.information.score_table import Replies
 
 CONTROLS = ("golden", "golden_other", "constant", "golden_half")
+OF_GOLDEN = ("golden", "golden_other", "golden_half")
+"""The controls whose replies are made of golden ones."""
 
 Estimates = Mapping[tuple[str, str], Replicates]  # by (estimator, unit), such as ("club", "token_rate")
 

@@ -20,7 +20,8 @@
 
 A number is {value, unit, estimator, n, interval}, see `intervals.number`; its `estimator` is the formula, one of
 `measurement.ESTIMATORS`. A scorer is the estimator model with reasoning in its context or without. "emid" and
-"estimator_shift" are absent for a category without a reference; "reasoning_gain" needs both scorers.
+"estimator_shift" are absent for a category without a reference; "reasoning_gain" needs both scorers. Of a category without
+golden replies every number that these make is null, with that as its reason.
 """
 
 from __future__ import annotations
@@ -33,8 +34,17 @@ import numpy as np
 from remid_jax.errors import UserError
 from remid_jax.information import emi
 from remid_jax.information.intervals import Replicates, difference, number, ratio
-from remid_jax.information.measurement import ESTIMATORS, Measured, Plan, make_plan, measure, measure_self, per_response
-from remid_jax.information.score_table import SCORERS, Category, ScoreTable
+from remid_jax.information.measurement import (
+    ESTIMATORS,
+    Measured,
+    Plan,
+    make_plan,
+    measure,
+    measure_self,
+    per_response,
+    unmeasured,
+)
+from remid_jax.information.score_table import NO_GOLDEN, SCORERS, Category, ScoreTable
 from remid_jax.information.self_information import unavailable
 from remid_jax.parallel import Devices
 
@@ -94,7 +104,7 @@ class _Report:
     def __init__(self, table: ScoreTable, settings: Settings, plan: Plan):
         self.table, self.settings, self.plan = table, settings, plan
         self.measured: dict[tuple[str, str, str], Measured] = {
-            (scorer, name, replies): measure(name, category, category.replies[replies], scorer, plan)
+            (scorer, name, replies): self.measure(name, category, replies, scorer)
             for scorer in table.scorers
             for name, category in table.categories.items()
             for replies in ("golden", "policy")
@@ -110,6 +120,11 @@ class _Report:
                 self.rows["emid"][scorer, name] = emi.drop(rows[scorer, reference], rows[scorer, name])
                 self.rows["estimator_shift"][scorer, name] = emi.drop(golden[reference], golden[name])
         self.shifts = table.shifts
+
+    def measure(self, name: str, category: Category, replies: str, scorer: str) -> Measured:
+        if replies == "golden" and category.golden is None:
+            return unmeasured(self.plan, NO_GOLDEN)
+        return measure(name, category, category.replies[replies], scorer, self.plan)
 
     def number(self, quantity: Replicates, unit: str, estimator: str, reason: str = "") -> dict[str, Any]:
         if not reason and estimator == "mixture":
@@ -187,10 +202,12 @@ class _Report:
 
     def reasoning_gain(self, name: str, category: Category) -> dict[str, Any]:
         """Paired difference of golden log-likelihoods; below 0 where reasoning makes golden replies less likely."""
-        golden = category.replies["golden"]
-        gained = np.diagonal(golden.loglik["reasoned"]) - np.diagonal(golden.loglik["plain"])
-        lengths = self.measured["reasoned", name, "golden"]
-        nats = self.plan.of_items(name, category.lineage, gained)
+        lengths, golden = self.measured["reasoned", name, "golden"], category.golden
+        if golden is None:
+            nats = self.plan.resampling.constant(np.nan, NO_GOLDEN)
+        else:
+            gained = np.diagonal(golden.loglik["reasoned"]) - np.diagonal(golden.loglik["plain"])
+            nats = self.plan.of_items(name, category.lineage, gained)
         in_units = per_response("mean", nats, lengths.tokens, lengths.chars)
         return {unit: self.number(quantity, unit, "mean") for (_, unit), quantity in in_units.items()}
 
@@ -228,14 +245,19 @@ class _Report:
         result: dict[str, Any] = {}
         plan = self.plan.without_bootstrap()
         for name, category in self.table.categories.items():
-            golden = category.replies["golden"]
-            of_golden = measure(name, category, golden, scorer, plan, CONTROLLED).estimates
-            policies = category.replies | {"golden_other": emi.golden_of_another(golden, category.blocks)}
+            policies, absent = dict(category.replies), unmeasured(plan, NO_GOLDEN, CONTROLLED)
+            of_golden = absent
+            if category.golden is not None:
+                of_golden = measure(name, category, category.golden, scorer, plan, CONTROLLED)
+                policies["golden_other"] = emi.golden_of_another(category.golden, category.blocks)
             for control in emi.CONTROLS:
-                if control not in policies:
+                if control in policies:
+                    measured = measure(name, category, policies[control], scorer, plan, CONTROLLED)
+                elif category.golden is None and control in emi.OF_GOLDEN:
+                    measured = absent
+                else:
                     continue
-                measured = measure(name, category, policies[control], scorer, plan, CONTROLLED)
-                quantities = emi.cross(measured.estimates, of_golden)
+                quantities = emi.cross(measured.estimates, of_golden.estimates)
                 if control == "golden" and any(np.any(np.nan_to_num(quantity.values) != 0) for quantity in quantities.values()):
                     raise RuntimeError(f"{name}: the EMI of the golden control is not 0: estimators are not deterministic here")
                 retrieval = self.number(measured.retrieved, "share", "mean", NO_CRITIC)
@@ -249,6 +271,8 @@ class _Report:
         result: dict[str, Any] = {"estimator": estimator, "unit": unit, "scorer": scorer, "categories": None, "shifts": None}
         if not self.references:
             return result | {"reason": "the table holds no shift: it needs a category with a reference"}
+        if all(category.golden is None for category in self.table.categories.values()):
+            return result | {"reason": NO_GOLDEN}
         if estimator.startswith("mixture"):
             for (of, name, replies), side in self.measured.items():
                 if of == scorer and side.saturated.values[0] > SATURATED_AT_MOST:

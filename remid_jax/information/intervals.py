@@ -28,6 +28,7 @@ class Replicates(NamedTuple):
     values: np.ndarray
     clusters: np.ndarray  # bool [G]: lineages that take part
     fewest: int  # lineages of the smallest category that takes part
+    reason: str = ""  # why the quantity does not exist; whatever is made of it does not exist for the same reason
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,10 +69,10 @@ class Resampling:
         values[1 + self.deletions :] = quantity.values[1 + len(self.lineages) :]
         return values
 
-    def constant(self, value: float) -> Replicates:
-        """A quantity that no lineage changes."""
+    def constant(self, value: float, reason: str = "") -> Replicates:
+        """A quantity that no lineage changes; with a value of NaN and a `reason`, one that does not exist."""
         count = len(self.lineages)
-        return Replicates(np.full(1 + count + len(self.multiplicities), value), np.zeros(count, bool), count)
+        return Replicates(np.full(1 + count + len(self.multiplicities), value), np.zeros(count, bool), count, reason)
 
     def replicates(self, parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> Replicates:
         """The mean over subsamples of values [1 + deletions + B], each given with the lineages [n] whose `weights` made it."""
@@ -91,7 +92,8 @@ def combine(function: Callable[..., np.ndarray], *parts: Replicates) -> Replicat
     """`function` of several quantities, replicate by replicate."""
     with np.errstate(divide="ignore", invalid="ignore"):
         values = function(*(part.values for part in parts))
-    return Replicates(values, np.any([part.clusters for part in parts], axis=0), min(part.fewest for part in parts))
+    reason = next((part.reason for part in parts if part.reason), "")
+    return Replicates(values, np.any([part.clusters for part in parts], axis=0), min(part.fewest for part in parts), reason)
 
 
 def difference(a: Replicates, b: Replicates) -> Replicates:
@@ -141,8 +143,11 @@ def interval(quantity: Replicates, estimator: str, level: float) -> dict[str, An
 
 
 def number(quantity: Replicates, *, unit: str, estimator: str, n: int, level: float, reason: str = "") -> dict[str, Any]:
-    """{value, unit, estimator, n, interval}, JSON-ready; value and interval None, with a `reason`, where there is none."""
+    """{value, unit, estimator, n, interval}, JSON-ready; value and interval None, with a reason, where there is none.
+
+    That is the quantity's own reason, or else `reason`.
+    """
     result: dict[str, Any] = {"value": None, "unit": unit, "estimator": estimator, "n": n, "interval": None}
     if not np.isfinite(quantity.values[0]):
-        return result | {"reason": reason or "not defined for these scores"}
+        return result | {"reason": quantity.reason or reason or "not defined for these scores"}
     return result | {"value": float(quantity.values[0]), "interval": interval(quantity, estimator, level)}

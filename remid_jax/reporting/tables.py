@@ -186,6 +186,12 @@ def self_information(results: Results) -> Table:
     return Table("Self information of the policy", columns, rows_of(results, row))
 
 
+def without_golden(results: Results) -> list[str]:
+    """Returns the categories without golden replies: self information is all that is known of their policy."""
+    categories = results["estimates"]["categories"].items()
+    return [name for name, category in categories if category["lengths"]["golden"]["tokens"]["value"] is None]
+
+
 def has_self_information(results: Results) -> bool:
     return any(category["self"]["self_information"] for category in results["estimates"]["categories"].values())
 
@@ -253,14 +259,15 @@ def diagnostics(results: Results) -> Table:
 
     def row(name: str) -> list[Cell]:
         found, lengths = results["categories"][name], results["estimates"]["categories"][name]["lengths"]
-        replies, density = found["replies"], found["tokens_per_char"]
+        replies, golden, density = found["replies"], found["golden"], found["tokens_per_char"]
         unknown = replies.get("in_language_reason") or "no replies"
+        no_golden = lengths["golden"]["tokens"].get("reason")
         spoken = ", ".join(f"{language} {count}" for language, count in replies["detected"].items())
         return [
             plain(found["records"]), plain(len(found["excluded"])), plain(replies["truncated"]), plain(replies["empty"]),
-            plain(replies["in_language"], ".0%", unknown), plain(found["golden"]["in_language"], ".0%", unknown),
+            plain(replies["in_language"], ".0%", unknown), plain(golden["in_language"], ".0%", no_golden or unknown),
             Cell(spoken),
-            plain(density["policy"], ".2f", "no characters"), plain(density["golden"], ".2f", "no characters"),
+            plain(density["policy"], ".2f", "no characters"), plain(density["golden"], ".2f", no_golden or "no characters"),
             cell(lengths["policy"]["tokens"]), cell(lengths["golden"]["tokens"]), plain(found["reasoning_fallbacks"]),
         ]  # fmt: skip
 

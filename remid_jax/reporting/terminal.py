@@ -20,6 +20,7 @@ WARNINGS_SHOWN = 6
 def summary(results: Results) -> Group:
     """The first line and warnings, the headline table with its legend, and the controls.
 
+    Where a category has no golden replies, also self information, which needs none.
     `results` is the dictionary of results.json. Texts are never read as rich's markup.
     """
     return Group(*_parts(results))
@@ -48,6 +49,8 @@ def _parts(results: Results) -> Iterator[RenderableType]:
         "Golden drop: the same loss of the golden replies alone, which is the estimator's own shift.",
     ]
     yield from (_indented(line, "dim") for line in legend)
+    if tables.without_golden(results):
+        yield from _table(tables.self_information(results))
     yield from _table(tables.control_ranges(results))
 
 

@@ -26,7 +26,7 @@ from jaxtyping import Array, Float
 
 from remid_jax.information.intervals import Replicates, Resampling, number
 from remid_jax.information.mutual_information import log_mixture
-from remid_jax.information.score_table import Category
+from remid_jax.information.score_table import NO_GOLDEN, Category
 from remid_jax.information.self_information import unavailable
 from remid_jax.parallel import Devices
 from remid_jax.theory.bounds.log_cosh import log_cosh_bound, spread
@@ -120,6 +120,8 @@ def missing(reference: str, of_id: Category, category: Category) -> str | None:
     if (reason := blocked(of_id, category)) is not None:
         return reason
     for name, side in ((reference, of_id), ("the category", category)):
+        if side.golden is None:
+            return f"{name}: {NO_GOLDEN}"
         scores = side.self_scores
         if (reason := unavailable(None if scores is None else scores.truncated)) is not None:
             return f"{name}: {reason}"

@@ -20,7 +20,7 @@ import numpy as np
 
 from remid_jax.information.intervals import Replicates, combine, number
 from remid_jax.information.measurement import Plan, drawn
-from remid_jax.information.score_table import Category, ScoreTable
+from remid_jax.information.score_table import NO_GOLDEN, Category, ScoreTable
 from remid_jax.shifts import attribution, bounds, risk
 
 MOST_CONTEXTS = 64  # a category; blocks and nulls grow with its square and its cube
@@ -152,6 +152,8 @@ class _Shifts:
         category = self.table.categories[reference]
         if (reason := bounds.blocked(category)) is not None:
             return {"reason": f"{reference}: {reason}"}
+        if category.golden is None:
+            return {"reason": f"{reference}: {NO_GOLDEN}"}
         scores = category.self_scores
         if scores is None or scores.loglik is None:
             reason = bounds.unavailable(None if scores is None else scores.truncated)
