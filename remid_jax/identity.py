@@ -78,6 +78,13 @@ class Identity:
         # What is made of inputs and settings differs if they do, and then says nothing more.
         return settings + inputs + versions or derived
 
+    def differs_in_place(self, other: Identity) -> bool:
+        """Returns whether `other` differs in inputs that stand at the same places with another content, and in nothing else."""
+        changed = {name for name in {**self.contents, **other.contents} if self.contents.get(name) != other.contents.get(name)}
+        same = (self.settings, self.versions) == (other.settings, other.versions)
+        in_place = all(self.paths.get(name) == other.paths.get(name) is not None for name in changed)
+        return bool(changed) and same and in_place
+
     def _changed_input(self, name: str, other: Identity) -> str:
         moved = _changed({name: self.paths.get(name)}, {name: other.paths.get(name)})
         return moved[0] if moved else f"the content of {name} ({self.paths[name]!r})"

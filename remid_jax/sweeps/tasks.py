@@ -121,6 +121,7 @@ TASKS = {
             "policy.replies": (inputs.text,),
             "embedding.model": (inputs.model,),
         },
+        repeatable=True,  # its store goes by fingerprints
     ),
     "train": Task(
         train,
