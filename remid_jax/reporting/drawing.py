@@ -96,9 +96,10 @@ class Rows:
         axes.set_ylim(self.count - 0.4, -0.6)
 
 
-def new_figure(width: float, height: float, columns: int = 1, **options: Any) -> tuple[Figure, Sequence[Axes]]:
+def new_figure(width: float, height: float, columns: int = 1, rows: int = 1, **options: Any) -> tuple[Figure, Sequence[Axes]]:
+    """A figure of `width` x `height` inches, and its panels row by row."""
     figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots(1, columns, squeeze=False, **options)[0]
+    return figure, figure.subplots(rows, columns, squeeze=False, **options).ravel()
 
 
 def draw_estimate(

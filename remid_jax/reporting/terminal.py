@@ -34,7 +34,7 @@ def drawn(table: Table) -> Group:
 def _parts(results: Results) -> Iterator[RenderableType]:
     warnings = results["warnings"]
     r = cells.prefix(cells.headline_key(results)[2])
-    yield Text(f"\n{r}EMID of {subjects.subject(results)}")
+    yield Text(f"\n{subjects.title(results)}")
     yield Text(results["first_line"], style="bold")
     for warning in warnings[:WARNINGS_SHOWN]:
         yield _indented(f"warning: {warning}", "yellow")

