@@ -66,7 +66,8 @@ def corl(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> di
     for pair in trained.pairs:
         about = {"model": config["model"], "method": f"CoRL, {pair.name}", "config": config}
         write_training_report(folder / pair.name, about)
-    return summaries.estimator(folder, config, read_benchmark(config["benchmark"]["source"]))
+    benchmark = read_benchmark(config["benchmark"]["source"], manifest=config["benchmark"]["manifest"])
+    return summaries.estimator(folder, config, benchmark)
 
 
 def world_base(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, Any]:
@@ -126,7 +127,8 @@ TASKS = {
     "train": Task(
         train,
         {
-            "benchmark.source": (inputs.training_records,),
+            "benchmark.source": (inputs.training_records, "benchmark.manifest"),
+            "benchmark.manifest": (inputs.text,),
             "prompts": (inputs.prompts,),
             "reasoning": (inputs.reasoning,),
             "model": (inputs.model,),
@@ -139,6 +141,7 @@ TASKS = {
         corl,
         {
             "benchmark.source": (inputs.benchmark,),
+            "benchmark.manifest": (inputs.text,),
             "prompts": (inputs.prompts,),
             "teacher.reasoning": (inputs.reasoning,),
             "model": (inputs.model,),
