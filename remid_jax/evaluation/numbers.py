@@ -8,6 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from remid_jax.information.intervals import Estimate
+
 QUANTITIES = ("emi", "emid", "estimator_shift")
 
 
@@ -28,20 +30,19 @@ class Number:
     reason: str | None = None
 
     @classmethod
-    def of(cls, number: Mapping[str, Any]) -> Number:
+    def of(cls, number: Estimate) -> Number:
         """Reads a number of results.json (`information.intervals.number`)."""
-        interval = number["interval"] or {}
-        return cls(
-            value=number["value"],
-            unit=number["unit"],
-            estimator=number["estimator"],
-            n=number["n"],
-            low=interval.get("low"),
-            high=interval.get("high"),
-            level=interval.get("level"),
-            clusters=interval.get("clusters"),
-            validated=interval.get("validated", False),
-            reason=number.get("reason") or interval.get("reason"),
+        found = cls(number["value"], number["unit"], number["estimator"], number["n"], reason=number.get("reason"))
+        if (interval := number["interval"]) is None:
+            return found
+        return dataclasses.replace(
+            found,
+            low=interval["low"],
+            high=interval["high"],
+            level=interval["level"],
+            clusters=interval["clusters"],
+            validated=interval["validated"],
+            reason=interval.get("reason"),
         )
 
     @property
@@ -151,7 +152,7 @@ def _rows(results: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                     yield {**keys, "quantity": quantity, "formula": formula, **values, "unit": unit}
 
 
-def _numbers(section: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Mapping[str, Any]]]:
+def _numbers(section: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Estimate]]:
     """(quantity, formula, unit, number) of a category or shift under one conditioning."""
     for quantity in ("golden", "policy", *QUANTITIES):
         for formula, units in section.get(quantity, {}).items():

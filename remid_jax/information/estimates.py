@@ -33,7 +33,7 @@ import numpy as np
 
 from remid_jax.errors import UserError
 from remid_jax.information import emi
-from remid_jax.information.intervals import Replicates, difference, number, ratio
+from remid_jax.information.intervals import Estimate, Replicates, difference, number, ratio
 from remid_jax.information.measurement import (
     ESTIMATORS,
     Measured,
@@ -98,6 +98,9 @@ def estimates(table: ScoreTable, settings: Settings, plan: Plan) -> dict[str, An
     return _Report(table, settings, plan).sections()
 
 
+Tree = dict[str, dict[str, Estimate]]
+
+
 class _Report:
     """The sections of the result, over measurements made once: (scorer, category, replies) -> `Measured`."""
 
@@ -126,14 +129,14 @@ class _Report:
             return unmeasured(self.plan, NO_GOLDEN)
         return measure(name, category, category.replies[replies], scorer, self.plan)
 
-    def number(self, quantity: Replicates, unit: str, estimator: str, reason: str = "") -> dict[str, Any]:
+    def number(self, quantity: Replicates, unit: str, estimator: str, reason: str = "") -> Estimate:
         if not reason and estimator == "mixture":
             reason = NO_CRITIC
         return number(quantity, unit=unit, estimator=estimator, n=self.plan.n, level=self.settings.level, reason=reason)
 
-    def tree(self, quantities: emi.Estimates) -> dict[str, dict[str, Any]]:
+    def tree(self, quantities: emi.Estimates) -> Tree:
         """{estimator: {unit: number}}."""
-        result: dict[str, dict[str, Any]] = {}
+        result: Tree = {}
         for (estimator, unit), quantity in quantities.items():
             result.setdefault(estimator, {})[unit] = self.number(quantity, unit, estimator)
         return result
@@ -175,7 +178,7 @@ class _Report:
         result["self"] = self.self_section(name, category)
         return result
 
-    def lengths(self, measured: Measured) -> dict[str, Any]:
+    def lengths(self, measured: Measured) -> dict[str, Estimate]:
         return {
             "tokens": self.number(measured.tokens, "tokens", "mean"),
             "chars": self.number(measured.chars, "chars", "mean"),
@@ -200,7 +203,7 @@ class _Report:
             result["relative"][estimator] = self.number(quotient, "relative", estimator, reason)
         return result
 
-    def reasoning_gain(self, name: str, category: Category) -> dict[str, Any]:
+    def reasoning_gain(self, name: str, category: Category) -> dict[str, Estimate]:
         """Paired difference of golden log-likelihoods; below 0 where reasoning makes golden replies less likely."""
         lengths, golden = self.measured["reasoned", name, "golden"], category.golden
         if golden is None:
@@ -232,17 +235,17 @@ class _Report:
             "truncated": int(scores.truncated.sum()),
         }
 
-    def shift(self, names: list[str]) -> dict[str, Any]:
-        result: dict[str, dict[str, Any]] = {scorer: {} for scorer in self.table.scorers}
+    def shift(self, names: list[str]) -> dict[str, dict[str, Tree]]:
+        result: dict[str, dict[str, Tree]] = {scorer: {} for scorer in self.table.scorers}
         for row, of in self.rows.items():
             for scorer in result:
                 if all((scorer, name) in of for name in names):
                     result[scorer][row] = self.tree(emi.shift_row([of[scorer, name] for name in names]))
         return result
 
-    def controls(self, scorer: str) -> dict[str, Any]:
+    def controls(self, scorer: str) -> dict[str, dict[str, dict[str, object]]]:
         """EMI of the control policies by the estimators of `CONTROLLED`, and how often their context is retrieved."""
-        result: dict[str, Any] = {}
+        result: dict[str, dict[str, dict[str, object]]] = {}
         plan = self.plan.without_bootstrap()
         for name, category in self.table.categories.items():
             policies, absent = dict(category.replies), unmeasured(plan, NO_GOLDEN, CONTROLLED)

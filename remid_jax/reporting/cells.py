@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from remid_jax.information.intervals import Estimate
+
 Results = Mapping[str, Any]
 
 DASH = "–"
@@ -126,20 +128,22 @@ def write_value(value: float, unit: str) -> str:
     return "0" if value == 0 and not form.endswith("%") else format(value, form)
 
 
-def cell(number: Mapping[str, Any] | None, reason: str = "") -> Cell:
+def cell(number: Estimate | None, reason: str = "") -> Cell:
     """The cell of a `number` of the estimates; None gives a dash with `reason`."""
-    if number is None or number["value"] is None:
-        return Cell(DASH, reason=reason if number is None else number["reason"])
+    if number is None:
+        return Cell(DASH, reason=reason)
     value, bounds = number["value"], number["interval"]
+    if value is None or bounds is None:
+        return Cell(DASH, reason=number["reason"])
     text = write_value(value, number["unit"])
     if number["unit"] == "share" or bounds["low"] == bounds["high"] == 0:
         return Cell(text, value)  # the jackknife of a share passes 0% and 100%; a control that is exactly 0 has no spread
-    if bounds["low"] is None:
+    if bounds["low"] is None or bounds["high"] is None:
         return Cell(text, value, note=f"no interval: {bounds['reason']}")
-    low, high = (write_value(bounds[end], number["unit"]) for end in ("low", "high"))
+    low, high = (write_value(end, number["unit"]) for end in (bounds["low"], bounds["high"]))
     note = f"{bounds['level']:.0%} {bounds['method']} ({low}, {high}), {bounds['clusters']} clusters"
-    if beside := bounds["bootstrap"]:
-        note += f"; bootstrap ({', '.join(write_value(beside[end], number['unit']) for end in ('low', 'high'))})"
+    if (beside := bounds["bootstrap"]) and beside["low"] is not None and beside["high"] is not None:
+        note += f"; bootstrap ({', '.join(write_value(end, number['unit']) for end in (beside['low'], beside['high']))})"
     excludes_zero = text[0] in "+-" and (bounds["low"] > 0 or bounds["high"] < 0)
     return Cell(text, value, f"({low}, {high})", bounds["validated"], excludes_zero, note)
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from remid_jax.information.estimates import SATURATED_AT_MOST
+from remid_jax.information.intervals import Estimate
 from remid_jax.reporting.cells import (
     DASH,
     UNITS,
@@ -196,7 +197,7 @@ def has_self_information(results: Results) -> bool:
     return any(category["self"]["self_information"] for category in results["estimates"]["categories"].values())
 
 
-def _controls(results: Results) -> tuple[str, str, dict[str, dict[str, tuple[dict, dict]]]]:
+def _controls(results: Results) -> tuple[str, str, dict[str, dict[str, tuple[Estimate, Estimate]]]]:
     """(estimator, unit, {policy: {category: (EMI, retrieval)}}): the headline's estimator where the controls have it."""
     estimator, unit, scorer = headline_key(results)
     controls, categories = results["estimates"]["controls"][scorer], results["estimates"]["categories"]

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from remid_jax.information.intervals import Replicates, Resampling, combine, number
+from remid_jax.information.intervals import Estimate, Replicates, Resampling, combine, number
 from remid_jax.information.score_table import FACTORS
 from remid_jax.shifts.two_samples.relabelling import ENOUGH, RELABELLINGS, against_null, relabellings, weights
 from remid_jax.shifts.two_samples.representation import SUBSETS, divergences, gram, standardised, subset_grams
@@ -113,7 +113,7 @@ def section(pair: Pair, level: float) -> dict[str, Any]:
     """
     n = int(pair.in_p.sum())
 
-    def told(quantity: Replicates, estimator: str) -> dict[str, Any]:
+    def told(quantity: Replicates, estimator: str) -> Estimate:
         return number(quantity, unit="nats", estimator=estimator, n=n, level=level)
 
     estimates = {}

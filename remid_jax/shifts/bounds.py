@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from remid_jax.information.intervals import Replicates, Resampling, number
+from remid_jax.information.intervals import Estimate, Replicates, Resampling, number
 from remid_jax.information.mutual_information import log_mixture
 from remid_jax.information.score_table import NO_GOLDEN, Category
 from remid_jax.information.self_information import unavailable
@@ -229,7 +229,7 @@ def section(of: Bounded, divergence: Replicates | None, n: int, level: float) ->
     "divergence"}, "contexts_left_out"}: numbers in nats per response, the variance in nats^2.
     """
 
-    def told(name: str) -> dict[str, Any]:
+    def told(name: str) -> Estimate:
         return number(of.values[name], unit="response", estimator="bound", n=n, level=level)
 
     found: dict[str, Any] = {

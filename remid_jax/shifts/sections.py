@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from remid_jax.information.intervals import Replicates, combine, number
+from remid_jax.information.intervals import Estimate, Replicates, combine, number
 from remid_jax.information.measurement import Plan, drawn
 from remid_jax.information.score_table import NO_GOLDEN, Category, ScoreTable
 from remid_jax.shifts import attribution, bounds, risk
@@ -83,7 +83,7 @@ class _Shifts:
         }
 
     def category(self, name: str, category: Category) -> dict[str, Any]:
-        found: dict[str, Any] = {"divergence": None, "bounds": None}
+        found: dict[str, object] = {"divergence": None, "bounds": None}
         if name in self.pairs:
             found["divergence"] = attribution.section(self.pairs[name], self.level)
         else:
@@ -131,7 +131,7 @@ class _Shifts:
     def correlation(self, scorer: str) -> dict[str, Any]:
         """Of each bound with the measured self EMID, over the categories that have both."""
         names = [name for name in self.references if (scorer, name) in self.found]
-        result: dict[str, Any] = {}
+        result: dict[str, object] = {}
         for bound in BOUNDS:
             here = [name for name in names if bound in self.found[scorer, name].values]
             if len(here) < 3:
@@ -144,7 +144,7 @@ class _Shifts:
             } | {"categories": len(here)}
         return result
 
-    def _told(self, quantity: Replicates) -> dict[str, Any]:
+    def _told(self, quantity: Replicates) -> Estimate:
         return number(quantity, unit="correlation", estimator="correlation", n=self.contexts, level=self.level)
 
     def risk(self, reference: str) -> dict[str, Any]:
