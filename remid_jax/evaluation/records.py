@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from ml_collections import ConfigDict
 
@@ -26,7 +26,7 @@ def everyone(records: Mapping[str, Sequence[Record]]) -> list[Record]:
     return [record for members in records.values() for record in members]
 
 
-def read_records(config: ConfigDict, given: Benchmark | Sequence[Record | Mapping[str, Any]] | None) -> Benchmark:
+def read_records(config: ConfigDict, given: Benchmark | Sequence[Record | Mapping[str, object]] | None) -> Benchmark:
     """Returns the benchmark that was given, or the one that `config.benchmark` names.
 
     Raises:

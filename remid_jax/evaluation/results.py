@@ -38,7 +38,7 @@ def gathered(
     features: Mapping[str, Parsed],
     arrays: Arrays,
     estimates: Mapping[str, Any],
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+) -> tuple[dict[str, Any], list[dict[str, object]]]:
     """Returns what results.json holds, and the rows of samples.parquet.
 
     `made_by` is the program; `features` are the estimator's core features by record, `arrays` the score table.
@@ -107,7 +107,7 @@ def diagnostics(
         said = [replies[record.id] for record in members]
         entry = manifest.categories[category]
         spoken = language_share([reply.text for reply in said], entry.language, manifest.languages)
-        golden: dict[str, Any] = {"in_language": None, "in_language_reason": NO_GOLDEN}
+        golden: dict[str, float | str | None] = {"in_language": None, "in_language_reason": NO_GOLDEN}
         if has_golden(members):
             texts = [record.golden for record in members]
             golden = {"in_language": language_share(texts, entry.language, manifest.languages).share}
@@ -133,7 +133,7 @@ def diagnostics(
     return found
 
 
-def _thoughts(thoughts: Sequence[Thought]) -> dict[str, Any]:
+def _thoughts(thoughts: Sequence[Thought]) -> dict[str, int]:
     """Of the replies that came after a thought: how many, how many came to no end of it, and the tokens of thoughts in all."""
     return {
         "replies": len(thoughts),
@@ -264,8 +264,8 @@ def samples(
     manifest: Manifest,
     replies: Mapping[str, Reply],
     features: Mapping[str, Parsed],
-    contributed: Mapping[str, Sequence[Mapping[str, Any]]],
-) -> list[dict[str, Any]]:
+    contributed: Mapping[str, Sequence[Mapping[str, object]]],
+) -> list[dict[str, object]]:
     """One row a record: its texts, and its contributions."""
     return [
         {
@@ -291,7 +291,7 @@ def samples(
     ]
 
 
-def parquet_bytes(rows: Sequence[Mapping[str, Any]]) -> bytes:
+def parquet_bytes(rows: Sequence[Mapping[str, object]]) -> bytes:
     """The rows as a Parquet file; the same rows give the same bytes."""
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(list(rows)), buffer)

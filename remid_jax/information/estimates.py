@@ -141,7 +141,7 @@ class _Report:
             result.setdefault(estimator, {})[unit] = self.number(quantity, unit, estimator)
         return result
 
-    def sections(self) -> dict[str, Any]:
+    def sections(self) -> dict[str, object]:
         scales = {
             scorer: [float(a.values[0]) if np.isfinite(a.values[0]) else None for a in pair]
             for scorer, pair in self.plan.scales.items()
@@ -158,8 +158,8 @@ class _Report:
             "headline": self.headline(),
         }
 
-    def category(self, name: str, category: Category) -> dict[str, Any]:
-        result: dict[str, Any] = {
+    def category(self, name: str, category: Category) -> dict[str, object]:
+        result: dict[str, object] = {
             "shift": self.table.design[name].shift,
             "reference": self.table.design[name].reference,
             "records": len(category.record),
@@ -185,7 +185,7 @@ class _Report:
             "tokens_per_char": self.number(ratio(measured.tokens, measured.chars), "tokens_per_char", "mean"),
         }
 
-    def scored(self, scorer: str, name: str) -> dict[str, Any]:
+    def scored(self, scorer: str, name: str) -> dict[str, object]:
         golden, policy = (self.measured[scorer, name, replies] for replies in ("golden", "policy"))
         result: dict[str, Any] = {}
         for replies, side in (("golden", golden), ("policy", policy)):
@@ -214,7 +214,7 @@ class _Report:
         in_units = per_response("mean", nats, lengths.tokens, lengths.chars)
         return {unit: self.number(quantity, unit, "mean") for (_, unit), quantity in in_units.items()}
 
-    def self_section(self, name: str, category: Category) -> dict[str, Any]:
+    def self_section(self, name: str, category: Category) -> dict[str, object]:
         scores = category.self_scores
         reason = unavailable(None if scores is None else scores.truncated)
         if scores is None or scores.loglik is None or reason:
@@ -267,11 +267,11 @@ class _Report:
                 result.setdefault(control, {})[name] = {**self.tree(quantities), "retrieval": retrieval}
         return result
 
-    def headline(self) -> dict[str, Any]:
+    def headline(self) -> dict[str, object]:
         """R-EMID by category and shift in the one estimator and unit that the settings name."""
         estimator, unit = self.settings.headline.split()
         scorer = self.table.scorers[0]
-        result: dict[str, Any] = {"estimator": estimator, "unit": unit, "scorer": scorer, "categories": None, "shifts": None}
+        result: dict[str, object] = {"estimator": estimator, "unit": unit, "scorer": scorer, "categories": None, "shifts": None}
         if not self.references:
             return result | {"reason": "the table holds no shift: it needs a category with a reference"}
         if all(category.golden is None for category in self.table.categories.values()):

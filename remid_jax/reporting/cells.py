@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from remid_jax.information.intervals import Estimate
-
-Results = Mapping[str, Any]
+from remid_jax.reporting.subjects import Results
 
 DASH = "–"
 DAGGER = "†"

@@ -14,8 +14,7 @@ from rich.text import Text
 
 from remid_jax.reporting import markdown, terminal
 from remid_jax.reporting.cells import DAGGER, DASH, Cell, Column, Row, Table, cell, measure, prefix, write_value
-
-Results = Mapping[str, Any]
+from remid_jax.reporting.subjects import Results
 
 NAMED = 3  # records that a note names; the others are counted
 UNVALIDATED = "not validated for so few lineages with other replies"

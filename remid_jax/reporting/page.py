@@ -31,7 +31,7 @@ def table_html(table: Table, heading: str) -> str:
     return template("table.html").render(table=table, heading=heading, dagger=DAGGER, figures={})
 
 
-def flat(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+def flat(config: Mapping[str, object], above: str = "") -> Iterator[tuple[str, Any]]:
     """(a.b.c, value) of nested mappings."""
     for name, value in config.items():
         if isinstance(value, Mapping):

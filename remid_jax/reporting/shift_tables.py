@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from remid_jax.information.score_table import FACTORS
@@ -34,7 +34,7 @@ def bounded(results: Results) -> list[str]:
     ]
 
 
-def _rows(results: Results, of_category: Any) -> list[Row]:
+def _rows(results: Results, of_category: Callable[[str], Sequence[Cell]]) -> list[Row]:
     return [Row(name, of_category(name)) for shift, names in groups(results) if shift is not None for name in names]
 
 

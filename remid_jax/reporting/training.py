@@ -22,7 +22,7 @@ STEPS_SHOWN = 2  # of each phase, with all their rollouts
 FOLDED_FROM = 240  # characters: a longer text shows its beginning until it is opened
 
 
-def write_training_report(workdir: Path, about: Mapping[str, Any]) -> Path:
+def write_training_report(workdir: Path, about: Mapping[str, object]) -> Path:
     """Writes training.html to the run's folder from the logs in it and returns its path; equal logs give equal bytes.
 
     `about` says what was run, as terms and values; a value that is itself a mapping is shown folded.
@@ -35,7 +35,7 @@ def write_training_report(workdir: Path, about: Mapping[str, Any]) -> Path:
     return path
 
 
-def html(log: Log, about: Mapping[str, Any]) -> str:
+def html(log: Log, about: Mapping[str, object]) -> str:
     """The page. Every text of the log and of `about` is escaped."""
     vectors = {name: drawing.svg_bytes(figure) for name, figure in training_figures.figures(log).items()}
     return page.template(PAGE).render(
@@ -128,7 +128,7 @@ def _duration(seconds: float) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {whole % 60:02} s" if minutes else f"{seconds:.1f} s"
 
 
-def _phase(log: Log, name: str, spans: Sequence[Span], number: int) -> dict[str, Any]:
+def _phase(log: Log, name: str, spans: Sequence[Span], number: int) -> dict[str, object]:
     """What the template shows of a phase."""
     steps = log.last_rollouts(name, STEPS_SHOWN)
     names = list(dict.fromkeys(key for rows in steps.values() for row in rows for key in row if key.startswith(REWARD)))

@@ -17,7 +17,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -221,7 +220,7 @@ def bound(
     return Bounded(found, g[0], int((~known).sum()))
 
 
-def section(of: Bounded, divergence: Replicates | None, n: int, level: float) -> dict[str, Any]:
+def section(of: Bounded, divergence: Replicates | None, n: int, level: float) -> dict[str, object]:
     """The measured self EMID = shift + output, both bounds = their own shift + the same output, and their parts, JSON-ready:
 
     {"emid", "shift", "output": {"sum", "policy", "golden"}, "variance", "output_divergence": {"policy", "golden"} (each
@@ -232,7 +231,7 @@ def section(of: Bounded, divergence: Replicates | None, n: int, level: float) ->
     def told(name: str) -> Estimate:
         return number(of.values[name], unit="response", estimator="bound", n=n, level=level)
 
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         "emid": told("emid"),
         "shift": told("shift"),
         "output": {"sum": told("output"), "policy": told("output_policy"), "golden": told("output_golden")},

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -78,7 +77,7 @@ def structured_rows(g_theta: np.ndarray, g_golden: np.ndarray, p: np.ndarray, sh
 
 def section(
     of_id: Category, scorer: str, chosen: np.ndarray, resampling: Resampling, devices: Devices, level: float
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """{"radii", "emi", "balls": {ball: {"risk", "linear": [number per radius], "attack": [nats]}}, "structured"} or {"reason"}.
 
     An attack that rests on fewer than half of the contexts is null: left-out mixtures of so few are no longer those of a law.
@@ -112,7 +111,7 @@ def section(
         found = devices.map_rows(_risking(devices), np.array(RADII), rows)
         return {"risk": found["value"], "linear": found["linear"]}
 
-    def curves(parts: dict[str, np.ndarray]) -> dict[str, dict[str, list[Any]]]:
+    def curves(parts: dict[str, np.ndarray]) -> dict[str, dict[str, list[object]]]:
         return {
             ball: {name: [told(values[:, i, k]) for k in range(len(RADII))] for name, values in parts.items()}
             for i, ball in enumerate(BALLS)

@@ -79,7 +79,7 @@ def text(path: str, reader: None) -> str:
     return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
-def identities(points: Sequence[Point], inputs: Mapping[str, Inputs], versions: Mapping[str, Any]) -> dict[str, Identity]:
+def identities(points: Sequence[Point], inputs: Mapping[str, Inputs], versions: Mapping[str, object]) -> dict[str, Identity]:
     """Returns what each point is, by name.
 
     An input that another point writes goes by what that point is: two runs of one identity count as the same.

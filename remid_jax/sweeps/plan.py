@@ -49,7 +49,7 @@ class Done:
     identity: Identity
     git_revision: str | None
     hours: float
-    summary: Mapping[str, Any]
+    summary: Mapping[str, object]
 
     def as_json(self) -> dict[str, Any]:
         """Returns it as a JSON object: {"key", "git_revision", "hours", "summary", "identity"}."""
@@ -62,7 +62,7 @@ class Done:
         }
 
     @classmethod
-    def from_json(cls, entry: Any, place: str, mend: str) -> Done:
+    def from_json(cls, entry: object, place: str, mend: str) -> Done:
         """Reads what `as_json` gave.
 
         Raises:
@@ -129,7 +129,7 @@ class Plan:
         return _account(workdir / name).get("key") == self.identities[name].key
 
 
-def planned(points: Sequence[Point], tasks: Mapping[str, Task], versions: Mapping[str, Any]) -> Plan:
+def planned(points: Sequence[Point], tasks: Mapping[str, Task], versions: Mapping[str, object]) -> Plan:
     """Returns the plan of `points`; `versions` are ours, on which all numbers depend.
 
     Raises:
@@ -146,5 +146,5 @@ def _account(folder: Path) -> dict[str, Any]:
     return account
 
 
-def _write(folder: Path, account: Mapping[str, Any]) -> None:
+def _write(folder: Path, account: Mapping[str, object]) -> None:
     write_text(folder / ACCOUNT, json.dumps(account, indent=1, ensure_ascii=False) + "\n")

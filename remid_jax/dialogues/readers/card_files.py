@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from remid_jax.dialogues.readers.cards import SUFFIXES
 from remid_jax.dialogues.readers.rows import rows_of
@@ -25,7 +24,7 @@ def named_cards(source: str | Path) -> list[Path]:
     ]  # False, too, of a text too long to be a path
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):

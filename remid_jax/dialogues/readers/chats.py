@@ -78,7 +78,7 @@ def _meant(key: str, messages: str) -> str | None:
 
 
 def _turns(
-    value: Any, row: Collection[str], report: Report, form: ChatForm, golden_optional: bool
+    value: object, row: Collection[str], report: Report, form: ChatForm, golden_optional: bool
 ) -> tuple[str, tuple[Turn, ...]]:
     """(system message, turns); without turns where one of them cannot be read."""
     field = form.messages
@@ -114,7 +114,7 @@ def _turns(
     return system, tuple(turns)
 
 
-def _joined(content: Any) -> Any:
+def _joined(content: object) -> Any:
     """The text of a content in parts, where all are texts; anything else as it is."""
     if isinstance(content, list) and content and all(isinstance(p, dict) and isinstance(p.get("text"), str) for p in content):
         return "".join(part["text"] for part in content)
