@@ -6,7 +6,9 @@ import json
 import pytest
 
 from remid_jax.dialogues.readers.card_files import named_cards
+from remid_jax.dialogues.reading import read_benchmark, read_training
 from remid_jax.errors import UserError
+from remid_jax.learning.inputs import content_of
 from remid_jax.sweeps import inputs
 from remid_jax.sweeps.points import Point
 from remid_jax.sweeps.tasks import TASKS
@@ -40,6 +42,19 @@ def test_a_benchmark_is_known_by_its_file_its_manifest_and_its_cards(rows):
     rows.write_text(rows.read_text().replace("cards/mill.json", "nowhere.json"))
     expected = hashlib.sha256(rows.read_bytes() + manifest.read_bytes()).hexdigest()  # as before without cards
     assert inputs.benchmark(str(rows), None) == expected
+
+
+def test_records_hold_what_their_cards_say_so_a_run_is_known_by_it(tmp_path):
+    card, path = tmp_path / "mill.json", tmp_path / "rows.jsonl"
+    row = {"messages": [{"role": "user", "content": "Flour?"}, {"role": "assistant", "content": "Wind."}]}
+    path.write_text("".join(json.dumps(row | {"id": name, "agent_character": "mill.json"}) + "\n" for name in "ab"))
+    prints = []
+    for words in ("A miller.", "Another miller.", "A miller."):
+        card.write_text(json.dumps({"name": "Mo", "description": words}))
+        prints.append((read_benchmark(path).fingerprint, content_of(read_training(path))))  # of evaluate and corl, of train
+    assert prints[0] == prints[2]
+    assert prints[0][0] != prints[1][0]
+    assert prints[0][1] != prints[1][1]
 
 
 def test_training_records_are_those_of_the_manifest_that_is_named(tmp_path):
