@@ -22,6 +22,10 @@ KERNELS = (
     "scoring.kernel",
 )
 
+# One thread a library: the workers of `pytest -n 2` are as many as the cores, and waiting threads burn what others need.
+for library in ("OPENBLAS", "OMP"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".cache" / "xla"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)

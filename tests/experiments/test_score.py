@@ -7,12 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scripts import ROOT
+from small_vocabulary import small_tokenizer
 
 from remid_jax.errors import UserError
 from remid_jax.models.decoder import NEVER, TokenTree, bind
 from remid_jax.models.loading import open_model
 from remid_jax.scoring.request_lines import read_request_lines, requests_of
 
+PIECES = small_tokenizer()[1]
 LINES = [
     {
         "id": "chat",
@@ -20,7 +22,7 @@ LINES = [
         "answers": ["A fox.", "Eine Füchsin, 狐。", "A fox."],
     },
     {"id": 7, "prompt": "Once upon a time", "answers": [" there was", "there was"]},
-    {"id": "ids", "prefix_ids": [5, 6, 7], "answer_ids": [[8], [9, 10, 49_151]]},
+    {"id": "ids", "prefix_ids": [5, 6, 7], "answer_ids": [[8], [9, 10, PIECES - 1]]},
     {"id": "mixed", "prompt": "1 2 3", "answer_ids": [[100, 200]]},
 ]
 
@@ -60,7 +62,7 @@ def test_answers_get_the_log_probabilities_of_exactly_their_ids(score, tiny_dire
             np.testing.assert_allclose(logprobs, plain_scores(model, prefix, answer), atol=1e-4)
             assert loglik == pytest.approx(sum(logprobs), abs=1e-5)
     assert found[0]["loglik"][0] == found[0]["loglik"][2]
-    assert found[1]["n_tokens"] == [2, 2]
+    assert found[1]["n_tokens"] == [2, 3]  # "there" begins no line of the texts whose pieces the tiny model has
     assert found[1]["loglik"][0] != found[1]["loglik"][1]  # no space is added or stripped
 
 
@@ -88,7 +90,7 @@ def test_company_and_layout_move_nothing(score):
         ({"id": 1, "messages": [{"role": "user"}], "answers": ["b"]}, '"messages" must be'),
         ({"id": 1, "prompt": "a", "answers": ["b"], "label": 3}, "unknown field 'label'"),
         ({"id": "good", "prompt": "a", "answers": ["b"]}, "stands on line 1 already"),
-        ({"id": 1, "prefix_ids": [1], "answer_ids": [[49_152]]}, "token id 49152 is not below the vocabulary size"),
+        ({"id": 1, "prefix_ids": [1], "answer_ids": [[PIECES]]}, f"token id {PIECES} is not below the vocabulary size"),
         ({"id": 1, "prefix_ids": [1] * 9000, "answer_ids": [[1]]}, "9001 tokens, but"),
     ],
 )

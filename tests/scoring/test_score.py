@@ -14,10 +14,11 @@ from remid_jax.models.loading import open_model
 from remid_jax.progress import Silent
 from remid_jax.scoring.score import Scored, score
 
+PIECES = tiny_chat_model().config.vocab_size
 LINES = [
     {"id": "chat", "messages": [{"role": "user", "content": "Who are you?"}], "answers": ["A fox.", "狐。"]},
     {"id": 7, "prompt": "Once upon a time", "answers": [" there was"]},
-    {"id": "ids", "prefix_ids": [5, 6, 7], "answer_ids": [[8], [9, 10, 49_151]]},
+    {"id": "ids", "prefix_ids": [5, 6, 7], "answer_ids": [[8], [9, 10, PIECES - 1]]},
 ]
 
 
@@ -88,9 +89,9 @@ class Said(Silent):
             "requests: number 1: needs exactly one of answers, answer_ids for its answers; requests: number 2: not a mapping",
         ),
         (
-            [{"id": "x", "prefix_ids": [1], "answer_ids": [[49_152]]}],
+            [{"id": "x", "prefix_ids": [1], "answer_ids": [[PIECES]]}],
             {},
-            "requests: number 1 ('x'): token id 49152 is not below the vocabulary size 49152",
+            f"requests: number 1 ('x'): token id {PIECES} is not below the vocabulary size {PIECES}",
         ),
         (LINES, {"date": "yesterday"}, "date: 'yesterday' is no date: write it as 2026-01-31"),
         (LINES, {"max_row": 0}, "config.max_row=0: must be a whole number from 1 to 2147483647"),
