@@ -12,13 +12,15 @@ import dataclasses
 import hashlib
 import itertools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from remid_jax.errors import UserError
-from remid_jax.scoring.filling import Limits, bucket_of, fill_rows
+from remid_jax.scoring.filling import BUCKETS, Limits, bucket_of, fill_rows
 from remid_jax.scoring.requests import Request
 
+_DEPTHS = np.arange(BUCKETS[-1], dtype=np.int32)
 LEAST_SHARED = 8  # tokens: a shorter common beginning is no reason to keep two sequences together
 
 
@@ -92,8 +94,7 @@ class _Path:
         return [(slot + max(0, depth - first), slot + count) for first, slot, count in self._pieces if first + count > depth]
 
 
-@dataclasses.dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where the scores of one continuation are found: row number, and indices into that row's `scored`."""
 
     row: int
@@ -109,8 +110,7 @@ class Plan:
     places: tuple[tuple[Place, ...], ...]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Sequence:
+class _Sequence(NamedTuple):
     ids: np.ndarray
     scored_from: int
     owner: tuple[int, int]
@@ -177,10 +177,12 @@ def _sequences(r: int, request: Request) -> list[_Sequence]:
 
 
 def _common_prefix(a: np.ndarray, b: np.ndarray) -> int:
+    if a[0] != b[0]:
+        return 0
     length = min(len(a), len(b))
     differs = a[:length] != b[:length]
-    first = int(differs.argmax()) if length else 0
-    return first if length and differs[first] else length
+    first = int(differs.argmax())
+    return first if differs[first] else length
 
 
 def _rows(sequences: list[_Sequence], shared: list[int], limits: Limits) -> list[list[int]]:
@@ -215,6 +217,9 @@ def _cuts(lengths: np.ndarray, shared: np.ndarray, max_row: int, knee: float) ->
 
 
 def _cut_stretch(lengths: np.ndarray, shared: np.ndarray, head: int, max_row: int, knee: float) -> list[tuple[int, int]]:
+    size, saved = int(lengths[0] + (lengths[1:] - shared[1:]).sum()), int(shared[1:].min()) - head
+    if size <= max_row and size * size <= 2 * knee * saved:
+        return [(0, len(lengths))]  # k runs would save at most size^2 (1 - 1/k) / knee, and cost at least (k - 1) saved
     added = np.cumsum(lengths - shared)
     # A run that begins at i pays sequence i in full, and of the later ones only what they add.
     full = lengths - added
@@ -256,18 +261,23 @@ def _steps(buckets: Sequence[int], limits: Limits) -> list[int]:
 
 def _write_row(sequences: Sequence[_Sequence], shared: Sequence[int], group: str) -> tuple[Row, list[np.ndarray]]:
     """The tree of a run, and for each sequence the indices of its scored tokens among the row's scored slots."""
-    new = np.array([len(sequence.ids) - keep for sequence, keep in zip(sequences, shared, strict=True)])
-    starts = np.cumsum(new) - new
-    size = int(new.sum())
-    positions = np.arange(size) - np.repeat(starts - np.array(shared), new)
-    is_scored, path, ranges = np.zeros(size, bool), _Path(), []
-    for sequence, keep, start, count in zip(sequences, shared, starts.tolist(), new.tolist(), strict=True):
+    new = [len(sequence.ids) - keep for sequence, keep in zip(sequences, shared, strict=True)]
+    size = sum(new)
+    positions, is_scored, path = np.empty(size, np.int32), np.zeros(size, bool), _Path()
+    start, ranges = 0, []
+    for sequence, keep, count in zip(sequences, shared, new, strict=True):
+        positions[start : start + count] = _DEPTHS[keep : keep + count]
         path.cut(keep)
         path.grow(start, count)
-        ranges.append(path.below(sequence.scored_from))
-        for first, last in ranges[-1]:
+        own = path.below(sequence.scored_from)
+        for first, last in own:
             is_scored[first:last] = True
-    before = np.cumsum(is_scored) - 1
-    tokens = np.concatenate([sequence.ids[keep:] for sequence, keep in zip(sequences, shared, strict=True)])
-    row = Row(tokens, positions.astype(np.int32), np.flatnonzero(is_scored).astype(np.int32), group)
-    return row, [np.concatenate([before[first:last] for first, last in own]).astype(np.int32) for own in ranges]
+        ranges.append(own)
+        start += count
+    before = np.cumsum(is_scored, dtype=np.int32) - 1
+    pieces = [sequence.ids[keep:] if keep else sequence.ids for sequence, keep in zip(sequences, shared, strict=True)]
+    row = Row(np.concatenate(pieces), positions, np.flatnonzero(is_scored).astype(np.int32), group)
+    return row, [
+        before[slice(*own[0])] if len(own) == 1 else np.concatenate([before[first:last] for first, last in own])
+        for own in ranges
+    ]
