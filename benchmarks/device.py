@@ -33,12 +33,14 @@ from flax import nnx
 
 from benchmarks.random_qwen3 import SIZES, qwen3, random_params
 from remid_jax.models.config import DecoderConfig
-from remid_jax.models.sampling import Prompts, Sampler, decode, prefill
+from remid_jax.models.decoding import unstacked
+from remid_jax.models.sampling import Pace, Prompts, Sampler, decode, empty_rows, encode
 from remid_jax.parallel import Devices
 from remid_jax.scoring.kernel import Batch, head_chunk, score_batch
 
 SIZE = flags.DEFINE_enum("size", "toy", list(SIZES), "The model.")
 PEAK = flags.DEFINE_float("peak_tflops", None, "bfloat16 peak of one device: prints the share of it that was used.")
+BANDWIDTH = flags.DEFINE_float("bandwidth", None, "Memory of one device, GB a second: prints the share of it that was used.")
 BUCKETS = flags.DEFINE_multi_integer("bucket", [256, 512, 1024, 2048], "Row lengths to score.")
 TOKENS = flags.DEFINE_integer("tokens_per_step", 4096, "Tokens a device scores at once.")
 ROWS = flags.DEFINE_integer("rows", 8, "Replies a device samples at once, to prompts as long as the first bucket.")
@@ -72,17 +74,28 @@ def print_scoring(config: DecoderConfig, params: nnx.State, devices: Devices, bu
 
 
 def print_sampling(config: DecoderConfig, params: nnx.State, devices: Devices, length: int) -> None:
-    rows, sampler = ROWS.value * devices.rows, Sampler(2 * STEPS, ())
-    ids, lengths = np.random.default_rng(0).integers(config.vocab_size, size=(rows, length)), np.full(rows, length)
-    plain = (np.zeros((rows, 1, 2), np.uint32), np.zeros((rows, 1), np.float32), np.ones((rows, 1), np.float32))
-    prompts = devices.place_batch(Prompts(ids.astype(np.int32), lengths.astype(np.int32), *plain))
-    start = devices.spread(functools.partial(prefill, config, sampler.max_new))
-    go_on = devices.spread(functools.partial(decode, config, sampler, STEPS))
+    """Rows that all speak for STEPS tokens. Read by a step: the weights and the slots in use."""
+    count, sampler = ROWS.value * devices.rows, Sampler(0, ())
+    slots = length + 2 * STEPS
+    dtype = params["embedding"][...].dtype
+    layers = devices.spread(functools.partial(unstacked, config))(params)
+    ids = np.random.default_rng(0).integers(config.vocab_size, size=(devices.rows, length)).astype(np.int32)
+    prompts = devices.place_batch(Prompts(ids, np.full(devices.rows, length, np.int32)))
+    start = devices.spread(functools.partial(encode, config, slots))
     encoding = statistics.median(timings(lambda: start(params, prompts), 3))
-    state = go_on(params, start(params, prompts))
-    rate = STEPS / statistics.median(timings(lambda: go_on(params, state), 3))
-    print(f"sampling, {rows} prompts of {length} tokens: encoded in {encoding * 1e3:.1f} ms, then {rate:.1f} steps/s, "
-          f"{rate * rows:.0f} tokens/s")  # fmt: skip
+    rows = devices.make_rows(functools.partial(empty_rows, config, slots=slots, room=2 * STEPS, dtype=dtype), count)
+    limits = devices.place_batch(np.full(count, 2 * STEPS, np.int32))
+    speaking = rows._replace(ended=limits < 0, slots=limits - 2 * STEPS + length, seats=rows.seats._replace(limits=limits))
+    share = np.ones(devices.rows, np.int32)
+    pace = devices.place_batch(Pace(STEPS * share, 0 * share))
+    go_on = devices.spread(functools.partial(decode, config, sampler))
+    seconds = statistics.median(timings(lambda: go_on(params, layers, speaking, pace), 3)) / STEPS
+    weights = sum(a.nbytes for a in jax.tree.leaves(layers)) + params["embedding"][...].nbytes
+    cache = 2 * config.layers * config.kv_heads * config.head_size * count * (length + STEPS / 2) * dtype.itemsize
+    rate = (weights + cache) / seconds / 1e9 / jax.device_count()
+    known = f", {rate / BANDWIDTH.value:.1%} of the memory's rate" if BANDWIDTH.value else ""
+    print(f"sampling: a prompt of {length} tokens a device encoded in {encoding * 1e3:.1f} ms; {count} rows: {1 / seconds:.1f} "
+          f"steps/s, {count / seconds:.0f} tokens/s, {rate:.0f} GB/s a device{known}")  # fmt: skip
 
 
 def print_rounding(config: DecoderConfig, params: nnx.State, devices: Devices, bucket: int) -> None:

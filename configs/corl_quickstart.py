@@ -26,6 +26,7 @@ def get_config() -> ConfigDict:
 
     config.benchmark = ConfigDict()
     config.benchmark.source = "package:rpgbench_compact"  # or a PDGBench.json, or a JSONL file of records
+    config.benchmark.manifest = config_dict.placeholder(str)  # JSON: your categories, shifts, references (docs/formats.md)
 
     config.teacher = ConfigDict()
     config.teacher.reasoning = "package:rpgbench_compact"  # JSONL {"sample_ID", "reasoning"}; None: `teacher.model` writes it

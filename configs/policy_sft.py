@@ -37,6 +37,7 @@ def get_config() -> ConfigDict:
 
     config.benchmark = ConfigDict()
     config.benchmark.source = "package:rpgbench_compact"  # or a PDGBench.json, or a JSONL file: their IDTrain records
+    config.benchmark.manifest = config_dict.placeholder(str)  # JSON: which tag training records have (docs/formats.md)
 
     config.lora = ConfigDict()
     config.lora.rank = 8  # 0: full fine-tuning

@@ -71,7 +71,7 @@ def given(config: ConfigDict) -> dict[str, str]:
     return found | {"the program's version": remid_jax.__version__, "JAX's version": jax.__version__}
 
 
-def _digest(value: Any) -> str:
+def _digest(value: object) -> str:
     path = Path(value) if isinstance(value, str) and value else None
     with contextlib.suppress(OSError, ValueError):
         if path and path.is_file():

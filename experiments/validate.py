@@ -39,7 +39,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
     stages, devices = Timed(cli.progress()), Devices(local=True)
     parts = Parts(workdir / "parts", stages)
     c = config
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         "settings": {name: c[name] for name in ("seed", "worlds", "restarts", "steps", "replications", "draws")},
         "version": remid_jax.__version__,
         "policies": policy_study.study(),

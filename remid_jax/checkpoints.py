@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,7 +41,7 @@ class Checkpoints:
         """The number of the last whole checkpoint."""
         return None if self._orbax.latest is None else self._orbax.latest.step
 
-    def save(self, number: int, state: Any, beside: dict[str, Any]) -> None:
+    def save(self, number: int, state: object, beside: Mapping[str, object]) -> None:
         """Begins to write; returns as soon as `state` may be changed. At most one save is under way."""
         with self._whole_or_not_at_all():
             self._orbax.save_async(number, state, custom_metadata=beside, force=True)

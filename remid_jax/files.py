@@ -209,7 +209,7 @@ def _decoder(unfit: list[_Unfit]) -> json.JSONDecoder:
     def constant(name: str) -> Any:
         return flag(f"{name} is no number in JSON: leave it out, or quote it")
 
-    def members(pairs: list[tuple[str, Any]]) -> Any:
+    def members(pairs: list[tuple[str, object]]) -> Any:
         found = dict(pairs)
         if len(found) < len(pairs):
             names = [name for name, _ in pairs]
@@ -219,7 +219,7 @@ def _decoder(unfit: list[_Unfit]) -> json.JSONDecoder:
     return json.JSONDecoder(parse_int=whole, parse_float=real, parse_constant=constant, object_pairs_hook=members)
 
 
-def _faults(value: Any, place: str, field: str = "") -> Iterator[str]:
+def _faults(value: object, place: str, field: str = "") -> Iterator[str]:
     """Everything in the value that cannot be taken, with its place: line or list, record, field."""
     half = "holds half a surrogate pair, which is no character: cut the text elsewhere, or replace it by U+FFFD"
     at = ": ".join(part for part in (place, field) if part)
@@ -241,7 +241,7 @@ def _faults(value: Any, place: str, field: str = "") -> Iterator[str]:
             yield from _faults(item, place, below)
 
 
-def _is_deep(value: Any) -> bool:
+def _is_deep(value: object) -> bool:
     """Whether objects and lists are nested deeper than `DEEPEST`."""
     level = [value]
     for _ in range(DEEPEST):

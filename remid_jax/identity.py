@@ -34,9 +34,9 @@ class Identity:
     `paths` say where inputs with contents were read, for people: an input that has moved is still the same.
     """
 
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
     contents: Mapping[str, str]
-    versions: Mapping[str, Any]
+    versions: Mapping[str, object]
     paths: Mapping[str, str]
 
     @property
@@ -50,7 +50,7 @@ class Identity:
         return {field.name: dict(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
     @classmethod
-    def from_json(cls, saved: Any) -> Identity:
+    def from_json(cls, saved: object) -> Identity:
         """Reads what `as_json` gave.
 
         Raises:
@@ -78,12 +78,19 @@ class Identity:
         # What is made of inputs and settings differs if they do, and then says nothing more.
         return settings + inputs + versions or derived
 
+    def differs_in_place(self, other: Identity) -> bool:
+        """Returns whether `other` differs in inputs that stand at the same places with another content, and in nothing else."""
+        changed = {name for name in {**self.contents, **other.contents} if self.contents.get(name) != other.contents.get(name)}
+        same = (self.settings, self.versions) == (other.settings, other.versions)
+        in_place = all(self.paths.get(name) == other.paths.get(name) is not None for name in changed)
+        return bool(changed) and same and in_place
+
     def _changed_input(self, name: str, other: Identity) -> str:
         moved = _changed({name: self.paths.get(name)}, {name: other.paths.get(name)})
         return moved[0] if moved else f"the content of {name} ({self.paths[name]!r})"
 
 
-def identify(config: Mapping[str, Any], contents: Mapping[str, str | None], versions: Mapping[str, Any]) -> Identity:
+def identify(config: Mapping[str, object], contents: Mapping[str, str | None], versions: Mapping[str, object]) -> Identity:
     """Returns what a run of `config` is.
 
     Args:
@@ -115,12 +122,12 @@ def _without_effect(name: str) -> bool:
     return not WITHOUT_EFFECT.isdisjoint(name.split("."))
 
 
-def _is_set(value: Any) -> bool:
+def _is_set(value: object) -> bool:
     """None and what is empty say nothing: so a setting that a later version adds, and that is off, makes no other run."""
     return value is not None and not (isinstance(value, Sequence) and not value)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """The value as JSON gives it back; 1.0 is 1."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
@@ -129,11 +136,11 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+def _changed(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
     # As JSON, since True == 1 in Python.
     names = sorted(name for name in {**before, **after} if json.dumps(before.get(name)) != json.dumps(after.get(name)))
     return [f"{name} ({_shown(before.get(name))} -> {_shown(after.get(name))})" for name in names]
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return NOT_SET if value is None else repr(value)

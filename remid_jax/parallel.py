@@ -6,6 +6,7 @@ The default is `jax.jit` over a mesh with axes (data, model): batches are split 
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -48,12 +49,12 @@ def make_mesh(model: int = 1, local: bool = False) -> Mesh:
     return jax.make_mesh(shape, ("data", "model"), axis_types=axes, devices=present)
 
 
-def path_name(path: tuple[Any, ...]) -> str:
+def path_name(path: tuple[object, ...]) -> str:
     """A parameter's path as "layers/mlp/up/kernel"."""
     return "/".join(str(getattr(key, "key", getattr(key, "name", key))) for key in path if str(key) != ".value")
 
 
-def parameter_shardings(params: Any, mesh: Mesh) -> Any:
+def parameter_shardings(params: object, mesh: Mesh) -> Any:
     """A NamedSharding for every leaf of `params` (arrays or shapes), by `RULES`; axes that do not divide stay replicated."""
 
     def sharding(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
@@ -86,25 +87,35 @@ class Devices:
         """The mesh on which a model's parameters are placed as they are read; None where each device gets a copy of them."""
         return self.mesh if self.parallel == "mesh" else None
 
-    def copies(self, params: Any) -> Any:
+    def copies(self, params: object) -> Any:
         """Parameters as the steps want them: as they are on the mesh; for pmap a copy a device along a new leading axis."""
         if self.parallel == "mesh":
             return params
         rows = NamedSharding(self.mesh, PartitionSpec("data"))
         return jax.tree.map(lambda a: jax.device_put(np.broadcast_to(np.asarray(a), (self.rows, *a.shape)), rows), params)
 
-    def spread(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        """The compiled `step`, which takes placed params and placed batches."""
-        return jax.jit(step) if self.parallel == "mesh" else jax.pmap(step)
+    def spread(self, step: Callable[..., Any], donate: tuple[int, ...] = ()) -> Callable[..., Any]:
+        """The compiled `step`, which takes placed params and placed batches; `donate` are the arguments it may overwrite."""
+        return jax.jit(step, donate_argnums=donate) if self.parallel == "mesh" else jax.pmap(step, donate_argnums=donate)
 
-    def place_batch(self, batch: Any) -> Any:
+    def make_rows(self, make: Callable[[int], Any], rows: int) -> Any:
+        """What `make` gives for a number of rows, row-wise on the devices."""
+        if self.parallel == "pmap":
+            return jax.pmap(lambda _: make(rows // self.rows))(self.place_batch(np.zeros(self.rows)))
+        return jax.jit(functools.partial(make, rows), out_shardings=NamedSharding(self.mesh, PartitionSpec("data")))()
+
+    def first_rows(self, each: int) -> np.ndarray:
+        """The number of each device's first row, of `each`, as a step counts them: with pmap every device counts its own."""
+        return np.zeros(self.rows, np.int32) if self.parallel == "pmap" else each * np.arange(self.rows, dtype=np.int32)
+
+    def place_batch(self, batch: object) -> Any:
         """Host arrays to the devices, row-wise."""
         rows = NamedSharding(self.mesh, PartitionSpec("data"))
         if self.parallel == "pmap":
             batch = jax.tree.map(lambda a: a.reshape(self.rows, -1, *a.shape[1:]), batch)
         return jax.tree.map(lambda a: jax.device_put(a, rows), batch)
 
-    def fetch(self, result: Any) -> Any:
+    def fetch(self, result: object) -> Any:
         """Host copies of a step's result, rows in front again, whole on every host."""
 
         def host(a: jax.Array) -> np.ndarray:

@@ -26,7 +26,7 @@ class Range:
     open_low: bool = False
     open_high: bool = False
 
-    def __contains__(self, value: Any) -> bool:
+    def __contains__(self, value: object) -> bool:
         if isinstance(value, bool) or not isinstance(value, int if self.whole else (int, float)) or not math.isfinite(value):
             return False
         above = value > self.low if self.open_low else value >= self.low
@@ -83,9 +83,9 @@ def check_settings(config: ConfigDict) -> None:
         raise UserError("; ".join(faults))
 
 
-def flat(config: ConfigDict | Mapping[str, Any], above: str = "") -> dict[str, Any]:
+def flat(config: ConfigDict | Mapping[str, object], above: str = "") -> dict[str, Any]:
     """Returns the settings of a nested config by dotted name."""
-    settings: dict[str, Any] = {}
+    settings: dict[str, object] = {}
     for name, value in config.items():
         is_group = isinstance(value, (ConfigDict, Mapping))
         settings |= flat(value, f"{above}{name}.") if is_group else {f"{above}{name}": value}
@@ -126,7 +126,7 @@ def _type_of(config: ConfigDict, name: str) -> type:
     return config.get_type(last)
 
 
-def meant(name: str, known: dict[str, Any], prefix: str = "--config.") -> str:
+def meant(name: str, known: dict[str, object], prefix: str = "--config.") -> str:
     """Returns the nearest setting, by its whole name or its last part, with its type, as the end of a sentence."""
     lasts = {other.rpartition(".")[2]: other for other in known}
     last = name.rpartition(".")[2]

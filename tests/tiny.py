@@ -64,7 +64,7 @@ def reference(request, continuation):
     ids = jnp.array([[*request.prefix, *continuation.ids]])
     decoder = bind(model.config, model.params)
     tree = TokenTree(jnp.arange(ids.shape[1])[None], jnp.full(ids.shape, NEVER))
-    logits = np.asarray(decoder.logits(decoder(ids, tree)[0]), np.float64)[0]
+    logits = np.asarray(decoder.logits(decoder(ids, tree)), np.float64)[0]
     logprobs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     first = len(request.prefix)
     return np.array([logprobs[t - 1, ids[0, t]] for t in range(first, ids.shape[1])])
@@ -85,7 +85,7 @@ def _logits(config):
     @jax.jit
     def logits(params, ids, places):
         decoder = bind(config, params)
-        hidden = decoder(ids, TokenTree(jnp.arange(ids.shape[1])[None], jnp.full(ids.shape, NEVER)))[0]
+        hidden = decoder(ids, TokenTree(jnp.arange(ids.shape[1])[None], jnp.full(ids.shape, NEVER)))
         return decoder.logits(hidden[0, places])
 
     return logits

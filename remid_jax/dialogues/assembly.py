@@ -102,7 +102,7 @@ class Assembly:
         assert manifest.train is not None
         return self._split(manifest, untagged)[0][manifest.train]
 
-    def _character(self, value: Any, report: Report) -> Card:
+    def _character(self, value: object, report: Report) -> Card:
         """The character of a row and its name; an empty one where there is none to be had."""
         if value is None and self.card is not None:
             return self.card

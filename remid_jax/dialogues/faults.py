@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from remid_jax.errors import UserError
 
@@ -32,7 +31,7 @@ def nearest(name: str, known: Iterable[str], alike: float = 0.6) -> str | None:
     return lowered[near[0]] if near else None
 
 
-def kind(value: Any) -> str:
+def kind(value: object) -> str:
     """Returns what sort of JSON value it is, for an error."""
     kinds = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
     return kinds.get(type(value), "a number")

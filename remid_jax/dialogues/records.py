@@ -34,7 +34,7 @@ class Record:
 
     id: str
     user_persona: str
-    agent_character: dict[str, Any]
+    agent_character: dict[str, object]
     dialogue: tuple[Turn, ...]
     golden: str
     category: str
@@ -71,7 +71,12 @@ class Record:
         return row if self.golden else {key: value for key, value in row.items() if key != "agent_golden_response"}
 
 
-def character_text(character: dict[str, Any]) -> str:
+def has_golden(records: Iterable[Record]) -> bool:
+    """Returns whether every one of `records` has a golden reply."""
+    return all(record.golden for record in records)
+
+
+def character_text(character: dict[str, object]) -> str:
     """The character as `key: value` lines; lists and nested mappings on one line, empty values left out.
 
     >>> print(character_text({"name": "Ada", "skills": ["poetry", "engines"], "age": None}))
@@ -81,11 +86,11 @@ def character_text(character: dict[str, Any]) -> str:
     return "\n".join(_pairs(character))
 
 
-def _pairs(mapping: dict[str, Any]) -> list[str]:
+def _pairs(mapping: dict[str, object]) -> list[str]:
     return [f"{key}: {text}" for key, value in mapping.items() if (text := _inline(value))]
 
 
-def _inline(value: Any) -> str:
+def _inline(value: object) -> str:
     if isinstance(value, dict):
         return "; ".join(_pairs(value))
     if isinstance(value, list):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from remid_jax.errors import UserError
 from remid_jax.evaluation.evaluation import Evaluation
 from remid_jax.identity import Identity
 from remid_jax.information.score_table import ScoreTable, parse
+from remid_jax.reporting.subjects import Results
 
 Source = str | Path | Evaluation
 
@@ -20,7 +20,7 @@ class ComparedRun:
     """One run. `replies` are those of its policy by (category, record)."""
 
     name: str
-    results: Mapping[str, Any]
+    results: Results
     scores: ScoreTable
     replies: Mapping[tuple[str, str], str]
 

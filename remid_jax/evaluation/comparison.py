@@ -27,6 +27,7 @@ from remid_jax.information.score_table import ScoreTable, flatten
 from remid_jax.parallel import Devices
 from remid_jax.reporting import comparison as shown
 from remid_jax.reporting.page import table_html
+from remid_jax.reporting.subjects import Results
 
 SCHEMA_VERSION = 1
 CHANGED = 5  # records listed for each run
@@ -81,7 +82,7 @@ class Comparison:
         (`results.contributions`): what to read first. They carry no interval, and say nothing about what is real.
     """
 
-    results: Mapping[str, Any] = dataclasses.field(repr=False)
+    results: Results = dataclasses.field(repr=False)
 
     @property
     def runs(self) -> tuple[str, ...]:

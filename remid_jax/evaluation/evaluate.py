@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -27,12 +26,12 @@ from remid_jax.settings import check_settings
 
 
 def evaluate(
-    benchmark: str | Path | Benchmark | Sequence[Record | Mapping[str, Any]] | Mapping[str, Any] | None = None,
-    policy: str | Path | LanguageModel | Mapping[str, Any] | None = None,
-    estimator: str | Path | LanguageModel | Mapping[str, Any] | None = None,
+    benchmark: str | Path | Benchmark | Sequence[Record | Mapping[str, object]] | Mapping[str, object] | None = None,
+    policy: str | Path | LanguageModel | Mapping[str, object] | None = None,
+    estimator: str | Path | LanguageModel | Mapping[str, object] | None = None,
     *,
     progress: Reports | None = None,
-    **settings: Any,
+    **settings: object,
 ) -> Evaluation:
     """Measures what a role-playing policy loses under the shifts of a benchmark; writes nothing but the store it is given.
 

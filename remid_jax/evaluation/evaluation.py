@@ -21,6 +21,7 @@ from remid_jax.files import read_object, write_bytes, write_text
 from remid_jax.progress import Reports, Silent, Timed
 from remid_jax.reporting import report, tables
 from remid_jax.reporting.page import table_html
+from remid_jax.reporting.subjects import Results
 
 RESULTS, SCORES, SAMPLES, RUN = "results.json", "scores.npz", "samples.parquet", "run.json"
 
@@ -36,7 +37,7 @@ class Evaluation:
       run: seconds a stage, and what the engines did.
     """
 
-    results: Mapping[str, Any] = dataclasses.field(repr=False)
+    results: Results = dataclasses.field(repr=False)
     scores: Mapping[str, np.ndarray] = dataclasses.field(repr=False)
     samples: Sequence[Mapping[str, Any]] = dataclasses.field(repr=False)
     run: Mapping[str, Any] = dataclasses.field(repr=False)
@@ -136,5 +137,5 @@ def _make(folder: Path) -> None:
         raise UserError(f"{folder}: cannot be made ({error.strerror}): name a folder you may write to") from error
 
 
-def _json(value: Any, ensure_ascii: bool = True) -> str:
+def _json(value: object, ensure_ascii: bool = True) -> str:
     return json.dumps(value, indent=1, ensure_ascii=ensure_ascii, allow_nan=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import get_args
 
 from ml_collections import ConfigDict
 
@@ -69,7 +69,7 @@ def open_models(
     return Models(estimator, encoder, policy)
 
 
-def described_reading(model: LanguageModel) -> dict[str, Any]:
+def described_reading(model: LanguageModel) -> dict[str, object]:
     """Returns how a model reads texts, for the results."""
     tokenizer = tokenizer_of(model)
     return {

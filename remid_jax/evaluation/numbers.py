@@ -8,6 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from remid_jax.information.intervals import Estimate
+from remid_jax.reporting.subjects import Results
+
 QUANTITIES = ("emi", "emid", "estimator_shift")
 
 
@@ -28,20 +31,19 @@ class Number:
     reason: str | None = None
 
     @classmethod
-    def of(cls, number: Mapping[str, Any]) -> Number:
+    def of(cls, number: Estimate) -> Number:
         """Reads a number of results.json (`information.intervals.number`)."""
-        interval = number["interval"] or {}
-        return cls(
-            value=number["value"],
-            unit=number["unit"],
-            estimator=number["estimator"],
-            n=number["n"],
-            low=interval.get("low"),
-            high=interval.get("high"),
-            level=interval.get("level"),
-            clusters=interval.get("clusters"),
-            validated=interval.get("validated", False),
-            reason=number.get("reason") or interval.get("reason"),
+        found = cls(number["value"], number["unit"], number["estimator"], number["n"], reason=number.get("reason"))
+        if (interval := number["interval"]) is None:
+            return found
+        return dataclasses.replace(
+            found,
+            low=interval["low"],
+            high=interval["high"],
+            level=interval["level"],
+            clusters=interval["clusters"],
+            validated=interval["validated"],
+            reason=interval.get("reason"),
         )
 
     @property
@@ -78,7 +80,7 @@ class ShiftEstimates:
     golden_drop: Number | None
 
 
-def categories_of(results: Mapping[str, Any]) -> dict[str, CategoryEstimates]:
+def categories_of(results: Results) -> dict[str, CategoryEstimates]:
     """Returns {name: category} of the dictionary of results.json."""
     found = {}
     for name, section in results["estimates"]["categories"].items():
@@ -88,7 +90,7 @@ def categories_of(results: Mapping[str, Any]) -> dict[str, CategoryEstimates]:
     return found
 
 
-def shifts_of(results: Mapping[str, Any]) -> dict[str, ShiftEstimates]:
+def shifts_of(results: Results) -> dict[str, ShiftEstimates]:
     """Returns {name: shift} of the dictionary of results.json."""
     return {
         name: ShiftEstimates(name, tuple(section["categories"]), *_headline(results, section))
@@ -96,7 +98,7 @@ def shifts_of(results: Mapping[str, Any]) -> dict[str, ShiftEstimates]:
     }
 
 
-def _headline(results: Mapping[str, Any], section: Mapping[str, Any]) -> tuple[Number, Number | None, Number | None]:
+def _headline(results: Results, section: Mapping[str, Any]) -> tuple[Number, Number | None, Number | None]:
     headline = results["estimates"]["headline"]
     scored = section[headline["scorer"]]
 
@@ -129,7 +131,7 @@ COLUMNS = pa.schema(
 )
 
 
-def table_of(results: Mapping[str, Any]) -> pa.Table:
+def table_of(results: Results) -> pa.Table:
     """Returns one row a category or shift, conditioning (reasoned or plain), quantity, formula and unit.
 
     Quantities are "golden" and "policy" (Ihat of these replies), "emi", "emid" and "estimator_shift", in the units of
@@ -138,7 +140,7 @@ def table_of(results: Mapping[str, Any]) -> pa.Table:
     return pa.Table.from_pylist(list(_rows(results)), schema=COLUMNS)
 
 
-def _rows(results: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _rows(results: Results) -> Iterator[dict[str, Any]]:
     estimates = results["estimates"]
     for kind in ("category", "shift"):
         for name, section in estimates["categories" if kind == "category" else "shifts"].items():
@@ -151,7 +153,7 @@ def _rows(results: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                     yield {**keys, "quantity": quantity, "formula": formula, **values, "unit": unit}
 
 
-def _numbers(section: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Mapping[str, Any]]]:
+def _numbers(section: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Estimate]]:
     """(quantity, formula, unit, number) of a category or shift under one conditioning."""
     for quantity in ("golden", "policy", *QUANTITIES):
         for formula, units in section.get(quantity, {}).items():

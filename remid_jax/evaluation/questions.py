@@ -16,7 +16,7 @@ import numpy as np
 from remid_jax.dialogues.manifest import Category as CategoryDesign
 from remid_jax.dialogues.parsing import Parsed
 from remid_jax.dialogues.prompts import Prompts
-from remid_jax.dialogues.records import Record
+from remid_jax.dialogues.records import Record, has_golden
 from remid_jax.information.score_table import SCORERS
 from remid_jax.information.self_information import unavailable
 from remid_jax.models.tokenizer import Tokenizer
@@ -156,7 +156,8 @@ def questions(
     """(arrays that need no model, questions for each estimator, questions for the policy) of a whole evaluation.
 
     Samples of which too many are cut off would give no estimate, so they are not worth their scores; blocks between categories
-    grow with the square of their contexts, so above `MOST_CONTEXTS` they are not asked for, nor where folds part them.
+    grow with the square of their contexts, so above `MOST_CONTEXTS` they are not asked for, nor where folds part them or
+    golden replies are missing.
     """
     arrays = folds(records, [estimator.member for estimator in estimators])
     of_estimators: list[list[Question]] = [[] for _ in estimators]
@@ -182,6 +183,8 @@ def questions(
         if reference is None or not _bounded(arrays, category, reference):
             continue
         theirs = records[reference]
+        if not has_golden([*members, *theirs]):
+            continue
         # In the reference's contexts the rows form a group of their own, so that an edit here moves none of the reference's.
         visits = (("of_id", members, theirs, category), ("in_id", theirs, members, f"{category} in {reference}"))
         for block, contexts, repliers, group in visits:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from ml_collections import ConfigDict
 
@@ -26,18 +26,18 @@ def everyone(records: Mapping[str, Sequence[Record]]) -> list[Record]:
     return [record for members in records.values() for record in members]
 
 
-def read_records(config: ConfigDict, given: Benchmark | Sequence[Record | Mapping[str, Any]] | None) -> Benchmark:
+def read_records(config: ConfigDict, given: Benchmark | Sequence[Record | Mapping[str, object]] | None) -> Benchmark:
     """Returns the benchmark that was given, or the one that `config.benchmark` names.
 
     Raises:
-      UserError: with every fault of it.
+      UserError: with every fault of it; with `golden_optional`, also where only some records of a category have a golden reply.
     """
     c = config.benchmark
     manifest: Manifest | str | None = c.manifest
     if isinstance(given, Benchmark):  # the other settings hold for it, too
         manifest = c.manifest or given.manifest
         given = [*given.train, *everyone(given.test)]
-    return read_benchmark(
+    benchmark = read_benchmark(
         c.source if given is None else given,
         manifest=manifest,
         categories=tuple(c.categories),
@@ -45,7 +45,16 @@ def read_records(config: ConfigDict, given: Benchmark | Sequence[Record | Mappin
         mapping=c.mapping,
         character=c.character,
         every_reply=bool(c.every_reply),
+        golden_optional=bool(c.golden_optional),
     )
+    golden = {name: sum(bool(record.golden) for record in members) for name, members in benchmark.test.items()}
+    if faults := [
+        f"{count} of the {len(benchmark.test[name])} records of category {name!r} have a golden reply"
+        for name, count in golden.items()
+        if 0 < count < len(benchmark.test[name])
+    ]:
+        raise UserError(f"{c.source}: {'; '.join(faults)}: give one to all records of a category or to none")
+    return benchmark
 
 
 def choose_records(

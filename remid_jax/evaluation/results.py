@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 from remid_jax.dialogues.languages import language_name, language_share
 from remid_jax.dialogues.manifest import Manifest
 from remid_jax.dialogues.parsing import Parsed
-from remid_jax.dialogues.records import Record
+from remid_jax.dialogues.records import Record, has_golden
 from remid_jax.evaluation.models import described_reading
 from remid_jax.evaluation.run import Run
+from remid_jax.information.score_table import NO_GOLDEN
 from remid_jax.roles.members import described
 from remid_jax.roles.reading import thinking_of
 from remid_jax.scoring.texts import Reply, Thought
@@ -37,7 +38,7 @@ def gathered(
     features: Mapping[str, Parsed],
     arrays: Arrays,
     estimates: Mapping[str, Any],
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+) -> tuple[dict[str, Any], list[dict[str, object]]]:
     """Returns what results.json holds, and the rows of samples.parquet.
 
     `made_by` is the program; `features` are the estimator's core features by record, `arrays` the score table.
@@ -106,7 +107,10 @@ def diagnostics(
         said = [replies[record.id] for record in members]
         entry = manifest.categories[category]
         spoken = language_share([reply.text for reply in said], entry.language, manifest.languages)
-        golden = language_share([record.golden for record in members], entry.language, manifest.languages)
+        golden: dict[str, float | str | None] = {"in_language": None, "in_language_reason": NO_GOLDEN}
+        if has_golden(members):
+            texts = [record.golden for record in members]
+            golden = {"in_language": language_share(texts, entry.language, manifest.languages).share}
         found[category] = {
             "shift": entry.shift,
             "reference": entry.reference,
@@ -122,14 +126,14 @@ def diagnostics(
                 "in_language_reason": spoken.reason,
                 "detected": dict(sorted(collections.Counter(name or "undetected" for name in spoken.detected).items())),
             },
-            "golden": {"in_language": golden.share},
+            "golden": golden,
             "reasoning_fallbacks": sum(features[record.id].fallback for record in members),
             "tokens_per_char": {side: _density(arrays, category, side) for side in ("golden", "policy")},
         }
     return found
 
 
-def _thoughts(thoughts: Sequence[Thought]) -> dict[str, Any]:
+def _thoughts(thoughts: Sequence[Thought]) -> dict[str, int]:
     """Of the replies that came after a thought: how many, how many came to no end of it, and the tokens of thoughts in all."""
     return {
         "replies": len(thoughts),
@@ -139,6 +143,8 @@ def _thoughts(thoughts: Sequence[Thought]) -> dict[str, Any]:
 
 
 def _density(arrays: Arrays, category: str, replies: str) -> float | None:
+    if f"{category}/chars/{replies}" not in arrays:
+        return None
     chars = int(arrays[f"{category}/chars/{replies}"].sum())
     return int(arrays[f"{category}/tokens/{replies}"].sum()) / chars if chars else None
 
@@ -201,11 +207,11 @@ def first_line(estimates: Mapping[str, Any]) -> str:
     gains = {
         name: category["reasoning_gain"]["per_token"]["value"]
         for name, category in estimates["categories"].items()
-        if "reasoning_gain" in category
+        if "reasoning_gain" in category and category["reasoning_gain"]["per_token"]["value"] is not None
     }
-    worse = [name for name, gain in gains.items() if gain is not None and gain < 0]
+    worse = [name for name, gain in gains.items() if gain < 0]
     if worse:
-        mean = float(np.mean([gain for gain in gains.values() if gain is not None]))
+        mean = float(np.mean(list(gains.values())))
         return (
             f"Reasoning makes golden replies LESS likely in {len(worse)} of {len(gains)} categories "
             f"(mean change {mean:+.3f} nats per token): read R-EMI beside EMI without reasoning."
@@ -226,12 +232,17 @@ def contributions(arrays: Arrays, category: str, scorers: Sequence[str]) -> list
     """What each record adds: its replies' log-likelihoods at home, and its share of `club`, whose mean is the estimate.
 
     The share of record i, nats per token, is S[i,i] - (mean_{j != i} S[i,j] + mean_{j != i} S[j,i]) / 2, S = L / tokens, j of
-    the same fold.
+    the same fold. What there are no replies for is None.
     """
     names, lineages = arrays[f"{category}/record"], arrays[f"{category}/lineage"]
     fold = arrays.get(f"{category}/fold", np.zeros(len(names)))
     rows: list[dict[str, Any]] = [{"record": str(n), "lineage": str(g)} for n, g in zip(names, lineages, strict=True)]
     for side in ("golden", "policy"):
+        if f"{category}/tokens/{side}" not in arrays:
+            columns = ("tokens", "chars", *(f"{kind}_{scorer}" for scorer in scorers for kind in ("loglik", "club")))
+            for row in rows:
+                row |= dict.fromkeys(f"{side}_{column}" for column in columns)
+            continue
         tokens, chars = arrays[f"{category}/tokens/{side}"], arrays[f"{category}/chars/{side}"]
         for i, row in enumerate(rows):
             row[f"{side}_tokens"], row[f"{side}_chars"] = int(tokens[i]), int(chars[i])
@@ -253,8 +264,8 @@ def samples(
     manifest: Manifest,
     replies: Mapping[str, Reply],
     features: Mapping[str, Parsed],
-    contributed: Mapping[str, Sequence[Mapping[str, Any]]],
-) -> list[dict[str, Any]]:
+    contributed: Mapping[str, Sequence[Mapping[str, object]]],
+) -> list[dict[str, object]]:
     """One row a record: its texts, and its contributions."""
     return [
         {
@@ -266,7 +277,7 @@ def samples(
             "character": record.character_text,
             "dialogue": record.dialogue_text,
             "last_query": record.dialogue[-1].text,
-            "golden": record.golden,
+            "golden": record.golden or None,
             "reasoning": features[record.id].text,
             "reasoning_fallback": features[record.id].fallback,
             "reply": replies[record.id].text,
@@ -280,7 +291,7 @@ def samples(
     ]
 
 
-def parquet_bytes(rows: Sequence[Mapping[str, Any]]) -> bytes:
+def parquet_bytes(rows: Sequence[Mapping[str, object]]) -> bytes:
     """The rows as a Parquet file; the same rows give the same bytes."""
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(list(rows)), buffer)

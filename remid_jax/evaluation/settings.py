@@ -26,6 +26,7 @@ def default_settings() -> ConfigDict:
     config.benchmark.mapping = config_dict.placeholder(str)  # JSON: which field of a file is which of ours
     config.benchmark.character = config_dict.placeholder(str)  # a card, JSON or PNG, for records that have no character
     config.benchmark.every_reply = config_dict.placeholder(bool)  # True cuts a dialogue into a record for each reply
+    config.benchmark.golden_optional = config_dict.placeholder(bool)  # True takes categories without golden replies, too
     config.benchmark.records = 0  # per category, drawn with the seed; 0 takes all
 
     config.estimator = ConfigDict()

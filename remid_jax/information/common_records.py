@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from remid_jax.errors import UserError
-from remid_jax.information.score_table import Category, Replies, ScoreTable
+from remid_jax.information.score_table import NO_GOLDEN, Category, Replies, ScoreTable
 
 FEWEST_RECORDS = 3  # of a fold: mutual information needs another context, and a jackknife leaves one out
 
@@ -54,6 +54,9 @@ def on_common_records(tables: Mapping[str, ScoreTable]) -> Common:
         in_runs = {run: table.categories[name] for run, table in tables.items() if name in table.categories}
         if absent := [run for run in tables if run not in in_runs]:
             left_out[name] = f"not evaluated in {', '.join(absent)}"
+            continue
+        if any(category.golden is None for category in in_runs.values()):
+            left_out[name] = NO_GOLDEN
             continue
         records = _common([category.record for category in in_runs.values()])
         if lacking := _lacking({run: category.record for run, category in in_runs.items()}):

@@ -17,6 +17,8 @@ from remid_jax.information.intervals import Replicates, average, combine, differ
 from remid_jax.information.score_table import Replies
 
 CONTROLS = ("golden", "golden_other", "constant", "golden_half")
+OF_GOLDEN = ("golden", "golden_other", "golden_half")
+"""The controls whose replies are made of golden ones."""
 
 Estimates = Mapping[tuple[str, str], Replicates]  # by (estimator, unit), such as ("club", "token_rate")
 
@@ -40,7 +42,7 @@ def relative(policy: Replicates, golden: Replicates, estimator: str, level: floa
     """Ihat(yhat) / Ihat(y*) - 1, and why it does not exist (else ""): only where the interval of Ihat(y*) excludes 0."""
     quotient = combine(lambda of_policy, of_golden: of_policy / of_golden - 1, policy, golden)
     bounds = interval(golden, estimator, level)
-    if bounds["low"] is None:
+    if bounds["low"] is None or bounds["high"] is None:
         reason = f"no interval of the golden estimate: {bounds['reason']}"
     elif bounds["low"] <= 0 <= bounds["high"]:
         reason = "the interval of the golden estimate includes 0"

@@ -20,7 +20,8 @@
 
 A number is {value, unit, estimator, n, interval}, see `intervals.number`; its `estimator` is the formula, one of
 `measurement.ESTIMATORS`. A scorer is the estimator model with reasoning in its context or without. "emid" and
-"estimator_shift" are absent for a category without a reference; "reasoning_gain" needs both scorers.
+"estimator_shift" are absent for a category without a reference; "reasoning_gain" needs both scorers. Of a category without
+golden replies every number that these make is null, with that as its reason.
 """
 
 from __future__ import annotations
@@ -32,9 +33,18 @@ import numpy as np
 
 from remid_jax.errors import UserError
 from remid_jax.information import emi
-from remid_jax.information.intervals import Replicates, difference, number, ratio
-from remid_jax.information.measurement import ESTIMATORS, Measured, Plan, make_plan, measure, measure_self, per_response
-from remid_jax.information.score_table import SCORERS, Category, ScoreTable
+from remid_jax.information.intervals import Estimate, Replicates, difference, number, ratio
+from remid_jax.information.measurement import (
+    ESTIMATORS,
+    Measured,
+    Plan,
+    make_plan,
+    measure,
+    measure_self,
+    per_response,
+    unmeasured,
+)
+from remid_jax.information.score_table import NO_GOLDEN, SCORERS, Category, ScoreTable
 from remid_jax.information.self_information import unavailable
 from remid_jax.parallel import Devices
 
@@ -88,13 +98,16 @@ def estimates(table: ScoreTable, settings: Settings, plan: Plan) -> dict[str, An
     return _Report(table, settings, plan).sections()
 
 
+Tree = dict[str, dict[str, Estimate]]
+
+
 class _Report:
     """The sections of the result, over measurements made once: (scorer, category, replies) -> `Measured`."""
 
     def __init__(self, table: ScoreTable, settings: Settings, plan: Plan):
         self.table, self.settings, self.plan = table, settings, plan
         self.measured: dict[tuple[str, str, str], Measured] = {
-            (scorer, name, replies): measure(name, category, category.replies[replies], scorer, plan)
+            (scorer, name, replies): self.measure(name, category, replies, scorer)
             for scorer in table.scorers
             for name, category in table.categories.items()
             for replies in ("golden", "policy")
@@ -111,19 +124,24 @@ class _Report:
                 self.rows["estimator_shift"][scorer, name] = emi.drop(golden[reference], golden[name])
         self.shifts = table.shifts
 
-    def number(self, quantity: Replicates, unit: str, estimator: str, reason: str = "") -> dict[str, Any]:
+    def measure(self, name: str, category: Category, replies: str, scorer: str) -> Measured:
+        if replies == "golden" and category.golden is None:
+            return unmeasured(self.plan, NO_GOLDEN)
+        return measure(name, category, category.replies[replies], scorer, self.plan)
+
+    def number(self, quantity: Replicates, unit: str, estimator: str, reason: str = "") -> Estimate:
         if not reason and estimator == "mixture":
             reason = NO_CRITIC
         return number(quantity, unit=unit, estimator=estimator, n=self.plan.n, level=self.settings.level, reason=reason)
 
-    def tree(self, quantities: emi.Estimates) -> dict[str, dict[str, Any]]:
+    def tree(self, quantities: emi.Estimates) -> Tree:
         """{estimator: {unit: number}}."""
-        result: dict[str, dict[str, Any]] = {}
+        result: Tree = {}
         for (estimator, unit), quantity in quantities.items():
             result.setdefault(estimator, {})[unit] = self.number(quantity, unit, estimator)
         return result
 
-    def sections(self) -> dict[str, Any]:
+    def sections(self) -> dict[str, object]:
         scales = {
             scorer: [float(a.values[0]) if np.isfinite(a.values[0]) else None for a in pair]
             for scorer, pair in self.plan.scales.items()
@@ -140,8 +158,8 @@ class _Report:
             "headline": self.headline(),
         }
 
-    def category(self, name: str, category: Category) -> dict[str, Any]:
-        result: dict[str, Any] = {
+    def category(self, name: str, category: Category) -> dict[str, object]:
+        result: dict[str, object] = {
             "shift": self.table.design[name].shift,
             "reference": self.table.design[name].reference,
             "records": len(category.record),
@@ -160,14 +178,14 @@ class _Report:
         result["self"] = self.self_section(name, category)
         return result
 
-    def lengths(self, measured: Measured) -> dict[str, Any]:
+    def lengths(self, measured: Measured) -> dict[str, Estimate]:
         return {
             "tokens": self.number(measured.tokens, "tokens", "mean"),
             "chars": self.number(measured.chars, "chars", "mean"),
             "tokens_per_char": self.number(ratio(measured.tokens, measured.chars), "tokens_per_char", "mean"),
         }
 
-    def scored(self, scorer: str, name: str) -> dict[str, Any]:
+    def scored(self, scorer: str, name: str) -> dict[str, object]:
         golden, policy = (self.measured[scorer, name, replies] for replies in ("golden", "policy"))
         result: dict[str, Any] = {}
         for replies, side in (("golden", golden), ("policy", policy)):
@@ -185,16 +203,18 @@ class _Report:
             result["relative"][estimator] = self.number(quotient, "relative", estimator, reason)
         return result
 
-    def reasoning_gain(self, name: str, category: Category) -> dict[str, Any]:
+    def reasoning_gain(self, name: str, category: Category) -> dict[str, Estimate]:
         """Paired difference of golden log-likelihoods; below 0 where reasoning makes golden replies less likely."""
-        golden = category.replies["golden"]
-        gained = np.diagonal(golden.loglik["reasoned"]) - np.diagonal(golden.loglik["plain"])
-        lengths = self.measured["reasoned", name, "golden"]
-        nats = self.plan.of_items(name, category.lineage, gained)
+        lengths, golden = self.measured["reasoned", name, "golden"], category.golden
+        if golden is None:
+            nats = self.plan.resampling.constant(np.nan, NO_GOLDEN)
+        else:
+            gained = np.diagonal(golden.loglik["reasoned"]) - np.diagonal(golden.loglik["plain"])
+            nats = self.plan.of_items(name, category.lineage, gained)
         in_units = per_response("mean", nats, lengths.tokens, lengths.chars)
         return {unit: self.number(quantity, unit, "mean") for (_, unit), quantity in in_units.items()}
 
-    def self_section(self, name: str, category: Category) -> dict[str, Any]:
+    def self_section(self, name: str, category: Category) -> dict[str, object]:
         scores = category.self_scores
         reason = unavailable(None if scores is None else scores.truncated)
         if scores is None or scores.loglik is None or reason:
@@ -215,40 +235,47 @@ class _Report:
             "truncated": int(scores.truncated.sum()),
         }
 
-    def shift(self, names: list[str]) -> dict[str, Any]:
-        result: dict[str, dict[str, Any]] = {scorer: {} for scorer in self.table.scorers}
+    def shift(self, names: list[str]) -> dict[str, dict[str, Tree]]:
+        result: dict[str, dict[str, Tree]] = {scorer: {} for scorer in self.table.scorers}
         for row, of in self.rows.items():
             for scorer in result:
                 if all((scorer, name) in of for name in names):
                     result[scorer][row] = self.tree(emi.shift_row([of[scorer, name] for name in names]))
         return result
 
-    def controls(self, scorer: str) -> dict[str, Any]:
+    def controls(self, scorer: str) -> dict[str, dict[str, dict[str, object]]]:
         """EMI of the control policies by the estimators of `CONTROLLED`, and how often their context is retrieved."""
-        result: dict[str, Any] = {}
+        result: dict[str, dict[str, dict[str, object]]] = {}
         plan = self.plan.without_bootstrap()
         for name, category in self.table.categories.items():
-            golden = category.replies["golden"]
-            of_golden = measure(name, category, golden, scorer, plan, CONTROLLED).estimates
-            policies = category.replies | {"golden_other": emi.golden_of_another(golden, category.blocks)}
+            policies, absent = dict(category.replies), unmeasured(plan, NO_GOLDEN, CONTROLLED)
+            of_golden = absent
+            if category.golden is not None:
+                of_golden = measure(name, category, category.golden, scorer, plan, CONTROLLED)
+                policies["golden_other"] = emi.golden_of_another(category.golden, category.blocks)
             for control in emi.CONTROLS:
-                if control not in policies:
+                if control in policies:
+                    measured = measure(name, category, policies[control], scorer, plan, CONTROLLED)
+                elif category.golden is None and control in emi.OF_GOLDEN:
+                    measured = absent
+                else:
                     continue
-                measured = measure(name, category, policies[control], scorer, plan, CONTROLLED)
-                quantities = emi.cross(measured.estimates, of_golden)
+                quantities = emi.cross(measured.estimates, of_golden.estimates)
                 if control == "golden" and any(np.any(np.nan_to_num(quantity.values) != 0) for quantity in quantities.values()):
                     raise RuntimeError(f"{name}: the EMI of the golden control is not 0: estimators are not deterministic here")
                 retrieval = self.number(measured.retrieved, "share", "mean", NO_CRITIC)
                 result.setdefault(control, {})[name] = {**self.tree(quantities), "retrieval": retrieval}
         return result
 
-    def headline(self) -> dict[str, Any]:
+    def headline(self) -> dict[str, object]:
         """R-EMID by category and shift in the one estimator and unit that the settings name."""
         estimator, unit = self.settings.headline.split()
         scorer = self.table.scorers[0]
-        result: dict[str, Any] = {"estimator": estimator, "unit": unit, "scorer": scorer, "categories": None, "shifts": None}
+        result: dict[str, object] = {"estimator": estimator, "unit": unit, "scorer": scorer, "categories": None, "shifts": None}
         if not self.references:
             return result | {"reason": "the table holds no shift: it needs a category with a reference"}
+        if all(category.golden is None for category in self.table.categories.values()):
+            return result | {"reason": NO_GOLDEN}
         if estimator.startswith("mixture"):
             for (of, name, replies), side in self.measured.items():
                 if of == scorer and side.saturated.values[0] > SATURATED_AT_MOST:

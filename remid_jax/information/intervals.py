@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 from scipy.special import stdtrit
@@ -22,12 +22,38 @@ VALIDATED_FROM = {  # lineages; estimators of information as `python -m experime
 }  # fmt: skip
 
 
+class Interval(TypedDict):
+    """An interval, JSON-ready; `low` and `high` are None, with a `reason`, where there is none."""
+
+    low: float | None
+    high: float | None
+    level: float
+    method: str
+    clusters: int
+    validated: bool
+    bootstrap: NotRequired[Interval | None]
+    draws: NotRequired[int]
+    reason: NotRequired[str]
+
+
+class Estimate(TypedDict):
+    """A number of results.json; `value` and `interval` are None, with a `reason`, where there is none."""
+
+    value: float | None
+    unit: str
+    estimator: str
+    n: int
+    interval: Interval | None
+    reason: NotRequired[str]
+
+
 class Replicates(NamedTuple):
     """A quantity and what it would have been: values [1 + G + B] for G lineages of the table and B bootstrap draws."""
 
     values: np.ndarray
     clusters: np.ndarray  # bool [G]: lineages that take part
     fewest: int  # lineages of the smallest category that takes part
+    reason: str = ""  # why the quantity does not exist; whatever is made of it does not exist for the same reason
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,10 +94,10 @@ class Resampling:
         values[1 + self.deletions :] = quantity.values[1 + len(self.lineages) :]
         return values
 
-    def constant(self, value: float) -> Replicates:
-        """A quantity that no lineage changes."""
+    def constant(self, value: float, reason: str = "") -> Replicates:
+        """A quantity that no lineage changes; with a value of NaN and a `reason`, one that does not exist."""
         count = len(self.lineages)
-        return Replicates(np.full(1 + count + len(self.multiplicities), value), np.zeros(count, bool), count)
+        return Replicates(np.full(1 + count + len(self.multiplicities), value), np.zeros(count, bool), count, reason)
 
     def replicates(self, parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> Replicates:
         """The mean over subsamples of values [1 + deletions + B], each given with the lineages [n] whose `weights` made it."""
@@ -91,7 +117,8 @@ def combine(function: Callable[..., np.ndarray], *parts: Replicates) -> Replicat
     """`function` of several quantities, replicate by replicate."""
     with np.errstate(divide="ignore", invalid="ignore"):
         values = function(*(part.values for part in parts))
-    return Replicates(values, np.any([part.clusters for part in parts], axis=0), min(part.fewest for part in parts))
+    reason = next((part.reason for part in parts if part.reason), "")
+    return Replicates(values, np.any([part.clusters for part in parts], axis=0), min(part.fewest for part in parts), reason)
 
 
 def difference(a: Replicates, b: Replicates) -> Replicates:
@@ -115,7 +142,7 @@ def jackknife(estimates: np.ndarray, centre: float, level: float) -> tuple[float
     return float(centre - half), float(centre + half)
 
 
-def interval(quantity: Replicates, estimator: str, level: float) -> dict[str, Any]:
+def interval(quantity: Replicates, estimator: str, level: float) -> Interval:
     """The jackknife interval of a quantity, the percentile bootstrap beside it from 32 lineages a category on.
 
     Returns {low, high, level, method, clusters, validated}, and `bootstrap` of the same form or None; low and high are None,
@@ -124,25 +151,32 @@ def interval(quantity: Replicates, estimator: str, level: float) -> dict[str, An
     """
     count = int(quantity.clusters.sum())
     validated = quantity.fewest >= VALIDATED_FROM[estimator]
-    result: dict[str, Any] = {"low": None, "high": None, "level": level, "method": "jackknife", "clusters": count}
-    result |= {"validated": validated, "bootstrap": None}
+    result: Interval = {
+        "low": None, "high": None, "level": level, "method": "jackknife", "clusters": count, "validated": validated,
+        "bootstrap": None,
+    }  # fmt: skip
     deleted = quantity.values[1 : 1 + len(quantity.clusters)][quantity.clusters]
     if count < 2:
-        return result | {"reason": "an interval needs two lineages"}
+        return {**result, "reason": "an interval needs two lineages"}
     if not np.all(np.isfinite(deleted)):
-        return result | {"reason": "the estimate does not exist without one of the lineages"}
+        return {**result, "reason": "the estimate does not exist without one of the lineages"}
     result["low"], result["high"] = jackknife(deleted, quantity.values[0], level)
     drawn = quantity.values[1 + len(quantity.clusters) :]
     if quantity.fewest >= BOOTSTRAP_FROM and len(drawn) and np.all(np.isfinite(drawn)):
         low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-        beside = {"low": float(low), "high": float(high), "level": level, "method": "bootstrap", "clusters": count}
-        result["bootstrap"] = beside | {"validated": validated, "draws": len(drawn)}
+        result["bootstrap"] = {
+            "low": float(low), "high": float(high), "level": level, "method": "bootstrap", "clusters": count,
+            "validated": validated, "draws": len(drawn),
+        }  # fmt: skip
     return result
 
 
-def number(quantity: Replicates, *, unit: str, estimator: str, n: int, level: float, reason: str = "") -> dict[str, Any]:
-    """{value, unit, estimator, n, interval}, JSON-ready; value and interval None, with a `reason`, where there is none."""
-    result: dict[str, Any] = {"value": None, "unit": unit, "estimator": estimator, "n": n, "interval": None}
+def number(quantity: Replicates, *, unit: str, estimator: str, n: int, level: float, reason: str = "") -> Estimate:
+    """{value, unit, estimator, n, interval}, JSON-ready; value and interval None, with a reason, where there is none.
+
+    That is the quantity's own reason, or else `reason`.
+    """
+    result: Estimate = {"value": None, "unit": unit, "estimator": estimator, "n": n, "interval": None}
     if not np.isfinite(quantity.values[0]):
-        return result | {"reason": reason or "not defined for these scores"}
-    return result | {"value": float(quantity.values[0]), "interval": interval(quantity, estimator, level)}
+        return {**result, "reason": quantity.reason or reason or "not defined for these scores"}
+    return {**result, "value": float(quantity.values[0]), "interval": interval(quantity, estimator, level)}

@@ -28,7 +28,7 @@ from remid_jax.information.mutual_information import (
     mixture_term,
     mixture_terms,
 )
-from remid_jax.information.score_table import Category, Replies, ScoreTable, SelfScores
+from remid_jax.information.score_table import NO_GOLDEN, Category, Replies, ScoreTable, SelfScores
 from remid_jax.parallel import Devices
 
 SATURATED_WITHIN = 0.1  # nats of log n
@@ -142,12 +142,13 @@ def _fit_scales(
     matrices, members, lineages = [], [], []
     for category, chosen in ((table.categories[name], block.draws[0]) for name, of in blocks.items() for block in of):
         fold = _fold_of(category.lineage[chosen], folds)
-        if _can_calibrate(fold):
-            matrices.append(category.replies["golden"].loglik[scorer][np.ix_(chosen, chosen)])
+        if category.golden is not None and _can_calibrate(fold):
+            matrices.append(category.golden.loglik[scorer][np.ix_(chosen, chosen)])
             members.append(fold)
             lineages.append(category.lineage[chosen])
     if not matrices:
-        nothing = resampling.constant(np.nan)
+        has_golden = any(category.golden is not None for category in table.categories.values())
+        nothing = resampling.constant(np.nan, "" if has_golden else NO_GOLDEN)
         return nothing, nothing
     loglik, fold = jnp.asarray(np.stack(matrices)), np.stack(members)
     zero, one = (_fit_scale(loglik, jnp.asarray(fold != f, loglik.dtype), lineages, resampling) for f in (0, 1))
@@ -268,7 +269,15 @@ def measure(
     estimates = {("club", "token_rate"): mean["club_rate"]}
     for estimator in estimators:
         estimates |= per_response(estimator, mean[estimator], mean["tokens"], mean["chars"])
-    return Measured(estimates, mean["retrieved"], mean["saturated"], mean["tokens"], mean["chars"])
+    retrieved, saturated = (mean[name]._replace(reason=scales[0].reason) for name in ("retrieved", "saturated"))
+    return Measured(estimates, retrieved, saturated, mean["tokens"], mean["chars"])
+
+
+def unmeasured(plan: Plan, reason: str, estimators: tuple[str, ...] = ESTIMATORS) -> Measured:
+    """Returns what `measure` would, of replies that there are none of."""
+    nothing = plan.resampling.constant(np.nan, reason)
+    keys = [("club", "token_rate"), *((name, unit) for name in estimators for unit in ("response", "per_token", "per_char"))]
+    return Measured(dict.fromkeys(keys, nothing), nothing, nothing, nothing, nothing)
 
 
 def per_response(estimator: str, nats: Replicates, tokens: Replicates, chars: Replicates) -> dict[tuple[str, str], Replicates]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from remid_jax.information.intervals import Replicates, Resampling, average, number
+from remid_jax.information.intervals import Estimate, Replicates, Resampling, average, number
 
 
 def mean_difference(
@@ -16,7 +15,7 @@ def mean_difference(
     b: Mapping[str, Float[np.ndarray, " n"]],
     lineages: Mapping[str, np.ndarray],
     level: float = 0.95,
-) -> dict[str, Any]:
+) -> Estimate:
     """The unweighted mean over categories of mean(a - b), as `intervals.number`, from {category: value of each record}.
 
     A lineage is deleted in all categories at once, so records that share one are never taken for independent. The unit is that

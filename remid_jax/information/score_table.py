@@ -21,8 +21,9 @@ Layout, for each category (`IDTest`, `german`, ..., `Film & Television`, ...) wi
     {category}/shift, {category}/reference       [] str            what shifted here, and the category it is compared with
 
 scorer: the estimator model with reasoning in its context, `reasoned`, or without, `plain`; at least one of the two, the same
-in every category. replies: `golden`, `policy` (both required for each scorer, with marginals), and those of the control
-policies, `golden_half`, `constant` (optional, their marginals too). Optional, each as a whole: `self/`, or it without its
+in every category. replies: `golden`, `policy` (for each scorer, with marginals), and those of the control policies,
+`golden_half`, `constant` (optional, their marginals too). `policy` is required; `golden` is left out as a whole where a
+category has no golden replies, and then so is what golden replies make. Optional, each as a whole: `self/`, or it without its
 `loglik`, which is not worth scoring once too many samples are truncated; the blocks of a shifted category with its reference,
 `of_id/` and `in_id/`, which bounds need (docs/protocol.md, rule 13); `embedding/`; `identity/`; `shift` and
 `reference`, "" for none. Nothing else may be in the file, and no pickled objects.
@@ -43,14 +44,15 @@ import numpy as np
 from remid_jax.errors import UserError
 
 SCORERS = ("reasoned", "plain")
-REQUIRED_REPLIES = ("golden", "policy")
+WITH_MARGINALS = ("golden", "policy")
+NO_GOLDEN = "no golden replies"  # why a quantity that golden replies make does not exist
 ID = "IDTest"
 RPGBENCH_SHIFTS = dict.fromkeys(("german", "spanish", "chinese", "japanese", "korean"), "user")
 RPGBENCH_SHIFTS |= dict.fromkeys(("Literature", "Film & Television", "Theater", "Gaming"), "character")
 RPGBENCH_SHIFTS |= dict.fromkeys(("TurnLevelComposition", "WordLevelComposition"), "dialogue")
 """The shifts of tables that do not say theirs."""
 FACTORS = ("user", "character", "dialogue")
-REPLIES = (*REQUIRED_REPLIES, "golden_half", "constant")
+REPLIES = (*WITH_MARGINALS, "golden_half", "constant")
 EXPECTED = {"U": "str", "fiu": "float", "iu": "int", "b": "bool"}  # numpy type kinds in words
 
 
@@ -91,6 +93,11 @@ class Category:
     embeddings: dict[str, np.ndarray] = field(default_factory=dict)  # factor -> [n, D]
     identities: dict[str, np.ndarray] = field(default_factory=dict)  # "user", "character" -> [n] str
     fold: np.ndarray | None = None  # [n] int; None: all in fold 0
+
+    @property
+    def golden(self) -> Replies | None:
+        """The golden replies, None where there are none."""
+        return self.replies.get("golden")
 
     @property
     def folds(self) -> np.ndarray:
@@ -254,8 +261,8 @@ class _Reader:
             self.fault("record", "names a record twice")
         fold = self.fold(n)
         within = None if fold is None else fold[:, None] == fold
-        stems = ("tokens", "chars", *(f"loglik/{scorer}" for scorer in scorers))
-        given = [name for name in REPLIES if name in REQUIRED_REPLIES or any(self.has(f"{stem}/{name}") for stem in stems)]
+        stems = ("tokens", "chars", *(f"{array}/{scorer}" for array in ("loglik", "marginal") for scorer in scorers))
+        given = [name for name in REPLIES if name == "policy" or any(self.has(f"{stem}/{name}") for stem in stems)]
         replies = {name: self.replies(name, scorers, n, within) for name in given}
         self_scores = self.self_scores(n) if any(self.has(f"self/{q}") for q in ("loglik", "tokens", "truncated")) else None
         cross = self.cross(scorers, n, fold) if any(self.has(f"{block}/self") for block in ("of_id", "in_id")) else None
@@ -301,7 +308,7 @@ class _Reader:
         marginal = {
             scorer: self.take(f"marginal/{scorer}/{name}", "fiu", (n,))
             for scorer in scorers
-            if name in REQUIRED_REPLIES or self.has(f"marginal/{scorer}/{name}")
+            if name in WITH_MARGINALS or self.has(f"marginal/{scorer}/{name}")
         }
         return Replies(self.counts(f"tokens/{name}", (n,), 1), self.counts(f"chars/{name}", (n,), 0), loglik, marginal)
 

@@ -35,7 +35,7 @@ def _earlier(record: Record, seed: int) -> list[Record]:
     ]
 
 
-def _reordered(fields: dict[str, Any], key: tuple[int, int]) -> dict[str, Any]:
+def _reordered(fields: dict[str, object], key: tuple[int, int]) -> dict[str, Any]:
     """The fields in an order that is not theirs, where there is more than one."""
     names, order = list(fields), np.random.default_rng(key).permutation(len(fields))
     if np.array_equal(order, np.arange(len(order))):

@@ -21,7 +21,7 @@ from remid_jax.identity import Identity, identify
 from remid_jax.information.calibration import folds
 from remid_jax.learning.controls import Controls, controls_of
 from remid_jax.learning.corl import LEARNERS, CoRL, Settings
-from remid_jax.learning.inputs import Inputs, content_of, open_inputs, reasoning_content
+from remid_jax.learning.inputs import Inputs, content_of, file_content, open_inputs, reasoning_content
 from remid_jax.learning.journal import Journal
 from remid_jax.learning.loop import Heeding, Phase, Stopped, run
 from remid_jax.learning.optimizers import adamw
@@ -85,7 +85,7 @@ def train_estimator(
     workdir, progress = Path(workdir), progress or Silent()
     workdir.mkdir(parents=True, exist_ok=True)
     inputs = open_inputs(config, workdir)
-    benchmark = read_benchmark(config.benchmark.source)
+    benchmark = read_benchmark(config.benchmark.source, manifest=config.benchmark.manifest)
     everyone = [*benchmark.train, *(record for members in benchmark.test.values() for record in members)]
     records = fitting(config, inputs, everyone, progress)
     parts = split(config, records)
@@ -98,6 +98,7 @@ def train_estimator(
             "the model's tokenizer": tokenizer_of(inputs.base).fingerprint,
             "prompts": inputs.prompts.fingerprint,
             "benchmark.source": benchmark.fingerprint,
+            "benchmark.manifest": file_content(config.benchmark.manifest),
             "teacher.reasoning": reasoning_content(config.teacher.reasoning) if config.teacher.reasoning else None,
             "the teacher's reasoning": content_of(teacher),
         },

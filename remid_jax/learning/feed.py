@@ -26,5 +26,5 @@ class Feed:
         return json.loads(json.dumps(self._batches.get_state()))
 
     @place.setter
-    def place(self, place: Any) -> None:
+    def place(self, place: object) -> None:
         self._batches.set_state(place)

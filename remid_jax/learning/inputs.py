@@ -52,6 +52,15 @@ def content_of(values: object) -> str:
     return hashlib.sha256(repr(values).encode()).hexdigest()
 
 
+def file_content(path: str | None) -> str | None:
+    """Returns the sha256 of a file's content; None where no file is named.
+
+    Raises:
+      UserError: if it cannot be read.
+    """
+    return hashlib.sha256(read_bytes(path)).hexdigest() if path else None
+
+
 def reasoning_content(source: str) -> str:
     """Returns the sha256 of ready reasoning: of a file, or of the teacher's that comes with a benchmark of the package.
 

@@ -15,7 +15,7 @@ from remid_jax.errors import UserError
 from remid_jax.identity import Identity, identify
 from remid_jax.learning.augmentation import augmented
 from remid_jax.learning.feed import Feed
-from remid_jax.learning.inputs import Inputs, content_of, open_inputs, reasoning_content
+from remid_jax.learning.inputs import Inputs, content_of, file_content, open_inputs, reasoning_content
 from remid_jax.learning.journal import Journal
 from remid_jax.learning.loop import Heeding, Phase, Recipe, Stopped, run
 from remid_jax.learning.objectives import GroupRelative, Likelihood, Objective, Preference
@@ -75,7 +75,7 @@ def train(
     adapter = beginning(config, inputs.base)
     estimator = inputs.model(config.estimator.model)
     estimator_adapter = read_adapter(config.estimator.adapter, estimator) if config.estimator.adapter else None
-    records = read_records(config.benchmark.source)
+    records = read_records(config.benchmark.source, config.benchmark.manifest)
     reasoning = read_reasoning(config.reasoning, records) if config.reasoning else None
     data = fitting(config, inputs, records, reasoning)
     identity = identify(
@@ -87,6 +87,7 @@ def train(
             "estimator.adapter": estimator_adapter.fingerprint if estimator_adapter else None,
             "prompts": inputs.prompts.fingerprint,
             "benchmark.source": content_of(records),
+            "benchmark.manifest": file_content(config.benchmark.manifest),
             "reasoning": reasoning_content(config.reasoning) if config.reasoning else None,
             "the records as the model reads them": content_of(data),
         },
@@ -152,13 +153,13 @@ def objective_of(config: ConfigDict) -> Objective:
     return Likelihood()
 
 
-def read_records(source: str) -> list[Record]:
-    """Returns the records of the training split.
+def read_records(source: str, manifest: str | None = None) -> list[Record]:
+    """Returns the records of the training split; `manifest` is a file that says which these are (docs/formats.md).
 
     Raises:
       UserError: if there is none.
     """
-    records = read_training(source)
+    records = read_training(source, manifest=manifest)
     if not records:
         raise UserError(f"{source}: holds no IDTrain record: training needs records of that subset_tag")
     return records

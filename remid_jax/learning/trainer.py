@@ -134,7 +134,7 @@ def completion_statistics(
 ) -> tuple[Float[Array, "B K N"], Float[Array, "B K N"]]:
     """(log-probabilities of every completion's tokens, entropies of what they were drawn from), nats; 0 outside of the mask."""
     model, rows = bind(config, params), batch.rows
-    hidden, _ = model(rows.tokens, TokenTree(rows.positions, rows.ends), dropout=batch.dropout)
+    hidden = model(rows.tokens, TokenTree(rows.positions, rows.ends), dropout=batch.dropout)
     found = token_statistics(model, chunk, hidden, rows.parents, rows.targets, rows.scored)
     logprobs, entropies = (jnp.take_along_axis(a[:, None], batch.slots, axis=2) * batch.mask for a in found)
     return logprobs, entropies

@@ -8,7 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Float, UInt32
 
 from remid_jax.models.config import TARGETS, LoRAConfig
-from remid_jax.models.matrices import contract
+from remid_jax.models.matrices import project
 
 Keys = UInt32[Array, "B 2"] | None  # random keys, one a row; None drops nothing
 
@@ -24,12 +24,14 @@ class LoRA(nnx.Module):
         bound = inputs**-0.5
         self.a = LoRAParam(jax.random.uniform(rngs.params(), (inputs, config.rank), minval=-bound, maxval=bound))
         self.b = LoRAParam(jnp.zeros((config.rank, outputs)))
+        self.weights_first = False
         self.scale, self.rate, self.number = config.alpha / config.rank, config.dropout, TARGETS.index(target)
 
     def __call__(self, x: Float[Array, "B T inputs"], dropout: Keys = None) -> Float[Array, "B T outputs"]:
         if dropout is not None and self.rate > 0:
             x = x * _kept(fold_in(dropout, self.number), self.rate, x.shape[1:])
-        return contract("btr,ro->bto", contract("bti,ir->btr", x, self.a[...]), self.b[...]) * self.scale
+        low = project(x, self.a[...], self.weights_first)
+        return project(low, self.b[...], self.weights_first) * self.scale
 
 
 def fold_in(keys: UInt32[Array, "B 2"], number: int | Array) -> UInt32[Array, "B 2"]:

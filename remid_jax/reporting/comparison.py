@@ -13,9 +13,8 @@ from rich.console import Group
 from rich.text import Text
 
 from remid_jax.reporting import markdown, terminal
-from remid_jax.reporting.tables import DAGGER, DASH, Cell, Column, Row, Table, cell, measure, prefix, write_value
-
-Results = Mapping[str, Any]
+from remid_jax.reporting.cells import DAGGER, DASH, Cell, Column, Row, Table, cell, measure, prefix, write_value
+from remid_jax.reporting.subjects import Results
 
 NAMED = 3  # records that a note names; the others are counted
 UNVALIDATED = "not validated for so few lineages with other replies"

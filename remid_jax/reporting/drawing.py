@@ -8,16 +8,18 @@ from __future__ import annotations
 import io
 import itertools
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from matplotlib import style
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from remid_jax.reporting import tables
-from remid_jax.reporting.tables import Results
+from remid_jax.information.intervals import Estimate
+from remid_jax.reporting import cells
+from remid_jax.reporting.cells import Results
 
 INK, PAPER, GREY = "#1f2328", "#ffffff", "#7d8590"  # the first two become the page's own colours inside the report
 GOLDEN, POLICY = "#e69f00", "#0072b2"
@@ -34,7 +36,7 @@ STYLE: list[Any] = ["default", {
 }]  # fmt: skip
 
 
-def shift_colours(results: Mapping[str, Any]) -> dict[str, str]:
+def shift_colours(results: Results) -> dict[str, str]:
     """Returns a colour for each shift: those of the three factors are always the same."""
     more = itertools.cycle(MORE_COLOURS)
     return {shift: FACTOR_COLOURS.get(shift) or next(more) for shift in results["estimates"]["shifts"]}
@@ -71,7 +73,7 @@ class Rows:
         self.places: dict[str, float] = {}
         self.shifts: dict[str, float] = {}
         at = 0.0
-        for shift, members in tables.groups(results):
+        for shift, members in cells.groups(results):
             here = [name for name in members if name in names]
             if here and shift is not None and headings:
                 self.shifts[shift] = at
@@ -96,29 +98,30 @@ class Rows:
         axes.set_ylim(self.count - 0.4, -0.6)
 
 
-def new_figure(width: float, height: float, columns: int = 1, **options: Any) -> tuple[Figure, Sequence[Axes]]:
+def new_figure(width: float, height: float, columns: int = 1, rows: int = 1, **options: Any) -> tuple[Figure, Sequence[Axes]]:
+    """A figure of `width` x `height` inches, and its panels row by row."""
     figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots(1, columns, squeeze=False, **options)[0]
+    return figure, figure.subplots(rows, columns, squeeze=False, **options).ravel()
 
 
 def draw_estimate(
-    axes: Axes, number: Mapping[str, Any], at: float, colour: str, marker: str, size: float = 5.5, width: float = 1.2
+    axes: Axes, number: Estimate, at: float, colour: str, marker: str, size: float = 5.5, width: float = 1.2
 ) -> None:
     """A value with its interval, hollow and dashed where that is not validated; nothing where there is no value."""
-    if number["value"] is None:
-        return
     bounds = number["interval"]
-    if bounds["low"] is not None:
+    if number["value"] is None or bounds is None:
+        return
+    if bounds["low"] is not None and bounds["high"] is not None:
         dashes = "-" if bounds["validated"] else DASHES
         axes.plot([bounds["low"], bounds["high"]], [at, at], color=colour, linestyle=dashes, linewidth=width)
     face = colour if bounds["validated"] else PAPER
     axes.plot(number["value"], at, marker, color=colour, markerfacecolor=face, markersize=size, markeredgewidth=1.4, zorder=3)
 
 
-def finish(figure: Figure, title: str, handles: list[Any], columns: int = 4) -> None:
+def finish(figure: Figure, title: str, handles: Sequence[Artist], columns: int = 4) -> None:
     """The title, and a legend that explains hollow marks where there are any."""
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
     if any(line.get_linestyle() == "--" for axes in figure.axes for line in axes.lines):
         label = "hollow, dashed: not validated for so few clusters"
-        handles.append(Line2D([], [], marker="o", markerfacecolor=PAPER, color=GREY, linestyle=DASHES, label=label))
+        handles = [*handles, Line2D([], [], marker="o", markerfacecolor=PAPER, color=GREY, linestyle=DASHES, label=label)]
     figure.legend(handles=handles, loc="outside lower left", ncols=columns if figure.get_figwidth() > 8 else 2)

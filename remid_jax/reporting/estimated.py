@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from remid_jax.reporting.tables import DASH, Cell, Column, Row, Table, cell, contexts, measure, prefix
+from remid_jax.reporting.cells import DASH, Cell, Column, Row, Table, cell, contexts, measure, prefix
 
 ROWS = ("emi", "emid", "estimator_shift")
 

@@ -8,7 +8,8 @@ from matplotlib import style
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from remid_jax.reporting import shift_figures, tables
+from remid_jax.reporting import cells, shift_figures, tables
+from remid_jax.reporting.cells import Results, headline_key, level, prefix
 from remid_jax.reporting.drawing import (
     GOLDEN,
     GREY,
@@ -22,7 +23,6 @@ from remid_jax.reporting.drawing import (
     shift_colours,
 )
 from remid_jax.reporting.subjects import reference
-from remid_jax.reporting.tables import Results, headline_key, level, prefix
 
 
 def figures(results: Results) -> dict[str, Figure]:
@@ -49,10 +49,10 @@ def forest(results: Results) -> Figure:
             number, colour = head[of][label], colours[label if of == "shifts" else results["categories"][label]["shift"]]
             draw_estimate(axes, number, at, colour, *(("D", 7, 2.2) if of == "shifts" else ("o", 5.5, 1.4)))
             weight, place = "bold" if of == "shifts" else "normal", (1.02, at)
-            axes.annotate(tables.cell(number).text, place, xycoords=("axes fraction", "data"), va="center", fontweight=weight)
+            axes.annotate(cells.cell(number).text, place, xycoords=("axes fraction", "data"), va="center", fontweight=weight)
     axes.axvline(0, color=INK, linewidth=1)
     rows.label(axes, lambda shift: f"{shift} shift, mean")
-    axes.set_xlabel(f"{tables.measure(estimator, unit)}; right of 0 the policy does worse than on {reference(results)}")
+    axes.set_xlabel(f"{cells.measure(estimator, unit)}; right of 0 the policy does worse than on {reference(results)}")
     handles = [
         Line2D([], [], marker="D", color=GREY, label=f"mean of a shift, {level(results)} interval"),
         Line2D([], [], marker="o", color=GREY, label=f"category, {level(results)} interval"),
@@ -75,8 +75,8 @@ def emi_terms(results: Results) -> Figure:
             for number, offset, colour, marker in ((golden, -0.12, GOLDEN, "s"), (policy, 0.12, POLICY, "o")):
                 draw_estimate(axes, number, at + offset, colour, marker)
         axes.axvline(0, color=INK, linewidth=1)
-        axes.set_title(f"{tables.given(scorer)}: {prefix(scorer)}EMI = blue minus orange")
-        axes.set_xlabel(tables.measure(estimator, unit))
+        axes.set_title(f"{cells.given(scorer)}: {prefix(scorer)}EMI = blue minus orange")
+        axes.set_xlabel(cells.measure(estimator, unit))
     rows.label(panels[0])
     handles = [
         Line2D([], [], marker="s", color=GOLDEN, label="Ihat of the golden replies"),

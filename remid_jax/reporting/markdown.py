@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from remid_jax.reporting.tables import DAGGER, DASH, Cell, Table
+from remid_jax.reporting.cells import DAGGER, DASH, Cell, Table
 
 
 def drawn(table: Table) -> Iterator[str]:

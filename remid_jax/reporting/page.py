@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from remid_jax.reporting.tables import DAGGER, Table
+from remid_jax.reporting.cells import DAGGER, Table
 
 
 def template(name: str) -> jinja2.Template:
@@ -31,7 +31,7 @@ def table_html(table: Table, heading: str) -> str:
     return template("table.html").render(table=table, heading=heading, dagger=DAGGER, figures={})
 
 
-def flat(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+def flat(config: Mapping[str, object], above: str = "") -> Iterator[tuple[str, Any]]:
     """(a.b.c, value) of nested mappings."""
     for name, value in config.items():
         if isinstance(value, Mapping):

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from remid_jax.errors import UserError
 from remid_jax.files import write_bytes, write_text
-from remid_jax.reporting import drawing, figures, page, shift_tables, subjects, tables
-from remid_jax.reporting.tables import Results
+from remid_jax.reporting import cells, drawing, figures, page, shift_tables, subjects, tables
+from remid_jax.reporting.cells import Results
 
 Sample = Mapping[str, Any]
 
@@ -58,7 +58,7 @@ def _vectors(drawn: Mapping[str, Figure]) -> dict[str, bytes]:
 
 def html(results: Results, vectors: Mapping[str, bytes], samples: Sequence[Sample] = ()) -> str:
     """The page, with the SVG `vectors` of the figures inside it. Every text from `results` and `samples` is escaped."""
-    scorer = tables.headline_key(results)[2]
+    scorer = cells.headline_key(results)[2]
     estimators = results["estimates"]["estimators"]
     has_id = any("emid" in category[scorer] for category in results["estimates"]["categories"].values())
     return page.template("report.html").render(
@@ -82,18 +82,18 @@ def html(results: Results, vectors: Mapping[str, bytes], samples: Sequence[Sampl
         diagnostics=tables.diagnostics(results),
         samples=_first_of_each_category(samples),
         config=list(page.flat(results["config"])),
-        r=tables.prefix(scorer),
+        r=cells.prefix(scorer),
         reference=subjects.reference(results),
-        risky=subjects.risky(results),
-        subject=subjects.subject(results),
+        risky=shift_tables.predicted_from(results),
+        title=subjects.title(results),
         log_n=math.log(results["estimates"]["n"]),
-        given=tables.given,
-        level=tables.level(results),
-        dagger=tables.DAGGER,
+        given=cells.given,
+        level=cells.level(results),
+        dagger=cells.DAGGER,
     )
 
 
-def _shifts(results: Results) -> dict[str, tables.Table | list[tables.Table] | None]:
+def _shifts(results: Results) -> dict[str, cells.Table | list[cells.Table] | None]:
     """The tables of divergences, attribution, bounds and risk, None where there is nothing to show."""
     if not shift_tables.shift_data(results):
         return dict.fromkeys(("divergences", "attribution", "bounds", "risks"))
@@ -124,7 +124,7 @@ def _measured(results: Results) -> Iterator[tuple[str, str]]:
     subsampled = any(category["subsamples"] > category.get("blocks", 1) for category in by_category)
     yield (
         "contexts",
-        tables.contexts(results["estimates"]) + (", averaged over subsamples of larger ones" if subsampled else ""),
+        cells.contexts(results["estimates"]) + (", averaged over subsamples of larger ones" if subsampled else ""),
     )
     yield (
         "program",

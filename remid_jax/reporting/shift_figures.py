@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from matplotlib import style
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from remid_jax.reporting.cells import Results, given, headline_key, level
 from remid_jax.reporting.drawing import (
     FACTOR_COLOURS,
     GREY,
@@ -21,9 +26,8 @@ from remid_jax.reporting.drawing import (
     new_figure,
     shift_colours,
 )
-from remid_jax.reporting.shift_tables import bounded, compared, shift_data
-from remid_jax.reporting.subjects import reference, risky
-from remid_jax.reporting.tables import Results, given, headline_key, level
+from remid_jax.reporting.shift_tables import bounded, compared, predicted_from, predictions, shift_data
+from remid_jax.reporting.subjects import reference
 from remid_jax.theory.bounds.balls import BALLS
 
 PLUG_IN, UNKNOWN = "#d55e00", "#cc79a7"
@@ -36,8 +40,7 @@ def shift_figures(results: Results) -> dict[str, Figure]:
         found["attribution"] = attribution(results)
     if bounded(results):
         found["bounds"] = bounds(results)
-    risk = shift_data(results).get("risk", {})
-    if "balls" in risk.get(headline_key(results)[2], {}):
+    if predictions(results):
         found["risk"] = risk_curves(results)
     return found
 
@@ -102,37 +105,51 @@ def bounds(results: Results) -> Figure:
 
 @style.context(STYLE)
 def risk_curves(results: Results) -> Figure:
-    """Worst self EMID over the radius of each ball, bracketed by the attack; categories stand at their divergence."""
-    data, scorer = shift_data(results), headline_key(results)[2]
-    found = data["risk"][scorer]
-    radii, colours, ours = np.array(found["radii"]), shift_colours(results), risky(results)
-    figure, panels = new_figure(11, 3.6, len(BALLS), sharey=True)
-    for axes, ball in zip(panels, BALLS, strict=True):
-        of_ball = found["balls"][ball]
-        risk = [number["value"] for number in of_ball["risk"]]
-        bounds = [(number["interval"]["low"], number["interval"]["high"]) for number in of_ball["risk"]]
-        if all(low is not None for low, _ in bounds):
-            low, high = np.array(bounds).T
-            axes.fill_between(radii, low, high, color=PLUG_IN, alpha=0.12, linewidth=0)
-        axes.plot(radii, risk, color=PLUG_IN, linewidth=1.6)
-        axes.plot(radii, [number["value"] for number in of_ball["linear"]], color=PLUG_IN, linewidth=1.2, linestyle=":")
-        axes.plot(radii, [np.nan if value is None else value for value in of_ball["attack"]], color=POLICY, linewidth=1.4)
-        axes.set_xscale("log")
-        axes.set_title(ball)
+    """Worst self EMID over the radius of each ball, bracketed by the attack; categories stand at their divergence.
+
+    Each reference that has a prediction has a row of panels.
+    """
+    of_references, colours = predictions(results), shift_colours(results)
+    width, height = 11, 0.9 + 2.7 * len(of_references)
+    figure, panels = new_figure(width, height, len(BALLS), len(of_references), sharey=True, sharex="col")
+    for row, (name, found) in enumerate(of_references.items()):
+        of_row = panels[row * len(BALLS) : (row + 1) * len(BALLS)]
+        for axes, ball in zip(of_row, BALLS, strict=True):
+            _risk_curve(axes, np.array(found["radii"]), found["balls"][ball])
+            axes.set_title(ball)
+        _mark_divergences(of_row[BALLS.index("js")], results, name, found["radii"][0])
+        from_here = f"from {name}\n" if len(of_references) > 1 else ""
+        of_row[0].set_ylabel(f"{from_here}self EMID (nats per reply)")
+    for axes in panels[-len(BALLS) :]:
         axes.set_xlabel("radius (nats)")
-        axes.grid(axis="y")
-    places = panels[BALLS.index("js")]
-    for name in compared(results):
-        pair = data["categories"][name]["bounds"].get(scorer, {}).get("plug_in", {}).get("divergence")
-        here = results["categories"][name].get("reference", ours) == ours
-        if here and pair is not None and pair["value"] > radii[0]:
-            places.axvline(pair["value"], color=colours[results["categories"][name]["shift"]], linewidth=1, alpha=0.6)
-    panels[0].set_ylabel("self EMID (nats per reply)")
     handles = [
         Line2D([], [], color=PLUG_IN, label=f"risk, {level(results)} interval"),
         Line2D([], [], color=PLUG_IN, linestyle=":", label="without the penalty"),
         Line2D([], [], color=POLICY, label="found by the attack"),
         *(Line2D([], [], color=colour, label=f"{shift} shift's categories") for shift, colour in colours.items()),
     ]
-    finish(figure, f"The worst shift of each size, predicted from {risky(results)} alone", handles, columns=3)
+    finish(figure, f"The worst shift of each size, predicted from {predicted_from(results)} alone", handles, columns=3)
     return figure
+
+
+def _risk_curve(axes: Axes, radii: np.ndarray, of_ball: Mapping[str, Any]) -> None:
+    risk = [number["value"] for number in of_ball["risk"]]
+    bounds = [(number["interval"]["low"], number["interval"]["high"]) for number in of_ball["risk"]]
+    if all(low is not None for low, _ in bounds):
+        low, high = np.array(bounds).T
+        axes.fill_between(radii, low, high, color=PLUG_IN, alpha=0.12, linewidth=0)
+    axes.plot(radii, risk, color=PLUG_IN, linewidth=1.6)
+    axes.plot(radii, [number["value"] for number in of_ball["linear"]], color=PLUG_IN, linewidth=1.2, linestyle=":")
+    axes.plot(radii, [np.nan if value is None else value for value in of_ball["attack"]], color=POLICY, linewidth=1.4)
+    axes.set_xscale("log")
+    axes.grid(axis="y")
+
+
+def _mark_divergences(axes: Axes, results: Results, reference: str, smallest: float) -> None:
+    """A line at the divergence of every category that is compared with `reference`."""
+    data, scorer, colours = shift_data(results)["categories"], headline_key(results)[2], shift_colours(results)
+    for name in compared(results):
+        divergence = data[name]["bounds"].get(scorer, {}).get("plug_in", {}).get("divergence")
+        here = results["categories"][name].get("reference", reference) == reference
+        if here and divergence is not None and divergence["value"] > smallest:
+            axes.axvline(divergence["value"], color=colours[results["categories"][name]["shift"]], linewidth=1, alpha=0.6)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from remid_jax.information.score_table import FACTORS
+from remid_jax.reporting.cells import DASH, Cell, Column, Results, Row, Table, cell, given, groups, headline_key, plain
 from remid_jax.reporting.subjects import reference, risky
-from remid_jax.reporting.tables import DASH, Cell, Column, Results, Row, Table, cell, given, groups, headline_key, plain
 from remid_jax.shifts.attribution import NAMES, WHOLE
 from remid_jax.theory.bounds.balls import BALLS
 
@@ -34,7 +34,7 @@ def bounded(results: Results) -> list[str]:
     ]
 
 
-def _rows(results: Results, of_category: Any) -> list[Row]:
+def _rows(results: Results, of_category: Callable[[str], Sequence[Cell]]) -> list[Row]:
     return [Row(name, of_category(name)) for shift, names in groups(results) if shift is not None for name in names]
 
 
@@ -145,11 +145,22 @@ def correlations(results: Results) -> list[str]:
     return found
 
 
+def predictions(results: Results) -> dict[str, Mapping[str, Any]]:
+    """Returns the risk that its contexts alone predict of each reference that has a prediction, under the headline's scorer."""
+    data, scorer = shift_data(results), headline_key(results)[2]
+    of_references = {risky(results): data.get("risk", {})} | data.get("other_risks", {})
+    return {name: risk[scorer] for name, risk in of_references.items() if "balls" in risk.get(scorer, {})}
+
+
+def predicted_from(results: Results) -> str:
+    """Returns from whose contexts risk is predicted: the one reference by its name, or "each reference"."""
+    names = [*predictions(results)] or [risky(results)]
+    return names[0] if len(names) == 1 else "each reference"
+
+
 def risks(results: Results) -> list[Table]:
     """The predicted worst self EMID at every radius, a table for each reference that has a prediction."""
-    data, scorer = shift_data(results), headline_key(results)[2]
-    of_references = {risky(results): data["risk"]} | data.get("other_risks", {})
-    return [_risk(name, risk[scorer]) for name, risk in of_references.items() if "balls" in risk.get(scorer, {})]
+    return [_risk(name, risk) for name, risk in predictions(results).items()]
 
 
 def _risk(reference: str, found: Mapping[str, Any]) -> Table:

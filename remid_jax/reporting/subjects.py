@@ -22,9 +22,11 @@ def references(results: Results) -> list[str]:
 
 
 def reference(results: Results) -> str:
-    """Returns the name of the category that all others are compared with; where there are several, "its reference"."""
+    """Returns what a category is compared with: the one reference by its name, or "its reference (morning or noon)"."""
     names = references(results)
-    return names[0] if len(names) == 1 else "its reference"
+    if len(names) == 1:
+        return names[0]
+    return f"its reference ({' or '.join(names)})" if names else "its reference"
 
 
 def compared_with(results: Results) -> list[str]:
@@ -39,21 +41,27 @@ def compared_with(results: Results) -> list[str]:
 
 
 def risky(results: Results) -> str:
-    """Returns the reference from whose contexts alone the risk is predicted."""
+    """Returns the first reference: the one whose risk stands under "risk", others under "other_risks"."""
     named = [category.get("reference") for category in results["categories"].values()]
     return next((name for name in named if name), next(iter(references(results)), "the reference"))
 
 
-def subject(results: Results) -> str:
-    """Returns what was measured, by which estimator, as a title: "SmolLM2 with adapter sft, measured by SmolLM2 with ..."."""
-    policy, estimator = results["policy"], results["estimator"]
+def title(results: Results) -> str:
+    """Returns what was measured, by which formula and estimator, and on which benchmark, as the title of an evaluation:
+
+    "R-EMID (club token_rate) of SmolLM2 with adapter sft, measured by SmolLM2 with ..., on records.jsonl".
+    """
+    policy, estimator, headline = results["policy"], results["estimator"], results["estimates"]["headline"]
     if policy["model"] is None:
         measured = f"the replies of {policy['replies']}"
     else:
         measured = policy["model"] + (f" with adapter {_short(policy['adapter'])}" if policy.get("adapter") else "")
         measured += f", replies from {policy['replies']}" if policy["replies"] != "generated" else ""
     adapters = estimator.get("adapters")
-    return f"{measured}, measured by {estimator['model']}" + (f" with {_short(adapters['folder'])}" if adapters else "")
+    measured += f", measured by {estimator['model']}" + (f" with {_short(adapters['folder'])}" if adapters else "")
+    quantity = "R-EMID" if headline["scorer"] == "reasoned" else "EMID"
+    formula = f"{headline['estimator']} {headline['unit']}"
+    return f"{quantity} ({formula}) of {measured}, on {results['config']['benchmark']['source']}"
 
 
 def _short(path: str) -> str:

@@ -1,29 +1,35 @@
-"""Every table of the report as data: the same cells are printed on a terminal and in HTML, and tests read them here.
+"""Every table of an evaluation's report as data: it is printed on a terminal and in HTML, and tests read it here.
 
 Input is the dictionary of results.json; what stands under its "estimates" is laid out in `remid_jax.information.estimates`.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 from remid_jax.information.estimates import SATURATED_AT_MOST
+from remid_jax.information.intervals import Estimate
+from remid_jax.reporting.cells import (
+    DASH,
+    UNITS,
+    Cell,
+    Column,
+    Results,
+    Row,
+    Table,
+    cell,
+    contexts,
+    given,
+    headline_key,
+    measure,
+    plain,
+    prefix,
+    rows_of,
+    write_value,
+)
 from remid_jax.reporting.subjects import compared_with, reference, references
 
-Results = Mapping[str, Any]
-
-DASH = "–"
-DAGGER = "†"
-UNITS = {
-    "token_rate": "nats per token",
-    "response": "nats per reply",
-    "per_token": "nats per token",
-    "per_char": "nats per character",
-}
-FORMS = {"response": "+.2f", "relative": "+.0%", "share": ".0%", "tokens": ".1f", "chars": ".1f"}
 POLICIES = {
     "policy": "the evaluated policy",
     "golden": "golden replies",
@@ -34,144 +40,6 @@ POLICIES = {
 """The policy under evaluation and the controls beside it, in words."""
 COMPARED = ("club", "mixture", "leave_one_out", "prompt_marginal")
 NO_REFERENCE = "the category is compared with none"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """`text` is what is read, `value` the same number in full; a cell without a value tells its `reason`."""
-
-    text: str = ""
-    value: float | None = None
-    interval: str = ""
-    validated: bool = True
-    excludes_zero: bool = False
-    note: str = ""
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Column:
-    name: str
-    meaning: str = ""
-    group: str = ""
-    interval: bool = True  # False: the interval is left to the note, where there is no room for it
-
-
-@dataclass(frozen=True)
-class Row:
-    label: str
-    cells: Sequence[Cell]
-    kind: str = "category"  # or "shift", the mean of the categories below it
-
-
-@dataclass(frozen=True)
-class Table:
-    title: str
-    columns: Sequence[Column]
-    rows: Sequence[Row]
-    label: str = "category"
-    notes: Sequence[str] = field(default_factory=tuple)
-
-    @property
-    def reasons(self) -> list[str]:
-        """Why values are missing, each reason once."""
-        return list(dict.fromkeys(cell.reason for row in self.rows for cell in row.cells if cell.reason))
-
-    @property
-    def has_unvalidated(self) -> bool:
-        """Whether an interval that is printed is not validated."""
-        return any(column.interval and not cell.validated for row in self.rows for cell, column in self._cells(row))
-
-    @property
-    def has_bold(self) -> bool:
-        """Whether an interval that is not printed excludes 0, which is shown by a bold value."""
-        return any(cell.excludes_zero and not column.interval for row in self.rows for cell, column in self._cells(row))
-
-    def _cells(self, row: Row) -> Iterator[tuple[Cell, Column]]:
-        return zip(row.cells, self.columns, strict=True)
-
-    @property
-    def spans(self) -> list[tuple[str, int]]:
-        """The groups of neighbouring columns and how many columns each has."""
-        return [(group, len(list(members))) for group, members in itertools.groupby(column.group for column in self.columns)]
-
-
-def groups(results: Results) -> Iterator[tuple[str | None, list[str]]]:
-    """(shift, its categories) in the order of every table and figure; first the categories without a shift (references)."""
-    categories = results["categories"]
-    for shift in (None, *results["estimates"]["shifts"]):
-        if names := [name for name, category in categories.items() if category["shift"] == shift]:
-            yield shift, names
-
-
-def headline_key(results: Results) -> tuple[str, str, str]:
-    """(estimator, unit, scorer) of the headline."""
-    headline = results["estimates"]["headline"]
-    return headline["estimator"], headline["unit"], headline["scorer"]
-
-
-def prefix(scorer: str) -> str:
-    """R-EMI is EMI with reasoning in the estimator's context."""
-    return "R-" if scorer == "reasoned" else ""
-
-
-def given(scorer: str) -> str:
-    return "with reasoning" if scorer == "reasoned" else "without reasoning"
-
-
-def level(results: Results) -> str:
-    return format(results["estimates"]["settings"]["level"], ".0%")
-
-
-def measure(estimator: str, unit: str) -> str:
-    """Such as "club token_rate (nats per token)"."""
-    return f"{estimator} {unit} ({UNITS[unit]})"
-
-
-def contexts(estimates: Mapping[str, Any]) -> str:
-    """Such as "4 in each of up to 2 folds of a category": among how many contexts a reply is told apart."""
-    folds = max(category.get("blocks", 1) for category in estimates["categories"].values())
-    return f"{estimates['n']} in each of up to {folds} folds of a category" if folds > 1 else f"{estimates['n']} a category"
-
-
-def write_value(value: float, unit: str) -> str:
-    form = FORMS.get(unit, "+.4f")
-    return "0" if value == 0 and not form.endswith("%") else format(value, form)
-
-
-def cell(number: Mapping[str, Any] | None, reason: str = "") -> Cell:
-    """The cell of a `number` of the estimates; None gives a dash with `reason`."""
-    if number is None or number["value"] is None:
-        return Cell(DASH, reason=reason if number is None else number["reason"])
-    value, bounds = number["value"], number["interval"]
-    text = write_value(value, number["unit"])
-    if number["unit"] == "share" or bounds["low"] == bounds["high"] == 0:
-        return Cell(text, value)  # the jackknife of a share passes 0% and 100%; a control that is exactly 0 has no spread
-    if bounds["low"] is None:
-        return Cell(text, value, note=f"no interval: {bounds['reason']}")
-    low, high = (write_value(bounds[end], number["unit"]) for end in ("low", "high"))
-    note = f"{bounds['level']:.0%} {bounds['method']} ({low}, {high}), {bounds['clusters']} clusters"
-    if beside := bounds["bootstrap"]:
-        note += f"; bootstrap ({', '.join(write_value(beside[end], number['unit']) for end in ('low', 'high'))})"
-    excludes_zero = text[0] in "+-" and (bounds["low"] > 0 or bounds["high"] < 0)
-    return Cell(text, value, f"({low}, {high})", bounds["validated"], excludes_zero, note)
-
-
-def plain(value: float | None, form: str = "", reason: str = "") -> Cell:
-    """The cell of a count or a share that has no interval."""
-    return Cell(DASH, reason=reason) if value is None else Cell(format(value, form), value)
-
-
-def _rows(
-    results: Results, of_category: Callable[[str], Sequence[Cell]], of_shift: Callable[[str], Sequence[Cell]] | None = None
-) -> list[Row]:
-    """A row a category; with `of_shift`, the mean of each shift above its categories."""
-    rows = []
-    for shift, names in groups(results):
-        if shift is not None and of_shift is not None:
-            rows.append(Row(f"{shift} shift, mean", of_shift(shift), "shift"))
-        rows += [Row(name, of_category(name)) for name in names]
-    return rows
 
 
 def headline(results: Results) -> Table:
@@ -209,7 +77,7 @@ def headline(results: Results) -> Table:
         Column("cut off", "replies truncated at the token limit"),
     ]
     title = f"{r}EMID, {measure(estimator, unit)}, contexts: {contexts(estimates)}"
-    return Table(title, columns, _rows(results, row, shift_row), notes=compared_with(results))
+    return Table(title, columns, rows_of(results, row, shift_row), notes=compared_with(results))
 
 
 def terms(results: Results) -> Table:
@@ -228,7 +96,7 @@ def terms(results: Results) -> Table:
         sides = [cell(category[s][side][estimator][unit]) for s in scorers for side in ("golden", "policy", "emi")]
         return [*sides, cell(category["reasoning_gain"]["per_token"])] if gained else sides
 
-    return Table(f"The terms of EMI, {measure(estimator, unit)}", columns, _rows(results, row))
+    return Table(f"The terms of EMI, {measure(estimator, unit)}", columns, rows_of(results, row))
 
 
 def estimators(results: Results, scorer: str, term: str) -> Table:
@@ -249,7 +117,7 @@ def estimators(results: Results, scorer: str, term: str) -> Table:
         is_reference = term != "emi" and results["categories"][name]["shift"] is None
         return [Cell() for _ in columns] if is_reference else cells(results["estimates"]["categories"][name][scorer])
 
-    rows = _rows(results, row, lambda shift: cells(results["estimates"]["shifts"][shift][scorer]))
+    rows = rows_of(results, row, lambda shift: cells(results["estimates"]["shifts"][shift][scorer]))
     r = prefix(scorer)
     name = {"emid": f"{r}EMID", "emi": f"{r}EMI", "estimator_shift": "Golden drop (estimator_shift)"}[term]
     notes = ["Nats per token (token_rate, per_token), per reply (response), per character (per_char)."]
@@ -288,7 +156,7 @@ def calibration(results: Results, scorer: str) -> Table:
     if saturated:
         where = "everywhere" if len(saturated) == len(results["categories"]) else ", ".join(saturated)
         notes.append(f"Saturated on over {SATURATED_AT_MOST:.0%} of replies, so its differences come out too small: {where}.")
-    return Table(f"Calibration of mixture, {given(scorer)}", columns, _rows(results, row), notes=notes)
+    return Table(f"Calibration of mixture, {given(scorer)}", columns, rows_of(results, row), notes=notes)
 
 
 def self_information(results: Results) -> Table:
@@ -316,14 +184,20 @@ def self_information(results: Results) -> Table:
             *(cell(mixed[scorer]) for scorer in scorers), plain(section["samples"]), plain(section["truncated"]),
         ]  # fmt: skip
 
-    return Table("Self information of the policy", columns, _rows(results, row))
+    return Table("Self information of the policy", columns, rows_of(results, row))
+
+
+def without_golden(results: Results) -> list[str]:
+    """Returns the categories without golden replies: self information is all that is known of their policy."""
+    categories = results["estimates"]["categories"].items()
+    return [name for name, category in categories if category["lengths"]["golden"]["tokens"]["value"] is None]
 
 
 def has_self_information(results: Results) -> bool:
     return any(category["self"]["self_information"] for category in results["estimates"]["categories"].values())
 
 
-def _controls(results: Results) -> tuple[str, str, dict[str, dict[str, tuple[dict, dict]]]]:
+def _controls(results: Results) -> tuple[str, str, dict[str, dict[str, tuple[Estimate, Estimate]]]]:
     """(estimator, unit, {policy: {category: (EMI, retrieval)}}): the headline's estimator where the controls have it."""
     estimator, unit, scorer = headline_key(results)
     controls, categories = results["estimates"]["controls"][scorer], results["estimates"]["categories"]
@@ -351,7 +225,7 @@ def controls(results: Results) -> Table:
         return [cell(pair and pair[i], "not scored") for i in (0, 1) for pair in here]
 
     note = f"{measure(estimator, unit)}. A context retrieved by chance: {1 / results['estimates']['n']:.0%}."
-    return Table("Controls: policies whose quality is known", columns, _rows(results, row), notes=[note])
+    return Table("Controls: policies whose quality is known", columns, rows_of(results, row), notes=[note])
 
 
 def control_ranges(results: Results) -> Table:
@@ -386,15 +260,16 @@ def diagnostics(results: Results) -> Table:
 
     def row(name: str) -> list[Cell]:
         found, lengths = results["categories"][name], results["estimates"]["categories"][name]["lengths"]
-        replies, density = found["replies"], found["tokens_per_char"]
+        replies, golden, density = found["replies"], found["golden"], found["tokens_per_char"]
         unknown = replies.get("in_language_reason") or "no replies"
+        no_golden = lengths["golden"]["tokens"].get("reason")
         spoken = ", ".join(f"{language} {count}" for language, count in replies["detected"].items())
         return [
             plain(found["records"]), plain(len(found["excluded"])), plain(replies["truncated"]), plain(replies["empty"]),
-            plain(replies["in_language"], ".0%", unknown), plain(found["golden"]["in_language"], ".0%", unknown),
+            plain(replies["in_language"], ".0%", unknown), plain(golden["in_language"], ".0%", no_golden or unknown),
             Cell(spoken),
-            plain(density["policy"], ".2f", "no characters"), plain(density["golden"], ".2f", "no characters"),
+            plain(density["policy"], ".2f", "no characters"), plain(density["golden"], ".2f", no_golden or "no characters"),
             cell(lengths["policy"]["tokens"]), cell(lengths["golden"]["tokens"]), plain(found["reasoning_fallbacks"]),
         ]  # fmt: skip
 
-    return Table("Records, replies and languages", columns, _rows(results, row))
+    return Table("Records, replies and languages", columns, rows_of(results, row))

@@ -11,8 +11,8 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from remid_jax.reporting import subjects, tables
-from remid_jax.reporting.tables import DAGGER, DASH, Cell, Column, Results, Table
+from remid_jax.reporting import cells, subjects, tables
+from remid_jax.reporting.cells import DAGGER, DASH, Cell, Column, Results, Table
 
 WARNINGS_SHOWN = 6
 
@@ -20,6 +20,7 @@ WARNINGS_SHOWN = 6
 def summary(results: Results) -> Group:
     """The first line and warnings, the headline table with its legend, and the controls.
 
+    Where a category has no golden replies, also self information, which needs none.
     `results` is the dictionary of results.json. Texts are never read as rich's markup.
     """
     return Group(*_parts(results))
@@ -32,8 +33,8 @@ def drawn(table: Table) -> Group:
 
 def _parts(results: Results) -> Iterator[RenderableType]:
     warnings = results["warnings"]
-    r = tables.prefix(tables.headline_key(results)[2])
-    yield Text(f"\n{r}EMID of {subjects.subject(results)}")
+    r = cells.prefix(cells.headline_key(results)[2])
+    yield Text(f"\n{subjects.title(results)}")
     yield Text(results["first_line"], style="bold")
     for warning in warnings[:WARNINGS_SHOWN]:
         yield _indented(f"warning: {warning}", "yellow")
@@ -43,11 +44,13 @@ def _parts(results: Results) -> Iterator[RenderableType]:
     yield from _table(headline)
     legend = [
         f"{r}EMID: what {r}EMI loses from {subjects.reference(results)} to here; larger = worse. In brackets: "
-        f"{tables.level(results)} intervals"
+        f"{cells.level(results)} intervals"
         + (f", {DAGGER} = not validated for so few lineages." if headline.has_unvalidated else "."),
         "Golden drop: the same loss of the golden replies alone, which is the estimator's own shift.",
     ]
     yield from (_indented(line, "dim") for line in legend)
+    if tables.without_golden(results):
+        yield from _table(tables.self_information(results))
     yield from _table(tables.control_ranges(results))
 
 

@@ -12,8 +12,9 @@ import numpy as np
 from markupsafe import Markup
 
 from remid_jax.files import write_text
-from remid_jax.reporting import drawing, page, tables, training_figures, training_log
-from remid_jax.reporting.tables import Cell, Column, Table
+from remid_jax.reporting import drawing, page, training_figures, training_log
+from remid_jax.reporting.cells import DAGGER, DASH, Cell, Column, Table
+from remid_jax.reporting.cells import Row as TableRow
 from remid_jax.reporting.training_log import REWARD, Log, Panel, Row, Span
 
 PAGE = "training.html"
@@ -21,7 +22,7 @@ STEPS_SHOWN = 2  # of each phase, with all their rollouts
 FOLDED_FROM = 240  # characters: a longer text shows its beginning until it is opened
 
 
-def write_training_report(workdir: Path, about: Mapping[str, Any]) -> Path:
+def write_training_report(workdir: Path, about: Mapping[str, object]) -> Path:
     """Writes training.html to the run's folder from the logs in it and returns its path; equal logs give equal bytes.
 
     `about` says what was run, as terms and values; a value that is itself a mapping is shown folded.
@@ -34,7 +35,7 @@ def write_training_report(workdir: Path, about: Mapping[str, Any]) -> Path:
     return path
 
 
-def html(log: Log, about: Mapping[str, Any]) -> str:
+def html(log: Log, about: Mapping[str, object]) -> str:
     """The page. Every text of the log and of `about` is escaped."""
     vectors = {name: drawing.svg_bytes(figure) for name, figure in training_figures.figures(log).items()}
     return page.template(PAGE).render(
@@ -45,7 +46,7 @@ def html(log: Log, about: Mapping[str, Any]) -> str:
         ran=ran(log),
         phases=[_phase(log, name, spans, number) for number, (name, spans) in enumerate(log.phases.items())],
         words=_words(log),
-        dagger=tables.DAGGER,
+        dagger=DAGGER,
     )
 
 
@@ -60,10 +61,10 @@ def ran(log: Log) -> Table | None:
         cells = [
             Cell(f"{len(span.rows)}", len(span.rows)),
             Cell(f"{span.steps[0]} to {span.steps[-1]}"),
-            Cell(_duration(total := float(np.nansum(seconds))), total) if known else Cell(tables.DASH),
-            Cell(f"{tokens:,.0f}", tokens) if known else Cell(tables.DASH),
+            Cell(_duration(total := float(np.nansum(seconds))), total) if known else Cell(DASH),
+            Cell(f"{tokens:,.0f}", tokens) if known else Cell(DASH),
         ]
-        rows.append(tables.Row(f"{span.phase}, iteration {span.iteration}" if span.iteration else span.phase, cells))
+        rows.append(TableRow(f"{span.phase}, iteration {span.iteration}" if span.iteration else span.phase, cells))
     columns = (
         Column("steps"),
         Column("of the run", "numbers of the first and the last step, from 0"),
@@ -89,7 +90,7 @@ def means(spans: Sequence[Span]) -> Table:
                 cells += [_mean(values[: _quarter(span)], panel), _mean(values[-_quarter(span) :], panel)]
             if any(cell.value is not None for cell in cells):
                 name = f"{panel.title}, {label}" if len(panel.curves) > 1 else panel.title
-                rows.append(tables.Row(f"{name} ({panel.unit})" if panel.unit else name, cells))
+                rows.append(TableRow(f"{name} ({panel.unit})" if panel.unit else name, cells))
     return Table(f"Means of {spans[0].phase}", columns, rows, "metric")
 
 
@@ -114,7 +115,7 @@ def _mean(values: np.ndarray, panel: Panel) -> Cell:
     """The mean of the numbers among `values`."""
     finite = values[np.isfinite(values)]
     if not finite.size:
-        return Cell(tables.DASH, reason="no number in any of these steps")
+        return Cell(DASH, reason="no number in any of these steps")
     mean = float(finite.mean())
     if panel.share:
         return Cell(f"{100 * mean:.3g}%", mean)
@@ -127,7 +128,7 @@ def _duration(seconds: float) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {whole % 60:02} s" if minutes else f"{seconds:.1f} s"
 
 
-def _phase(log: Log, name: str, spans: Sequence[Span], number: int) -> dict[str, Any]:
+def _phase(log: Log, name: str, spans: Sequence[Span], number: int) -> dict[str, object]:
     """What the template shows of a phase."""
     steps = log.last_rollouts(name, STEPS_SHOWN)
     names = list(dict.fromkeys(key for rows in steps.values() for row in rows for key in row if key.startswith(REWARD)))
@@ -178,4 +179,4 @@ def _start(text: str) -> str | None:
 
 
 def _number(value: float | None, form: str = ".3f") -> str:
-    return tables.DASH if value is None or not math.isfinite(value) else format(value, form)
+    return DASH if value is None or not math.isfinite(value) else format(value, form)

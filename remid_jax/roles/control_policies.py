@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from remid_jax.dialogues.records import Record
+from remid_jax.dialogues.records import Record, has_golden
 from remid_jax.scoring.texts import Reply
 
 CONSTANT_REPLY = "I see. Please tell me more about that."
@@ -18,10 +18,11 @@ def golden_half(record: Record) -> Reply:
 
 
 def reply_sets(records: Sequence[Record], policy: dict[str, Reply]) -> dict[str, list[Reply]]:
-    """For each set of replies of the score table, one reply a record."""
-    return {
+    """For each set of replies of the score table, one reply a record; without golden ones where the records have none."""
+    sets = {
         "golden": [Reply(record.golden) for record in records],
         "policy": [policy[record.id] for record in records],
         "golden_half": [golden_half(record) for record in records],
         "constant": [Reply(CONSTANT_REPLY) for _ in records],
     }
+    return sets if has_golden(records) else {name: sets[name] for name in ("policy", "constant")}

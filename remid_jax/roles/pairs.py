@@ -88,7 +88,7 @@ def scored_by(pairs: Pairs, records: Sequence[Record]) -> dict[str, frozenset[st
 
 
 def save_pairs(
-    folder: str | Path, pairs: Sequence[Pair], model: LanguageModel, about: Mapping[str, Any], dtype: str = "bfloat16"
+    folder: str | Path, pairs: Sequence[Pair], model: LanguageModel, about: Mapping[str, object], dtype: str = "bfloat16"
 ) -> None:
     """Writes the pairs of `model` for `read_pairs`; `about` holds "protocol" (see `Pairs`), and whatever tells how they came
     to be.
@@ -160,7 +160,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def _fault(manifest: Mapping[str, Any]) -> str | None:
+def _fault(manifest: Mapping[str, object]) -> str | None:
     base, about, pairs = (manifest.get(key) for key in ("base", "about", "pairs"))
     if not isinstance(base, dict) or not all(isinstance(base.get(key), str) for key in ("source", "fingerprint")):
         return "base has no source and fingerprint"

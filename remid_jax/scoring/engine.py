@@ -34,7 +34,8 @@ LOGPROBS = "logprobs"  # the kind of row that `score` makes
 
 @dataclasses.dataclass
 class Counts:
-    """What an engine has done so far; `tokens` are real ones, `padding` what the device computed besides."""
+    """What an engine has done so far; `tokens` are real ones, `padding` what the device computed besides, `idle` what of that
+    was for replies that had ended."""
 
     rows: int = 0
     store_hits: int = 0
@@ -42,6 +43,7 @@ class Counts:
     device_steps: int = 0
     tokens: int = 0
     padding: int = 0
+    idle: int = 0
     buckets: dict[str, dict[int, int]] = dataclasses.field(default_factory=dict)  # kind of row -> bucket -> rows computed
 
 

@@ -51,13 +51,13 @@ def score_batch(config: DecoderConfig, chunk: int, params: nnx.State, batch: Bat
     in float32.
     """
     model = bind(config, params)
-    hidden, _ = model(batch.tokens, TokenTree(batch.positions, batch.ends))
+    hidden = model(batch.tokens, TokenTree(batch.positions, batch.ends))
     return token_logprobs(model, chunk, hidden, batch.parents, batch.targets, batch.scored)
 
 
 def embed_batch(config: DecoderConfig, params: nnx.State, batch: Texts) -> Float[Array, "B M D"]:
     """Final hidden states, after the last norm, averaged over each text by its `shares`; float32."""
-    hidden, _ = bind(config, params)(batch.tokens, TokenTree(batch.positions, batch.ends))
+    hidden = bind(config, params)(batch.tokens, TokenTree(batch.positions, batch.ends))
     return jnp.einsum("bmt,btd->bmd", batch.shares, hidden, precision=jax.lax.Precision.HIGHEST)
 
 

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
-from remid_jax.information.intervals import Replicates, Resampling, combine, number
+from remid_jax.information.intervals import Estimate, Replicates, Resampling, combine, number
 from remid_jax.information.score_table import FACTORS
 from remid_jax.shifts.two_samples.relabelling import ENOUGH, RELABELLINGS, against_null, relabellings, weights
 from remid_jax.shifts.two_samples.representation import SUBSETS, divergences, gram, standardised, subset_grams
@@ -104,7 +103,7 @@ def features_of(embeddings: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str,
     return found
 
 
-def section(pair: Pair, level: float) -> dict[str, Any]:
+def section(pair: Pair, level: float) -> dict[str, object]:
     """The pair's divergences, JSON-ready: {"texts", "underpowered", "of": {subset: estimate}, "cascade", "shapley", "shares"}.
 
     An estimate is {"representation": number, "null", "excess": number, "p_value", "classifier": number, "classifier_limit",
@@ -113,7 +112,7 @@ def section(pair: Pair, level: float) -> dict[str, Any]:
     """
     n = int(pair.in_p.sum())
 
-    def told(quantity: Replicates, estimator: str) -> dict[str, Any]:
+    def told(quantity: Replicates, estimator: str) -> Estimate:
         return number(quantity, unit="nats", estimator=estimator, n=n, level=level)
 
     estimates = {}
@@ -176,7 +175,7 @@ def average_of(parts: list[Replicates]) -> Replicates:
     return combine(lambda *values: np.mean(values, axis=0), *parts)
 
 
-def layered_section(pair: Pair, g: np.ndarray, variance: Replicates, level: float) -> dict[str, Any]:
+def layered_section(pair: Pair, g: np.ndarray, variance: Replicates, level: float) -> dict[str, object]:
     """B_k and e_k of the layered bound, averaged over the six orders: {factor: {"bound", "signed", "null", "p_value"}}.
 
     `g` [N] is the mean over replies, `variance` Var_M(g) from independent halves of them. E_M[g | factors] and E_M[s | factors]
@@ -197,7 +196,7 @@ def layered_section(pair: Pair, g: np.ndarray, variance: Replicates, level: floa
         moments["signed"][subset] = pair.mean_of(2 * signs[:, 0] * (centred if whole else of_g[subset]))
         chance_tilt[subset] = (signs[:, 1:] * tilts[:, 1:]).mean(0)
     by_order = {quantity: increments(of) for quantity, of in moments.items()}
-    found = {}
+    found: dict[str, object] = {}
     for factor in FACTORS:
 
         def product(variance: np.ndarray, tilt: np.ndarray) -> np.ndarray:

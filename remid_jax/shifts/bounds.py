@@ -17,16 +17,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from remid_jax.information.intervals import Replicates, Resampling, number
+from remid_jax.information.intervals import Estimate, Replicates, Resampling, number
 from remid_jax.information.mutual_information import log_mixture
-from remid_jax.information.score_table import Category
+from remid_jax.information.score_table import NO_GOLDEN, Category
 from remid_jax.information.self_information import unavailable
 from remid_jax.parallel import Devices
 from remid_jax.theory.bounds.log_cosh import log_cosh_bound, spread
@@ -120,6 +119,8 @@ def missing(reference: str, of_id: Category, category: Category) -> str | None:
     if (reason := blocked(of_id, category)) is not None:
         return reason
     for name, side in ((reference, of_id), ("the category", category)):
+        if side.golden is None:
+            return f"{name}: {NO_GOLDEN}"
         scores = side.self_scores
         if (reason := unavailable(None if scores is None else scores.truncated)) is not None:
             return f"{name}: {reason}"
@@ -219,7 +220,7 @@ def bound(
     return Bounded(found, g[0], int((~known).sum()))
 
 
-def section(of: Bounded, divergence: Replicates | None, n: int, level: float) -> dict[str, Any]:
+def section(of: Bounded, divergence: Replicates | None, n: int, level: float) -> dict[str, object]:
     """The measured self EMID = shift + output, both bounds = their own shift + the same output, and their parts, JSON-ready:
 
     {"emid", "shift", "output": {"sum", "policy", "golden"}, "variance", "output_divergence": {"policy", "golden"} (each
@@ -227,10 +228,10 @@ def section(of: Bounded, divergence: Replicates | None, n: int, level: float) ->
     "divergence"}, "contexts_left_out"}: numbers in nats per response, the variance in nats^2.
     """
 
-    def told(name: str) -> dict[str, Any]:
+    def told(name: str) -> Estimate:
         return number(of.values[name], unit="response", estimator="bound", n=n, level=level)
 
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         "emid": told("emid"),
         "shift": told("shift"),
         "output": {"sum": told("output"), "policy": told("output_policy"), "golden": told("output_golden")},

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from remid_jax.information.intervals import Resampling, number
+from remid_jax.information.intervals import Estimate, Resampling, number
 from remid_jax.information.mutual_information import log_mixture
 from remid_jax.information.score_table import Category
 from remid_jax.parallel import Devices
@@ -78,7 +77,7 @@ def structured_rows(g_theta: np.ndarray, g_golden: np.ndarray, p: np.ndarray, sh
 
 def section(
     of_id: Category, scorer: str, chosen: np.ndarray, resampling: Resampling, devices: Devices, level: float
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """{"radii", "emi", "balls": {ball: {"risk", "linear": [number per radius], "attack": [nats]}}, "structured"} or {"reason"}.
 
     An attack that rests on fewer than half of the contexts is null: left-out mixtures of so few are no longer those of a law.
@@ -104,7 +103,7 @@ def section(
     p = counted / counted.sum(1, keepdims=True)
     g_theta, g_golden = (np.where(known, of.T, 0.0) for of in (policy, gold))
 
-    def told(values: np.ndarray) -> dict[str, Any]:
+    def told(values: np.ndarray) -> Estimate:
         quantity = resampling.replicates([(values, lineage)])
         return number(quantity, unit="response", estimator="risk", n=n, level=level)
 
@@ -112,7 +111,7 @@ def section(
         found = devices.map_rows(_risking(devices), np.array(RADII), rows)
         return {"risk": found["value"], "linear": found["linear"]}
 
-    def curves(parts: dict[str, np.ndarray]) -> dict[str, Any]:
+    def curves(parts: dict[str, np.ndarray]) -> dict[str, dict[str, list[object]]]:
         return {
             ball: {name: [told(values[:, i, k]) for k in range(len(RADII))] for name, values in parts.items()}
             for i, ball in enumerate(BALLS)
@@ -124,7 +123,7 @@ def section(
     for i, ball in enumerate(BALLS):
         pairs = zip(attacked[i], effective[i], strict=True)
         balls[ball]["attack"] = [float(found) if contexts >= n / 2 else None for found, contexts in pairs]
-    structured: dict[str, Any] = {}
+    structured: dict[str, object] = {}
     identities = {factor: names[chosen] for factor, names in of_id.identities.items()}
     for shift in ("user", "character", "dialogue"):
         groups = grouping(identities, shift)

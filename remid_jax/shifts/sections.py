@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from remid_jax.information.intervals import Replicates, combine, number
+from remid_jax.information.intervals import Estimate, Replicates, combine, number
 from remid_jax.information.measurement import Plan, drawn
-from remid_jax.information.score_table import Category, ScoreTable
+from remid_jax.information.score_table import NO_GOLDEN, Category, ScoreTable
 from remid_jax.shifts import attribution, bounds, risk
 
 MOST_CONTEXTS = 64  # a category; blocks and nulls grow with its square and its cube
@@ -70,7 +70,7 @@ class _Shifts:
             if name in rows and of in rows
         }
 
-    def sections(self) -> dict[str, Any]:
+    def sections(self) -> dict[str, object]:
         categories = {name: self.category(name, self.table.categories[name]) for name in self.references}
         first, *others = _references(self.table)
         more = {"other_risks": {name: self.risk(name) for name in others}} if others else {}
@@ -82,8 +82,8 @@ class _Shifts:
             **more,
         }
 
-    def category(self, name: str, category: Category) -> dict[str, Any]:
-        found: dict[str, Any] = {"divergence": None, "bounds": None}
+    def category(self, name: str, category: Category) -> dict[str, object]:
+        found: dict[str, object] = {"divergence": None, "bounds": None}
         if name in self.pairs:
             found["divergence"] = attribution.section(self.pairs[name], self.level)
         else:
@@ -94,7 +94,7 @@ class _Shifts:
             return found | {"bounds": {"reason": reason}}
         return found | {"bounds": {scorer: self.bounded(name, category, scorer) for scorer in self.table.scorers}}
 
-    def bounded(self, name: str, category: Category, scorer: str) -> dict[str, Any]:
+    def bounded(self, name: str, category: Category, scorer: str) -> dict[str, object]:
         pair = self.pairs.get(name)
         divergence = pair.divergence() if pair else None
         lineages = (self.lineages[self.references[name]], self.lineages[name])
@@ -128,10 +128,10 @@ class _Shifts:
             sides.append(bounds.side_of(block[np.ix_(mine, mine)], other[np.ix_(others, mine)], finished, in_p))
         return sides[0], sides[1]
 
-    def correlation(self, scorer: str) -> dict[str, Any]:
+    def correlation(self, scorer: str) -> dict[str, object]:
         """Of each bound with the measured self EMID, over the categories that have both."""
         names = [name for name in self.references if (scorer, name) in self.found]
-        result: dict[str, Any] = {}
+        result: dict[str, object] = {}
         for bound in BOUNDS:
             here = [name for name in names if bound in self.found[scorer, name].values]
             if len(here) < 3:
@@ -144,14 +144,16 @@ class _Shifts:
             } | {"categories": len(here)}
         return result
 
-    def _told(self, quantity: Replicates) -> dict[str, Any]:
+    def _told(self, quantity: Replicates) -> Estimate:
         return number(quantity, unit="correlation", estimator="correlation", n=self.contexts, level=self.level)
 
-    def risk(self, reference: str) -> dict[str, Any]:
+    def risk(self, reference: str) -> dict[str, object]:
         """What the contexts of a reference alone predict."""
         category = self.table.categories[reference]
         if (reason := bounds.blocked(category)) is not None:
             return {"reason": f"{reference}: {reason}"}
+        if category.golden is None:
+            return {"reason": f"{reference}: {NO_GOLDEN}"}
         scores = category.self_scores
         if scores is None or scores.loglik is None:
             reason = bounds.unavailable(None if scores is None else scores.truncated)

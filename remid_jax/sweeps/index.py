@@ -24,6 +24,11 @@ MEND = "mend it, or name another config.output"
 class Index:
     """The points of `plan` that are done, kept in the file `path`. Points of no name in the plan are kept there as they are.
 
+    A point that `plan` wants run again, as its inputs were changed in place, stays in the file until it is, but is not done.
+
+    Attributes:
+      outdated: {point to be run again: in what its inputs differ}.
+
     Raises:
       UserError: if the file is broken, or holds a point that the plan asks for otherwise: it would be lost.
     """
@@ -31,6 +36,11 @@ class Index:
     def __init__(self, path: str | Path, plan: Plan):
         self._path, self._own = Path(path), [point.name for point in plan.points]
         self._done = _read(self._path) if self._path.is_file() else {}
+        self.outdated = {
+            point.name: ", ".join(done.identity.differences(plan.identities[point.name]))
+            for point in plan.points
+            if (done := self._done.get(point.name)) is not None and plan.is_outdated(point, done.identity)
+        }
         if changed := self._changed(plan):
             raise UserError(
                 f"{path}: holds points that this config asks for otherwise: {'; '.join(changed)}: use the config they were "
@@ -38,7 +48,7 @@ class Index:
             )
 
     def __contains__(self, name: object) -> bool:
-        return name in self._done
+        return name in self._done and name not in self.outdated
 
     def summary(self, name: str) -> Mapping[str, Any]:
         """Returns the numbers of a point that is done."""
@@ -47,6 +57,7 @@ class Index:
     def add(self, name: str, done: Done) -> None:
         """Enters a point and writes the file."""
         self._done[name] = done
+        self.outdated.pop(name, None)
         # In the plan's order, whatever was done first.
         order = dict.fromkeys([*(own for own in self._own if own in self._done), *self._done])
         content = {"schema_version": SCHEMA_VERSION, "points": {point: self._done[point].as_json() for point in order}}
@@ -58,7 +69,7 @@ class Index:
         changed: set[str] = set()
         for point in plan.points:
             identity, done = plan.identities[point.name], self._done.get(point.name)
-            if done is not None and done.identity.key != identity.key:
+            if done is not None and done.identity.key != identity.key and point.name not in self.outdated:
                 if changed.isdisjoint(point.needs):
                     alike.setdefault(", ".join(done.identity.differences(identity)), []).append(point.name)
                 changed.add(point.name)

@@ -6,10 +6,12 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from remid_jax.dialogues.manifest_files import manifest_beside
 from remid_jax.dialogues.prompts import Prompts
+from remid_jax.dialogues.readers.card_files import named_cards
 from remid_jax.dialogues.reading import read_benchmark, read_training
 from remid_jax.files import read_bytes
 from remid_jax.identity import Identity, identify
@@ -21,60 +23,63 @@ from remid_jax.settings import flat
 from remid_jax.sweeps.points import Point
 
 Kind = Callable[[Any, Any], str]
-"""Returns the fingerprint of an input, from the setting that names it and the opened model that it is of, if it is of one."""
+"""Returns the fingerprint of an input, from the setting that names it and another by which it is read, if there is one."""
 
 Inputs = Mapping[str, tuple[Any, ...]]
-"""The settings of a task that name inputs: {setting: (its `Kind`, settings of which the first that is set names its model)}."""
+"""The settings of a task that name inputs: {setting: (its `Kind`, settings of which the first that is set says how it is
+read)}."""
 
 
-def model(source: str, base: None) -> str:
+def model(source: str, reader: None) -> str:
     """Returns the fingerprint of a language model."""
     return _opened(source).fingerprint
 
 
-def adapter(folder: str, base: LanguageModel) -> str:
+def adapter(folder: str, base: str) -> str:
     """Returns the fingerprint of a PEFT adapter of the model `base`."""
-    return read_adapter(folder, base).fingerprint
+    return read_adapter(folder, _opened(base)).fingerprint
 
 
-def pairs(folder: str, base: LanguageModel) -> str:
+def pairs(folder: str, base: str) -> str:
     """Returns the fingerprint of trained pairs of adapters of the model `base`."""
-    return read_pairs(folder, base).fingerprint
+    return read_pairs(folder, _opened(base)).fingerprint
 
 
-def prompts(folder: str | None, base: None) -> str:
+def prompts(folder: str | None, reader: None) -> str:
     """Returns the fingerprint of a folder of prompts; without one of ours, which may change, too."""
     return Prompts.load(folder).fingerprint
 
 
-def benchmark(source: str, base: None) -> str:
-    """Returns the fingerprint of the package's own benchmark, or a hash of a file with the manifest beside it, if any.
+def benchmark(source: str, reader: None) -> str:
+    """Returns the fingerprint of the package's own benchmark, or a hash of a file with the manifest beside it and the character
+    cards that its rows name, if any.
 
     What else decides how the file is read, such as a mapping, is an input of its own.
     """
     if source.startswith("package:"):
         return read_benchmark(source).fingerprint
     beside = manifest_beside(source)
-    return hashlib.sha256(read_bytes(source) + (read_bytes(beside) if beside else b"")).hexdigest()
+    files = [Path(source), *([beside] if beside else []), *named_cards(source)]
+    return hashlib.sha256(b"".join(map(read_bytes, files))).hexdigest()
 
 
-def training_records(source: str, base: None) -> str:
-    """Returns the fingerprint of a benchmark's IDTrain records."""
-    lines = [json.dumps(record.to_json(), sort_keys=True) for record in read_training(source)]
+def training_records(source: str, manifest: str | None) -> str:
+    """Returns the fingerprint of a benchmark's IDTrain records, or of those that a manifest says are for training."""
+    lines = [json.dumps(record.to_json(), sort_keys=True) for record in read_training(source, manifest=manifest)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def reasoning(source: str, base: None) -> str:
+def reasoning(source: str, reader: None) -> str:
     """Returns a hash of ready reasoning."""
     return reasoning_content(source)
 
 
-def text(path: str, base: None) -> str:
+def text(path: str, reader: None) -> str:
     """Returns a hash of a file's content."""
     return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
-def identities(points: Sequence[Point], inputs: Mapping[str, Inputs], versions: Mapping[str, Any]) -> dict[str, Identity]:
+def identities(points: Sequence[Point], inputs: Mapping[str, Inputs], versions: Mapping[str, object]) -> dict[str, Identity]:
     """Returns what each point is, by name.
 
     An input that another point writes goes by what that point is: two runs of one identity count as the same.
@@ -90,17 +95,17 @@ def identities(points: Sequence[Point], inputs: Mapping[str, Inputs], versions: 
     known: dict[str, Identity] = {}
 
     @functools.cache
-    def content(kind: Kind, value: str | None, base: str | None) -> str:
-        return kind(value, base and _opened(base))
+    def content(kind: Kind, value: str | None, reader: str | None) -> str:
+        return kind(value, reader)
 
     for point in points:
         settings = flat(point.config)
         contents: dict[str, str | None] = {name: f"{known[need].key}/{file}" for name, (need, file) in point.outputs().items()}
-        for name, (kind, *bases) in inputs[point.task].items():
+        for name, (kind, *readers) in inputs[point.task].items():
             value = settings.get(name) or None
             if name not in contents:
-                base = next((settings[of] for of in bases if settings.get(of)), None)
-                contents[name] = content(kind, value, base) if value or kind is prompts else None
+                reader = next((settings[reader] for reader in readers if settings.get(reader)), None)
+                contents[name] = content(kind, value, reader) if value or kind is prompts else None
         known[point.name] = identify(point.config, contents, versions)
     return known
 

@@ -36,6 +36,9 @@ def run_serially(
     missing = plan.missing(names, index, workdir)
     if there := sum(name in index for name in names):
         progress.say(f"{there} of {len(names)} points stand in the index")
+    for point in missing:
+        if point.name in index.outdated:
+            progress.say(f"{point.name} is run again: it differs in {index.outdated[point.name]}")
     for number, point in enumerate(missing, 1):
         progress.say(f"point {number} of {len(missing)}: {point.name}")
         done = plan.compute(point, workdir, surroundings)

@@ -75,7 +75,7 @@ class Sweep:
     introduction: str = ""
 
 
-def selected(summary: Any, path: Sequence[str]) -> Any:
+def selected(summary: object, path: Sequence[str]) -> Any:
     """Returns what stands in nested mappings under the names of `path`; None where one is not there."""
     for name in path:
         summary = summary.get(name) if isinstance(summary, Mapping) else None

@@ -34,10 +34,12 @@ class Surroundings:
 @dataclasses.dataclass(frozen=True)
 class Task:
     """What points can do: `run(config, folder, surroundings)` writes into the folder what others need, and returns the
-    numbers."""
+    numbers. `repeatable` says that it goes on from nothing there, so it is run again where its inputs were changed in place.
+    """
 
     run: Callable[[dict[str, Any], Path, Surroundings], Mapping[str, Any]]
     inputs: Inputs = dataclasses.field(default_factory=dict)
+    repeatable: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Done:
     identity: Identity
     git_revision: str | None
     hours: float
-    summary: Mapping[str, Any]
+    summary: Mapping[str, object]
 
     def as_json(self) -> dict[str, Any]:
         """Returns it as a JSON object: {"key", "git_revision", "hours", "summary", "identity"}."""
@@ -60,7 +62,7 @@ class Done:
         }
 
     @classmethod
-    def from_json(cls, entry: Any, place: str, mend: str) -> Done:
+    def from_json(cls, entry: object, place: str, mend: str) -> Done:
         """Reads what `as_json` gave.
 
         Raises:
@@ -92,22 +94,28 @@ class Plan:
                 wanted.update(need for need in point.needs if need not in done or not self._is_here(need, workdir))
         return [point for point in self.points if point.name in wanted]
 
+    def is_outdated(self, point: Point, saved: Identity) -> bool:
+        """Returns whether a point that was `saved` is to be run again, since nothing but its inputs has changed, in place."""
+        return self.tasks[point.task].repeatable and saved.differs_in_place(self.identities[point.name])
+
     def compute(self, point: Point, workdir: Path, surroundings: Surroundings) -> Done:
         """Runs a point in its folder below `workdir`, or goes on with it there; what is done there is not run again.
+
+        A repeatable point whose inputs were changed in place is run again over what it wrote.
 
         Raises:
           UserError: if another run was begun in that folder.
         """
         identity, folder = self.identities[point.name], workdir / point.name
-        if (folder / ACCOUNT).is_file():
-            account = _account(folder)
-            saved = Identity.from_json(account["identity"])
+        account = _account(folder) if (folder / ACCOUNT).is_file() else None
+        saved = Identity.from_json(account["identity"]) if account is not None else None
+        if account is None or saved is None or self.is_outdated(point, saved):
+            folder.mkdir(parents=True, exist_ok=True)
+            _write(folder, {"identity": identity.as_json()})
+        else:
             check_same(saved, identity, str(folder), "use the config it was begun with, another workdir, or delete that folder")
             if "summary" in account:
                 return Done.from_json(account, str(folder / ACCOUNT), "delete that folder")
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            _write(folder, {"identity": identity.as_json()})
         began, revision = time.monotonic(), program.described()["git_revision"]  # as it is now: a run may outlast a commit
         summary = self.tasks[point.task].run(point.placed(workdir), folder, surroundings)
         done = Done(identity, revision, (time.monotonic() - began) / 3600, summary)
@@ -121,7 +129,7 @@ class Plan:
         return _account(workdir / name).get("key") == self.identities[name].key
 
 
-def planned(points: Sequence[Point], tasks: Mapping[str, Task], versions: Mapping[str, Any]) -> Plan:
+def planned(points: Sequence[Point], tasks: Mapping[str, Task], versions: Mapping[str, object]) -> Plan:
     """Returns the plan of `points`; `versions` are ours, on which all numbers depend.
 
     Raises:
@@ -138,5 +146,5 @@ def _account(folder: Path) -> dict[str, Any]:
     return account
 
 
-def _write(folder: Path, account: Mapping[str, Any]) -> None:
+def _write(folder: Path, account: Mapping[str, object]) -> None:
     write_text(folder / ACCOUNT, json.dumps(account, indent=1, ensure_ascii=False) + "\n")

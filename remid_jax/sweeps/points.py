@@ -30,7 +30,7 @@ class Point:
 
     name: str
     task: str
-    config: Mapping[str, Any]
+    config: Mapping[str, object]
     needs: tuple[str, ...] = ()
 
     def outputs(self) -> dict[str, tuple[str, str]]:
@@ -131,7 +131,7 @@ def chosen(points: Sequence[Point], patterns: Sequence[str]) -> list[str]:
     return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
 
 
-def _replaced(config: Mapping[str, Any], values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+def _replaced(config: Mapping[str, object], values: Mapping[str, object], above: str = "") -> dict[str, Any]:
     return {
         name: _replaced(value, values, f"{above}{name}.") if isinstance(value, Mapping) else values.get(f"{above}{name}", value)
         for name, value in config.items()

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from remid_jax.dialogues.records import Benchmark, Record
+from remid_jax.reporting.subjects import Results
 
 CONTROLS = ("own", "empty", "shuffled", "teacher", "leaking")
 FIXED_POLICIES = ("golden_other", "golden_half")  # which every evaluation measures beside the replies
 
 
-def evaluation(results: Mapping[str, Any]) -> dict[str, Any]:
+def evaluation(results: Results) -> dict[str, object]:
     """Returns what a sweep keeps of an evaluation's results.
 
     {"headline": {"estimator", "unit", "scorer"}, "fingerprints",
@@ -27,7 +28,7 @@ def evaluation(results: Mapping[str, Any]) -> dict[str, Any]:
     estimator, unit, scorer = (headline[key] for key in ("estimator", "unit", "scorer"))
     categories = estimates["categories"]
 
-    def replies(key: str) -> dict[str, Any]:
+    def replies(key: str) -> dict[str, float]:
         return {name: category["replies"][key] for name, category in results["categories"].items()}
 
     return {
@@ -46,7 +47,7 @@ def evaluation(results: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _of_scorer(estimates: Mapping[str, Any], scorer: str) -> dict[str, Any]:
+def _of_scorer(estimates: Mapping[str, Any], scorer: str) -> dict[str, object]:
     """What one scorer, "reasoned" or "plain", says of the golden replies and of every policy, by category."""
 
     def value(section: Mapping[str, Any]) -> float | None:
@@ -63,13 +64,13 @@ def _of_scorer(estimates: Mapping[str, Any], scorer: str) -> dict[str, Any]:
     }
 
 
-def training(folder: Path) -> dict[str, Any]:
+def training(folder: Path) -> dict[str, object]:
     """Returns how long a policy was trained: {"steps", "training_hours"}."""
     steps = list(_lines([folder / "times.jsonl"]))
     return {"steps": len(steps), "training_hours": sum(row["seconds"] for row in steps) / 3600}
 
 
-def estimator(folder: Path, config: Mapping[str, Any], benchmark: Benchmark) -> dict[str, Any]:
+def estimator(folder: Path, config: Mapping[str, Any], benchmark: Benchmark) -> dict[str, object]:
     """Returns what a run of CoRL cost, and what its pairs are worth on golden replies that they have not seen.
 
     {"tokens": trained on, "rollouts", "training_hours", "reasons": whether the responder is trained on reasoning}, and where a
@@ -91,7 +92,7 @@ def estimator(folder: Path, config: Mapping[str, Any], benchmark: Benchmark) -> 
     return cost | unseen(rows, reasons, benchmark) if rows else cost
 
 
-def unseen(rows: Iterable[Mapping[str, Any]], reasons: bool, benchmark: Benchmark) -> dict[str, Any]:
+def unseen(rows: Iterable[Mapping[str, Any]], reasons: bool, benchmark: Benchmark) -> dict[str, object]:
     """Returns what `estimator` says of golden replies, from the rows of controls.json."""
     rows = list(rows)
     golden = {row["sample_ID"]: row["own" if reasons else "empty"] for row in rows}
@@ -105,7 +106,7 @@ def unseen(rows: Iterable[Mapping[str, Any]], reasons: bool, benchmark: Benchmar
     }
 
 
-def by_lineage(values: Mapping[str, float], benchmark: Benchmark) -> dict[str, dict[str, Any]]:
+def by_lineage(values: Mapping[str, float], benchmark: Benchmark) -> dict[str, dict[str, object]]:
     """Returns values of records, nested by where the records belong.
 
     {"train": {lineage: {record: value}},

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from remid_jax.information.intervals import Estimate
 from remid_jax.information.paired import mean_difference
 from remid_jax.reporting import markdown
-from remid_jax.reporting.tables import DAGGER, DASH, Cell, Column, Row, Table, cell, measure, plain
+from remid_jax.reporting.cells import DAGGER, DASH, Cell, Column, Row, Table, cell, measure, plain
 from remid_jax.sweeps.index import Index
 from remid_jax.sweeps.layouts import STAR, Layout, Line, Selector, Sweep, selected
 
@@ -138,7 +139,7 @@ def _is_estimate(value: Any) -> bool:
     return isinstance(value, Mapping) and "interval" in value
 
 
-def _paired(mine: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _paired(mine: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> Estimate:
     """The mean difference over runs, categories and records, from {category: {lineage: {record: value}}} of each run."""
     lineages = {
         category: np.array([lineage for lineage, values in of_category.items() for _ in values])

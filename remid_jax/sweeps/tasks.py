@@ -42,7 +42,7 @@ from remid_jax.synthetic import reasoned_world, world_models
 VERSIONS = {"protocol": PROTOCOL, "kernel": KERNEL_VERSION}
 
 
-def evaluate(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, Any]:
+def evaluate(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, object]:
     """Evaluates a policy or ready replies; returns `summaries.evaluation`."""
     settings, progress = ConfigDict(config), surroundings.progress
     found = evaluate_config(settings, Store(config["store"]), reading_of(settings, folder), progress)
@@ -51,7 +51,7 @@ def evaluate(config: dict[str, Any], folder: Path, surroundings: Surroundings) -
     return summaries.evaluation(found.results)
 
 
-def train(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, Any]:
+def train(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, object]:
     """Trains a policy; returns `summaries.training`."""
     with surroundings.saving() as stopping:
         policy_training.train(ConfigDict(config), folder, surroundings.progress, stopping)
@@ -59,24 +59,25 @@ def train(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> d
     return summaries.training(folder)
 
 
-def corl(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, Any]:
+def corl(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, object]:
     """Trains an estimator; returns `summaries.estimator`."""
     with surroundings.saving() as stopping:
         trained = train_estimator(ConfigDict(config), folder, surroundings.progress, stopping)
     for pair in trained.pairs:
         about = {"model": config["model"], "method": f"CoRL, {pair.name}", "config": config}
         write_training_report(folder / pair.name, about)
-    return summaries.estimator(folder, config, read_benchmark(config["benchmark"]["source"]))
+    benchmark = read_benchmark(config["benchmark"]["source"], manifest=config["benchmark"]["manifest"])
+    return summaries.estimator(folder, config, benchmark)
 
 
-def world_base(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, Any]:
+def world_base(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, object]:
     """Writes the world's base model; the config holds the settings of `world_models.write_base`."""
     shutil.copytree(world_models.PROMPTS, folder / "prompts", dirs_exist_ok=True)
     world_models.write_base(folder / "model", Prompts.load(folder / "prompts"), **config)
     return {}
 
 
-def world_records(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, Any]:
+def world_records(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, object]:
     """Draws `records` records of the world with the `seed`."""
     records, reasoning = reasoned_world.drawn(config["records"], config["seed"])
     write_jsonl(folder / "records.jsonl", records)
@@ -84,7 +85,7 @@ def world_records(config: dict[str, Any], folder: Path, surroundings: Surroundin
     return {}
 
 
-def world(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, Any]:
+def world(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, object]:
     """Returns how far an estimator is from the truth, over every context of the world: `reasoned_world.compared`.
 
     The config names the `model` (in `dtype`), the `prompts` and the `estimator`, and says whether that `reasons`: one that does
@@ -121,11 +122,13 @@ TASKS = {
             "policy.replies": (inputs.text,),
             "embedding.model": (inputs.model,),
         },
+        repeatable=True,  # its store goes by fingerprints
     ),
     "train": Task(
         train,
         {
-            "benchmark.source": (inputs.training_records,),
+            "benchmark.source": (inputs.training_records, "benchmark.manifest"),
+            "benchmark.manifest": (inputs.text,),
             "prompts": (inputs.prompts,),
             "reasoning": (inputs.reasoning,),
             "model": (inputs.model,),
@@ -138,6 +141,7 @@ TASKS = {
         corl,
         {
             "benchmark.source": (inputs.benchmark,),
+            "benchmark.manifest": (inputs.text,),
             "prompts": (inputs.prompts,),
             "teacher.reasoning": (inputs.reasoning,),
             "model": (inputs.model,),

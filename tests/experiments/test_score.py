@@ -38,7 +38,7 @@ def score(call, tmp_path, tiny_directory):
 def plain_scores(model, prefix, answer):
     decoder = bind(model.config, model.params)
     ids = jnp.array([[*prefix, *answer]])
-    logits = decoder.logits(decoder(ids, TokenTree(jnp.arange(ids.shape[1])[None], jnp.full(ids.shape, NEVER)))[0])
+    logits = decoder.logits(decoder(ids, TokenTree(jnp.arange(ids.shape[1])[None], jnp.full(ids.shape, NEVER))))
     return [float(jax.nn.log_softmax(logits)[0, t - 1, ids[0, t]]) for t in range(len(prefix), ids.shape[1])]
 
 

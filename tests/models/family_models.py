@@ -135,7 +135,7 @@ def torch_logits(model, length=LONG, **options):
 @functools.partial(jax.jit, static_argnums=0)
 def forward(config, params, tokens, tree):
     decoder = bind(config, params)
-    hidden = decoder(tokens, tree)[0]
+    hidden = decoder(tokens, tree)
     return hidden, decoder.logits(hidden)
 
 

@@ -32,8 +32,10 @@ from family_models import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from remid_jax.models.decoder import NEVER, TokenTree, bind, empty_cache
+from remid_jax.models.decoder import NEVER, TokenTree, bind
+from remid_jax.models.decoding import Cache, decode_tokens, unstacked
 from remid_jax.models.loading import open_model
+from remid_jax.models.sampling import Prompts, encode
 from remid_jax.models.saving import save_model
 
 VISIBLE = 1e-2
@@ -255,27 +257,30 @@ def ancestors(tree, segment):
 # ------------------------------------------------------------------------------------------------------------------ cache
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def encoded(config, slots, params, prompts):
+    return encode(config, slots, params, prompts)
+
+
 @functools.partial(jax.jit, static_argnums=0)
-def step(config, params, tokens, tree, cache, start):
-    return bind(config, params)(tokens, tree, cache, start)
+def step(config, params, layers, cache, tokens, slots):
+    return decode_tokens(bind(config, params), layers, cache, tokens, slots)
 
 
 @pytest.mark.parametrize(
     "name", ["mistral, one key head, window", "gemma3, windows, softcap, two ropes", "qwen3, wide heads, biases", *PACKED]
 )
 def test_prefill_and_decode_equal_the_whole_forward_pass(name):
-    """Two prompts, padded to one width, go on behind the padding at positions of their own."""
-    model, prompts, width, new = ours(name), np.array([[30], [11]]), 30, 2 * WINDOW
+    """Two prompts, filled up to one width, go on in slots of their own."""
+    model, prompts, width, new = ours(name), np.array([30, 11], np.int32), 30, 2 * WINDOW
     tokens = np.stack([ids()[: width + new], ids()[100 : 100 + width + new]])
-    whole, _ = forward(model.config, model.params, tokens, causal([width + new] * 2, width + new))
-    slot = np.arange(width + new)[None]
-    real = (slot < prompts) | (slot >= width)
-    tree = TokenTree(np.where(slot < width, slot, prompts + slot - width), np.where(real, NEVER, 0))
-    cache = empty_cache(model.config, 2, width + new, jnp.dtype("float32"))
-    hidden, cache = step(model.config, model.params, tokens[:, :width], tree, cache, 0)
-    for row, length in enumerate(prompts[:, 0]):
-        assert gap(hidden[row, :length], whole[row, :length]) < TOLERANCE
+    _, whole = forward(model.config, model.params, tokens, causal([width + new] * 2, width + new))
+    start = encoded(model.config, width + new, model.params, Prompts(jnp.asarray(tokens[:, :width]), jnp.asarray(prompts)))
+    for row, length in enumerate(prompts):
+        assert gap(start.logits[row], whole[row, length - 1]) < TOLERANCE
+    cache = Cache(*(tuple(jnp.moveaxis(a, 1, 0)) for a in (start.keys, start.values)))
+    layers = unstacked(model.config, model.params)
     for n in range(new):
-        at = prompts[:, 0] + n
-        hidden, cache = step(model.config, model.params, tokens[[0, 1], at][:, None], tree, cache, width + n)
-        assert gap(hidden[:, 0], whole[[0, 1], at]) < TOLERANCE
+        at = prompts + n
+        logits, cache = step(model.config, model.params, layers, cache, jnp.asarray(tokens[[0, 1], at]), jnp.asarray(at))
+        assert gap(logits, whole[[0, 1], at]) < TOLERANCE

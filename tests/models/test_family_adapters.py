@@ -101,7 +101,7 @@ def test_gradients_are_those_of_torch(name, tmp_path):
     def nll(added):
         decoder = bind(model.config, dataclasses.replace(model, added=added).params)
         tree = TokenTree(jnp.broadcast_to(jnp.arange(IDS.shape[1]), IDS.shape), jnp.full(IDS.shape, NEVER))
-        scores = jax.nn.log_softmax(decoder.logits(decoder(jnp.array(IDS), tree)[0])[:, :-1])
+        scores = jax.nn.log_softmax(decoder.logits(decoder(jnp.array(IDS), tree))[:, :-1])
         return -jnp.take_along_axis(scores, jnp.array(IDS[:, 1:, None]), axis=2).mean()
 
     found = jax.jit(jax.grad(nll))(adapter.params)["layers"]

@@ -29,7 +29,7 @@ def next_logits(ids):
 @jax.jit
 def _whole(padded):
     decoder = bind(CONFIG, tiny_model().params)
-    return decoder.logits(decoder(padded, TokenTree(jnp.arange(128)[None], jnp.full((1, 128), NEVER)))[0])
+    return decoder.logits(decoder(padded, TokenTree(jnp.arange(128)[None], jnp.full((1, 128), NEVER))))
 
 
 def greedy(ids, max_new, penalty):
@@ -117,7 +117,7 @@ def test_draws_follow_the_filtered_distribution(settings):
     temperatures, penalties = jnp.full(draws, settings.get("temperature", 1.0)), jnp.ones(draws)
     keys = np.random.default_rng(2).integers(0, 2**32, (draws, 2), dtype=np.uint32)
     logits, unseen = jnp.tile(jnp.array(LOGITS, jnp.float32), (draws, 1)), jnp.zeros((draws, 6), bool)
-    tokens = choose(sampler, logits, unseen, jnp.asarray(keys), temperatures, penalties, jnp.int32(0))
+    tokens = choose(sampler, logits, unseen, jnp.asarray(keys), temperatures, penalties, jnp.zeros(draws, jnp.int32))
     counts, expected = np.bincount(tokens, minlength=6), kept(**settings) * draws
     assert counts[expected == 0].sum() == 0
     assert stats.chisquare(counts[expected > 0], expected[expected > 0]).pvalue > 1e-3

@@ -32,7 +32,7 @@ entradas en el bolsillo. Mañana sale el último tren hacia Cádiz; si quieres, 
 def forward(config, params, tokens, lengths):
     slots = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
     decoder = bind(config, params)
-    hidden, _ = decoder(tokens, TokenTree(slots, jnp.where(slots < lengths[:, None], tokens.shape[1], 0)))
+    hidden = decoder(tokens, TokenTree(slots, jnp.where(slots < lengths[:, None], tokens.shape[1], 0)))
     logprobs = jax.nn.log_softmax(decoder.logits(hidden[:, :-1]))
     return jnp.take_along_axis(logprobs, tokens[:, 1:, None], axis=2)[:, :, 0]
 

@@ -18,7 +18,7 @@ SOME = LoRAConfig(4, 8.0, ("query", "value", "down"))
 def logits(model, ids=IDS):
     decoder = bind(model.config, model.params)
     tree = TokenTree(jnp.broadcast_to(jnp.arange(ids.shape[1]), ids.shape), jnp.full(ids.shape, NEVER))
-    return np.asarray(decoder.logits(decoder(jnp.array(ids), tree)[0]))
+    return np.asarray(decoder.logits(decoder(jnp.array(ids), tree)))
 
 
 def trained(config, seed=0):

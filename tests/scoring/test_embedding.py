@@ -27,7 +27,7 @@ def alone(ids):
     model = tiny_model()
     ids = jnp.array([ids])
     tree = TokenTree(jnp.arange(ids.shape[1])[None], jnp.full(ids.shape, NEVER))
-    return np.asarray(bind(model.config, model.params)(ids, tree)[0])[0]
+    return np.asarray(bind(model.config, model.params)(ids, tree))[0]
 
 
 @pytest.mark.parametrize("group", [(), list("aabbabab")])

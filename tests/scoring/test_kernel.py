@@ -10,7 +10,8 @@ from tiny import CONFIG
 
 from remid_jax.models.config import DecoderConfig, Rope
 from remid_jax.models.decoder import structure
-from remid_jax.models.sampling import Prompts, Sampler, decode, prefill
+from remid_jax.models.decoding import unstacked
+from remid_jax.models.sampling import Pace, Prompts, Sampler, decode, empty_rows, encode, enter
 from remid_jax.scoring.kernel import Batch, head_chunk, score_batch
 
 QWEN3_8B = DecoderConfig(
@@ -52,21 +53,24 @@ def test_scoring_lowers_at_the_shapes_of_qwen3_8b(platform):
 
 @pytest.mark.parametrize("platform", ["tpu", "cuda"])
 def test_sampling_lowers_at_the_shapes_of_qwen3_8b(platform):
-    params, sampler = (
-        shapes(QWEN3_8B, jnp.bfloat16),
-        Sampler(256, (151_645,), top_k=20, top_p=0.8),
-    )
-    prompts = Prompts(
-        jax.ShapeDtypeStruct((8, 3072), jnp.int32),
-        jax.ShapeDtypeStruct((8,), jnp.int32),
-        jax.ShapeDtypeStruct((8, 4, 2), jnp.uint32),
-        jax.ShapeDtypeStruct((8, 4), jnp.float32),
-        jax.ShapeDtypeStruct((8, 4), jnp.float32),
-    )
-    start = jax.jit(functools.partial(prefill, QWEN3_8B, sampler.max_new))
-    exported = jax.export.export(start, platforms=[platform])(params, prompts)
-    state = jax.eval_shape(start, params, prompts)
-    go_on = jax.export.export(jax.jit(functools.partial(decode, QWEN3_8B, sampler, 16)), platforms=[platform])(params, state)
-    assert exported.platforms == go_on.platforms == (platform,)
-    assert state.cache.keys.shape == (36, 32, 8, 3072 + 256, 128)
-    assert state.tokens.shape == (32, 256)
+    params, sampler = shapes(QWEN3_8B, jnp.bfloat16), Sampler(0, (151_645,), top_k=20, top_p=0.8)
+    prompts = Prompts(jax.ShapeDtypeStruct((1, 3072), jnp.int32), jax.ShapeDtypeStruct((1,), jnp.int32))
+    start = functools.partial(encode, QWEN3_8B, 4096)
+    encoded = jax.eval_shape(start, params, prompts)
+    rows = jax.eval_shape(functools.partial(empty_rows, QWEN3_8B, 32, 4096, 256, jnp.bfloat16))
+    seats = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *a.shape[1:]), a.dtype), rows.seats)
+    layers = jax.eval_shape(functools.partial(unstacked, QWEN3_8B), params)
+    share = jax.ShapeDtypeStruct((1,), jnp.int32)
+
+    def lowered(step, *arguments):
+        exported = jax.export.export(jax.jit(step), platforms=[platform])(*arguments)
+        assert exported.platforms == (platform,)
+        return jax.eval_shape(step, *arguments)
+
+    assert lowered(start, params, prompts).keys.shape == (1, 36, 8, 128, 4096)
+    entered = lowered(functools.partial(enter, sampler), rows, encoded, seats)
+    assert entered == rows
+    went_on = lowered(functools.partial(decode, QWEN3_8B, sampler), params, layers, entered, Pace(share, share))
+    assert went_on == rows
+    assert went_on.cache.values[35].shape == (32, 8, 4096, 128)
+    assert went_on.tokens.shape == (32, 256)

@@ -11,14 +11,18 @@ VERSIONS = {"kernel": 1}
 
 
 class Tasks(dict):
-    """The tasks "number", which writes its value to a file, and "add", which adds to a file's; `runs` are the folders run."""
+    """The tasks "number", which writes its value to a file, and "add", which adds to a file's; "measure" is "add" in a
+    repeatable way. `runs` are the folders run."""
 
     def __init__(self):
         self.runs = []
         self.killed_in = ""
+        files = {"file": (inputs.text,), "other": (inputs.text,)}
         super().__init__(
-            number=Task(self._number), add=Task(self._add, {"file": (inputs.text,), "other": (inputs.text,)})
-        )  # fmt: skip
+            number=Task(self._number),
+            add=Task(self._add, files),
+            measure=Task(self._add, files, repeatable=True),
+        )
 
     def _number(self, config, folder, surroundings):
         return self._written(folder, config["value"])

@@ -6,10 +6,12 @@ import pytest
 from fake_tasks import Tasks, add, number, plan_of, sweep
 
 from remid_jax.errors import UserError
+from remid_jax.progress import Silent
 from remid_jax.sweeps.index import Index
 from remid_jax.sweeps.launchers import run_serially
 from remid_jax.sweeps.plan import Surroundings
-from remid_jax.sweeps.points import chosen
+from remid_jax.sweeps.points import Point, chosen, output
+from remid_jax.sweeps.tasks import TASKS
 
 
 @pytest.fixture
@@ -129,6 +131,53 @@ def test_a_file_counts_by_its_content(launch, tasks, tmp_path):
     (tmp_path / "a").write_text("second")
     assert f"sum differs in the content of other ({str(tmp_path / 'a')!r}): use" in refused(launch, points=points("a"))
     assert f"{tmp_path / 'c'}: cannot be read" in refused(launch, points=points("c"))
+
+
+def test_a_measurement_of_an_input_changed_in_place_is_repeated_and_what_trains_on_it_refused(launch, tasks, tmp_path):
+    (tmp_path / "adapter").write_text("1")
+    measured = Point("measured", "measure", {"file": str(tmp_path / "adapter"), "more": 10})
+    on_it = Point("again", "measure", {"file": output("measured", "value.json"), "more": 100}, ("measured",))
+    assert launch([measured, on_it, number("alone")])[1] == ["measured", "again", "alone"]
+    before = json.loads((tmp_path / "index.json").read_text())["points"]
+
+    (tmp_path / "adapter").write_text("2")
+    assert launch([measured, on_it, number("alone")], only=("alone",))[1] == []
+    assert json.loads((tmp_path / "index.json").read_text())["points"] == before  # it is kept until it is run again
+    index, run = launch([measured, on_it, number("alone")])
+    assert run == ["measured", "again"]
+    assert [index.summary(name)["value"] for name in run] == [12, 112]
+    assert index.outdated == {}
+    assert launch([measured, on_it, number("alone")])[1] == []
+
+    trained = add("trained", "measured", 1000)
+    assert launch([measured, trained])[1] == ["trained"]
+    (tmp_path / "adapter").write_text("3")
+    assert "trained differs in the content of file ('point:measured/value.json'): use" in refused(
+        launch, points=[measured, trained]
+    )
+    changed = Point("measured", "measure", {"file": str(tmp_path / "adapter"), "more": 11})
+    assert "measured differs in more (10 -> 11), the content of file" in refused(launch, points=[changed])
+
+
+def test_what_is_run_again_is_said(tmp_path, tasks):
+    (tmp_path / "adapter").write_text("1")
+    points = [Point("measured", "measure", {"file": str(tmp_path / "adapter"), "more": 10})]
+    said = []
+    for content in ("1", "2"):
+        (tmp_path / "adapter").write_text(content)
+        plan, progress = plan_of(points, tasks), Silent()
+        progress.say = said.append
+        index = Index(tmp_path / "index.json", plan)
+        run_serially(plan, index, ["measured"], tmp_path / "runs", Surroundings(progress))
+    assert said == [
+        "point 1 of 1: measured",
+        f"measured is run again: it differs in the content of file ({str(tmp_path / 'adapter')!r})",
+        "point 1 of 1: measured",
+    ]
+
+
+def test_only_an_evaluation_is_repeatable():
+    assert [name for name, task in TASKS.items() if task.repeatable] == ["evaluate"]
 
 
 def test_a_folder_of_another_run_is_refused(launch, tmp_path):

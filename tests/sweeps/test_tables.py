@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fake_tasks import VERSIONS, Tasks, number
 
-from remid_jax.reporting.tables import DASH
+from remid_jax.reporting.cells import DASH
 from remid_jax.sweeps.index import Index
 from remid_jax.sweeps.layouts import Layout, Line, Selector, Sweep
 from remid_jax.sweeps.plan import Done, planned

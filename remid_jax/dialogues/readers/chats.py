@@ -1,6 +1,7 @@
 """Chats as people keep them: `messages` as OpenAI's fine-tuning files have them, `conversations` as ShareGPT's have them.
 
-The system message describes the character, the last message is the golden reply. Other keys that a row may have: `id`,
+The system message describes the character, the last message is the golden reply; messages of one speaker in a row are one turn
+of several lines. Other keys that a row may have: `id`,
 `lineage`, `category`, `user_persona`, `user_name` and `agent_character`; what else it holds is let pass.
 """
 
@@ -11,7 +12,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Literal, NamedTuple
 
 from remid_jax.dialogues.faults import kind, nearest
-from remid_jax.dialogues.readers.conversations import Conversation, Report, check_turns, text_of
+from remid_jax.dialogues.readers.conversations import Conversation, Report, text_of
 from remid_jax.dialogues.records import Turn
 
 Role = Literal["system", "user", "agent"]
@@ -77,7 +78,7 @@ def _meant(key: str, messages: str) -> str | None:
 
 
 def _turns(
-    value: Any, row: Collection[str], report: Report, form: ChatForm, golden_optional: bool
+    value: object, row: Collection[str], report: Report, form: ChatForm, golden_optional: bool
 ) -> tuple[str, tuple[Turn, ...]]:
     """(system message, turns); without turns where one of them cannot be read."""
     field = form.messages
@@ -85,7 +86,7 @@ def _turns(
         report(f"{field}: {'empty' if value == [] else f'must be a list, not {kind(value)}' if field in row else 'missing'}")
         return "", ()
     system, whole = "", True
-    turns: list[tuple[str, Turn]] = []
+    turns: list[Turn] = []
     for i, message in enumerate(value):
         at = f"{field}[{i}]"
         speaker = message.get(form.speaker) if isinstance(message, dict) else None
@@ -97,22 +98,23 @@ def _turns(
             continue
         content = text_of(_joined(message[form.text]), f"{at}.{form.text}", report)
         if role != "system":
-            turns.append((at, Turn(role, content)))
+            if turns and turns[-1].speaker == role:
+                content = f"{turns.pop().text}\n{content}"
+            turns.append(Turn(role, content))
         elif i > 0:
             report(f"{at}: a system message must be the first, and the only one")
         else:
             system = content
     if not whole:
         return system, ()
-    check_turns(turns, report)
-    if not any(turn.speaker == "user" for _, turn in turns):
+    if not any(turn.speaker == "user" for turn in turns):
         report(f"{field}: the user says nothing")
-    elif turns[-1][1].speaker == "user" and not golden_optional:
+    elif turns[-1].speaker == "user" and not golden_optional:
         report(f"{field}: ends with the user: the last message must be the golden reply")
-    return system, tuple(turn for _, turn in turns)
+    return system, tuple(turns)
 
 
-def _joined(content: Any) -> Any:
+def _joined(content: object) -> Any:
     """The text of a content in parts, where all are texts; anything else as it is."""
     if isinstance(content, list) and content and all(isinstance(p, dict) and isinstance(p.get("text"), str) for p in content):
         return "".join(part["text"] for part in content)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from remid_jax.dialogues.faults import kind
 from remid_jax.dialogues.records import Turn
@@ -27,13 +26,13 @@ class Conversation:
     category: str
     user_persona: str
     user_name: str
-    character: dict[str, Any] | str | None
+    character: dict[str, object] | str | None
     turns: tuple[Turn, ...]
     id_field: str
     category_field: str
 
 
-def text_of(value: Any, field: str, report: Report, may_be_empty: bool = False) -> str:
+def text_of(value: object, field: str, report: Report, may_be_empty: bool = False) -> str:
     """Returns a text, or "" and reports why it is none."""
     if not isinstance(value, str):
         report(f"{field}: must be a text, not {kind(value)}")

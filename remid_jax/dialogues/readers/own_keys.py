@@ -11,7 +11,7 @@ from remid_jax.dialogues.records import Turn
 
 KEYS = ("sample_ID", "user_persona", "agent_character", "dialogue_context", "agent_golden_response", "subset_tag")
 OPTIONAL_KEYS = ("lineage", "user_name")
-SPEAKERS: dict[Any, Literal["user", "agent"]] = {"user_query": "user", "agent_response": "agent"}
+SPEAKERS: dict[object, Literal["user", "agent"]] = {"user_query": "user", "agent_response": "agent"}
 
 
 def conversation_of(row: dict[str, Any], report: Report, optional: Collection[str] = (), exact: bool = True) -> Conversation:
@@ -48,7 +48,7 @@ def conversation_of(row: dict[str, Any], report: Report, optional: Collection[st
     )
 
 
-def _dialogue(value: Any, report: Report) -> tuple[Turn, ...]:
+def _dialogue(value: object, report: Report) -> tuple[Turn, ...]:
     field = "dialogue_context"
     if not isinstance(value, list):
         report(f"{field}: must be a list, not {kind(value)}")

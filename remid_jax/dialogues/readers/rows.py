@@ -90,7 +90,7 @@ def _package(name: str, faults: list[str]) -> Iterator[Row]:
             yield Row(f"{PACKAGE}/{file.name} [{i}]", value)
 
 
-def _objects(source: Sequence[Record | Mapping[str, Any]], faults: list[str]) -> Iterator[Row]:
+def _objects(source: Sequence[Record | Mapping[str, object]], faults: list[str]) -> Iterator[Row]:
     """Objects in memory go through JSON, so that they have the faults that a file would have."""
     for i, item in enumerate(source):
         place = f"records[{i}]"
@@ -105,7 +105,7 @@ def _objects(source: Sequence[Record | Mapping[str, Any]], faults: list[str]) ->
             yield Row(place, value)
 
 
-def _as_json(value: Any) -> Any:
+def _as_json(value: object) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} is no JSON value")

@@ -1,0 +1,120 @@
+"""One new token a row: what a reply takes after its prompt.
+
+Decoding reads all weights for a few rows, so it is as fast as they are read. The layers are therefore unrolled, each with its
+own arrays (a scan would copy every layer's weights out of the stack before using them), and every row's keys and values lie in
+slots of its own, written in place: a row's numbers depend on nobody beside it.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from remid_jax.models.config import DecoderConfig
+from remid_jax.models.decoder import Decoder, Layer, Linear
+from remid_jax.models.lora import LoRA
+from remid_jax.models.rope import angles
+
+Layers = tuple[nnx.State, ...]
+
+
+class Cache(NamedTuple):
+    """Keys [R, K, H, S] and values [R, K, S, H] of every layer, in the weights' dtype."""
+
+    keys: tuple[Array, ...]
+    values: tuple[Array, ...]
+
+
+def empty_cache(config: DecoderConfig, rows: int, slots: int, dtype: Any) -> Cache:
+    """A cache of zeros."""
+
+    def zeros(*shape: int) -> tuple[Array, ...]:
+        return tuple(jnp.zeros((rows, config.kv_heads, *shape), dtype) for _ in range(config.layers))
+
+    return Cache(zeros(config.head_size, slots), zeros(slots, config.head_size))
+
+
+def unstacked(config: DecoderConfig, params: nnx.State) -> Layers:
+    """Each layer's own arrays, matrices as [outputs, inputs]: see `remid_jax.models.matrices.project`."""
+    return tuple(
+        jax.tree.map(lambda stacked, n=n: stacked[n].T if stacked.ndim == 3 else stacked[n], params["layers"])
+        for n in range(config.layers)
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _layer_graph(config: DecoderConfig) -> nnx.GraphDef:
+    """The graph definition of a layer whose matrices come first."""
+
+    def layer() -> Layer:
+        made = Layer(config, nnx.Rngs(0))
+        for _, module in nnx.iter_modules(made):
+            if isinstance(module, (Linear, LoRA)):
+                module.weights_first = True
+        return made
+
+    return nnx.split(nnx.eval_shape(layer))[0]
+
+
+def decode_tokens(
+    model: Decoder, layers: Layers, cache: Cache, tokens: Int[Array, " R"], slots: Int[Array, " R"]
+) -> tuple[Float[Array, "R V"], Cache]:
+    """Logits behind `tokens`, each of which stands in its row's slot, and the cache with their keys and values in it.
+
+    A token sees the slots up to its own, in sliding layers those fewer than the window away.
+    """
+    c = model.config
+    away = slots[:, None] - jnp.arange(cache.keys[0].shape[-1])[None]
+    everywhere = angles(c.rope, c.head_size, slots[:, None])
+    nearby = angles(c.local_rope or c.rope, c.head_size, slots[:, None])
+    nowhere = (jnp.ones_like(everywhere[0]), jnp.zeros_like(everywhere[1]))
+    x, keys, values = model.embed(tokens[:, None]), list(cache.keys), list(cache.values)
+    for n, state in enumerate(layers):
+        layer = nnx.merge(_layer_graph(c), state)
+        slides = c.has_sliding_layers and c.sliding_layers[n]
+        turns = nowhere if c.turned_layers and not c.turned_layers[n] else nearby if slides else everywhere
+        q, k, v = layer.project(x, *turns, None)
+        keys[n] = _written(keys[n], k.swapaxes(2, 3), slots, axis=3)
+        values[n] = _written(values[n], v, slots, axis=2)
+        visible = (away >= 0) & (away < c.sliding_window) if slides and c.sliding_window is not None else away >= 0
+        mixed = layer.attention.attend_cached(q, keys[n], values[n], visible)
+        x = layer.add_mlp(layer.add_attention(x, mixed, None), None)
+    logits = model.logits(model.final_norm(x), weights_first=True)[:, 0]
+    return logits, Cache(tuple(keys), tuple(values))
+
+
+def _written(cache: Array, new: Array, slots: Int[Array, " R"], axis: int) -> Array:
+    """The cache with each row's new key or value in its slot along `axis`."""
+
+    def scattered(cache: Array, new: Array, slots: Array) -> Array:
+        place = (jnp.arange(len(slots)), *(slots if n == axis else slice(None) for n in range(1, 4)))
+        return cache.at[place].set(new.squeeze(axis))
+
+    def selected(cache: Array, new: Array, slots: Array) -> Array:
+        own = jnp.expand_dims(slots[:, None] == jnp.arange(cache.shape[axis])[None], [n for n in (1, 2, 3) if n != axis])
+        return jnp.where(own, new, cache)
+
+    # On CPU a scatter of bfloat16 turns the whole cache into float32 and back: four times the time of passing over it once.
+    cpu = selected if cache.dtype == jnp.bfloat16 else scattered
+    return jax.lax.platform_dependent(cache, new, slots, cpu=cpu, default=scattered)
+
+
+def seated(cache: Array, new: Array, rows: Int[Array, " B"]) -> Array:
+    """The cache [R, ...] with whole rows replaced by `new` [B, ...]; a row number past the last drops one."""
+
+    def sliced(cache: Array, new: Array, rows: Array) -> Array:  # see `_written`
+        for n in range(len(rows)):
+            old = jax.lax.dynamic_slice_in_dim(cache, rows[n], 1)
+            fresh = jnp.where(rows[n] < len(cache), new[n : n + 1], old)
+            cache = jax.lax.dynamic_update_slice_in_dim(cache, fresh, rows[n], 0)
+        return cache
+
+    def scattered(cache: Array, new: Array, rows: Array) -> Array:
+        return cache.at[rows].set(new, mode="drop")
+
+    return jax.lax.platform_dependent(cache, new, rows, cpu=sliced, default=scattered)

@@ -1,0 +1,250 @@
+"""Continuous batching, the host's part: prompts wait, take seats among the rows of a decode loop, and leave when they end.
+
+Rows are only ever computed for somebody, or nearly: the loop stops when one seat in sixteen has fallen free while prompts wait,
+and when nobody waits, as soon as the rest fits a smaller number of rows.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from flax import nnx
+
+from remid_jax.models.config import DecoderConfig
+from remid_jax.models.decoding import Layers
+from remid_jax.models.sampling import (
+    Encoded,
+    Pace,
+    Prompts,
+    Rows,
+    Sampler,
+    Seats,
+    decode,
+    empty_rows,
+    encode,
+    enter,
+    keep,
+)
+from remid_jax.parallel import Devices
+from remid_jax.scoring.engine import Counts
+from remid_jax.scoring.packing import bucket_of
+
+SEGMENT = 16  # tokens between two reports
+
+
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """One reply wanted: greedy at temperature 0, else drawn with `key`."""
+
+    temperature: float = 0.0
+    repetition_penalty: float = 1.0
+    key: tuple[int, int] = (0, 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompt:
+    """Token ids, and the replies wanted to them."""
+
+    ids: Sequence[int]
+    draws: Sequence[Draw] = (Draw(),)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """A reply: its ids, with the end token where it ended so, and their log-probabilities (nats) under the untempered model."""
+
+    ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    finish: Literal["end", "length"]
+
+
+@dataclasses.dataclass
+class _Served:
+    """A prompt that a device has encoded, and the next of its draws to take a seat."""
+
+    number: int
+    encoded: Encoded
+    draw: int = 0
+
+
+class Seating:
+    """Samples with one model: `serve` yields (prompt's number, its draws) as prompts are done."""
+
+    def __init__(
+        self, devices: Devices, config: DecoderConfig, sampler: Sampler, params: nnx.State, layers: Layers, slots: int,
+        counts: Counts,
+    ):  # fmt: skip
+        self._devices, self._config, self._sampler, self._slots, self._counts = devices, config, sampler, slots, counts
+        self._params, self._layers = params, layers
+        # The length of a reply is each row's own (`Seats.limits`), so that replies of unlike lengths share a program.
+        programs = dataclasses.replace(sampler, max_new=0)
+        self._encode = _encoding(devices, config, slots)
+        self._enter, self._decode, self._keep = (
+            _entering(devices, programs),
+            _decoding(devices, config, programs),
+            _keeping(devices),
+        )
+
+    def serve(
+        self, prompts: Mapping[int, Prompt], rows: int, advance: Callable[[int], None]
+    ) -> Iterator[tuple[int, list[Sample]]]:
+        """Draws for all prompts, among at most about `rows` rows; `advance` is told the tokens of those not yet done."""
+        self._prompts, self._waiting = prompts, collections.deque(prompts)
+        wanted = sum(len(prompt.draws) for prompt in prompts.values())
+        self._each = rung(-(-min(rows, wanted) // self._devices.rows))
+        self._served: list[_Served | None] = [None] * self._devices.rows
+        self._seated: list[tuple[int, int] | None] = [None] * (self._each * self._devices.rows)
+        self._spoken = np.zeros(len(self._seated), np.int64)
+        room = max(SEGMENT, 1 << (self._sampler.max_new - 1).bit_length())
+        dtype = self._params["embedding"][...].dtype
+        self._rows: Rows = self._devices.make_rows(
+            functools.partial(empty_rows, self._config, slots=self._slots, room=room, dtype=dtype), len(self._seated)
+        )
+        done: dict[int, dict[int, Sample]] = collections.defaultdict(dict)
+        while self._waiting or any(self._served) or any(self._seated):
+            self._fill()
+            for (number, draw), sample in self._go_on():
+                done[number][draw] = sample
+                if len(done[number]) == len(prompts[number].draws):
+                    yield number, [sample for _, sample in sorted(done.pop(number).items())]
+            advance(int(self._spoken.sum()) + sum(len(s.ids) for draws in done.values() for s in draws.values()))
+            self._shrink()
+
+    def _fill(self) -> None:
+        """Gives every free seat to a draw, as long as any wait."""
+        while free := [d for d in range(self._devices.rows) if self._free_seats(d)]:
+            self._encode_for([d for d in free if self._served[d] is None])
+            ready = [d for d in free if self._served[d] is not None]
+            if not ready:
+                return
+            encoded = self._served[ready[0]].encoded  # type: ignore[union-attr]  # those of `ready` are not None
+            self._enter_all(encoded, [d for d in ready if self._served[d].encoded is encoded])  # type: ignore[union-attr]
+
+    def _free_seats(self, device: int) -> list[int]:
+        return [n for n in range(device * self._each, (device + 1) * self._each) if self._seated[n] is None]
+
+    def _encode_for(self, devices: Sequence[int]) -> None:
+        """Encodes the next prompt for each of the devices, as far as prompts wait."""
+        chosen = {device: self._waiting.popleft() for device in devices if self._waiting}
+        if not chosen:
+            return
+        width = min(prompt_width(max(len(self._prompts[n].ids) for n in chosen.values())), self._slots)
+        tokens, lengths = np.zeros((self._devices.rows, width), np.int32), np.zeros(self._devices.rows, np.int32)
+        for device, number in chosen.items():
+            ids = self._prompts[number].ids
+            tokens[device, : len(ids)], lengths[device] = ids, len(ids)
+        batch = Prompts(tokens, lengths)  # type: ignore[arg-type]  # host arrays until they are placed
+        encoded = self._encode(self._params, self._devices.place_batch(batch))
+        for device, number in chosen.items():
+            self._served[device] = _Served(number, encoded)
+        self._counts.device_steps += 1
+        self._counts.tokens += int(lengths.sum())
+        self._counts.padding += tokens.size - int(lengths.sum())
+
+    def _enter_all(self, encoded: Encoded, devices: Sequence[int]) -> None:
+        """Seats one draw on each of the devices, of the prompts encoded there together."""
+        count = self._devices.rows
+        rows = np.full(count, len(self._seated), np.int32)
+        temperatures, penalties = np.zeros(count, np.float32), np.ones(count, np.float32)
+        keys, limits = np.zeros((count, 2), np.uint32), np.full(count, self._sampler.max_new, np.int32)
+        for device in devices:
+            served = self._served[device]
+            assert served is not None
+            prompt, seat = self._prompts[served.number], self._free_seats(device)[0]
+            draw = prompt.draws[served.draw]
+            rows[device] = seat - device * self._each + self._devices.first_rows(self._each)[device]
+            temperatures[device], penalties[device], keys[device] = draw.temperature, draw.repetition_penalty, draw.key
+            self._seated[seat], self._spoken[seat] = (served.number, served.draw), 1
+            served.draw += 1
+            if served.draw == len(prompt.draws):
+                self._served[device] = None
+        seats = Seats(rows, temperatures, penalties, keys, limits)  # type: ignore[arg-type]  # host arrays until they are placed
+        self._counts.tokens += len(devices)
+        self._rows = self._enter(self._rows, encoded, self._devices.place_batch(seats))
+
+    def _go_on(self) -> Iterator[tuple[tuple[int, int], Sample]]:
+        """Decodes until it is worth stopping, and empties the seats of those who have ended."""
+        taken = np.array([sum(self._seated[n] is not None for n in self._of(d)) for d in range(self._devices.rows)])
+        if self._waiting or any(self._served):
+            stop = np.minimum(taken - 1, self._each - max(1, self._each // 16))
+        else:
+            stop = np.minimum(taken - 1, rung(self._each - 1, down=True))
+        pace = Pace(np.full(self._devices.rows, SEGMENT, np.int32), np.maximum(stop, 0).astype(np.int32))  # type: ignore[arg-type]
+        self._rows = self._decode(self._params, self._layers, self._rows, self._devices.place_batch(pace))
+        self._counts.device_steps += 1
+        ended, counts = self._devices.fetch((self._rows.ended, self._rows.counts))
+        new = np.where([seat is not None for seat in self._seated], counts - self._spoken, 0).reshape(self._devices.rows, -1)
+        idle = int((new.max(axis=1 if self._devices.parallel == "pmap" else None, keepdims=True) - new).sum())
+        self._counts.idle += idle
+        self._counts.padding += idle
+        self._counts.tokens += int(new.sum())
+        self._spoken = np.where([seat is not None for seat in self._seated], counts, 0)
+        leaving = [n for n, seat in enumerate(self._seated) if seat is not None and ended[n]]
+        if leaving:
+            tokens, logprobs = self._devices.fetch((self._rows.tokens, self._rows.logprobs))
+        for n in leaving:
+            seat, ids = self._seated[n], tuple(map(int, tokens[n, : counts[n]]))
+            assert seat is not None
+            self._seated[n], self._spoken[n] = None, 0
+            finish: Literal["end", "length"] = "end" if ids[-1] in self._sampler.stop_ids else "length"
+            yield seat, Sample(ids, tuple(map(float, logprobs[n, : counts[n]])), finish)
+
+    def _of(self, device: int) -> range:
+        return range(device * self._each, (device + 1) * self._each)
+
+    def _shrink(self) -> None:
+        """When nobody waits: keeps as many rows as those need who are still speaking."""
+        if self._waiting or any(self._served):
+            return
+        devices = range(self._devices.rows)
+        fewer = rung(max(1, max(sum(self._seated[n] is not None for n in self._of(d)) for d in devices)))
+        if fewer >= self._each:
+            return
+        chosen = [sorted(self._of(d), key=lambda n: self._seated[n] is None)[:fewer] for d in devices]
+        first = self._devices.first_rows(self._each)
+        local = np.array([np.array(own) - d * self._each + first[d] for d, own in enumerate(chosen)], np.int32).reshape(-1)
+        self._rows = self._keep(self._rows, self._devices.place_batch(local))
+        self._seated = [self._seated[n] for own in chosen for n in own]
+        self._spoken = self._spoken[[n for own in chosen for n in own]]
+        self._each = fewer
+
+
+def rung(count: int, down: bool = False) -> int:
+    """The nearest number of rows from `count` up (or down) among 2, 3, 4, 6, 8, 12, 16, ...; down from 1: 0.
+
+    Each number in use costs a compilation, each gap rows without anybody. Never one row: a CPU multiplies a vector by other
+    rules, so that a row's last bits would depend on whether it is alone.
+    """
+    rungs = [0, *(base << k for k in range(30) for base in (2, 3))]
+    return max(n for n in rungs if n <= count) if down else min(n for n in rungs if n >= max(count, 2))
+
+
+def prompt_width(length: int) -> int:
+    """To how many tokens a prompt is filled up: multiples of 32 up to 256, of 64 up to 512, then the buckets of rows."""
+    step = 32 if length <= 256 else 64
+    return -(-length // step) * step if length <= 512 else bucket_of(length)
+
+
+@functools.lru_cache(maxsize=16)
+def _encoding(devices: Devices, config: DecoderConfig, slots: int) -> Callable[..., Encoded]:
+    return devices.spread(functools.partial(encode, config, slots))
+
+
+@functools.lru_cache(maxsize=16)
+def _entering(devices: Devices, sampler: Sampler) -> Callable[..., Rows]:
+    return devices.spread(functools.partial(enter, sampler), donate=(0,))
+
+
+@functools.lru_cache(maxsize=16)
+def _decoding(devices: Devices, config: DecoderConfig, sampler: Sampler) -> Callable[..., Rows]:
+    return devices.spread(functools.partial(decode, config, sampler), donate=(2,))
+
+
+@functools.lru_cache(maxsize=16)
+def _keeping(devices: Devices) -> Callable[..., Rows]:
+    return devices.spread(keep)

@@ -1,0 +1,90 @@
+"""Continuous batching: prompts of unlike lengths with replies of unlike lengths, against the same ones alone."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import CONFIG, tiny_model
+
+from remid_jax.models.sampling import Sampler
+from remid_jax.parallel import Devices
+from remid_jax.scoring.generation import Draw, Generator, Prompt, record_key
+from remid_jax.scoring.seating import prompt_width, rung
+from remid_jax.scoring.store import Store
+
+RNG = np.random.default_rng(5)
+STOP_IDS = tuple(range(1, 5))  # of 97: replies end after about 24 tokens, some at once, some never
+
+
+def prompts(count, draws=1):
+    return [
+        Prompt(
+            RNG.integers(5, CONFIG.vocab_size, RNG.integers(1, 90)).tolist(),
+            [Draw(1.0, key=record_key(0, "seating", str(n), draw)) for draw in range(draws)],
+        )
+        for n in range(count)
+    ]
+
+
+def generate(asked, rows, max_new=64):
+    generator = Generator(tiny_model(), Devices(), Store(":memory:"), rows)
+    return generator.generate(asked, Sampler(max_new, STOP_IDS)), generator.counts
+
+
+def assert_same(found, expected):
+    """The same tokens and ends; log-probabilities up to rounding."""
+    for a, b in zip([s for draws in found for s in draws], [s for draws in expected for s in draws], strict=True):
+        assert (a.ids, a.finish) == (b.ids, b.finish)
+        np.testing.assert_allclose(a.logprobs, b.logprobs, atol=1e-5, rtol=0)
+
+
+def test_a_hundred_unlike_prompts_say_what_each_says_alone():
+    asked = prompts(100)
+    together, counts = generate(asked, 32)
+    alone = [generate([prompt], 2)[0][0] for prompt in asked]
+    assert_same(together, alone)
+    lengths = [len(sample.ids) for [sample] in together]
+    assert min(lengths) < 4 < 60 < max(lengths)
+    said = sum(lengths)
+    print(f"{said} tokens of 100 replies; {counts.idle} computed after a row's end, {counts.idle / (said + counts.idle):.1%}")
+    assert counts.idle < 0.05 * (said + counts.idle)
+    assert counts.tokens == said + sum(len(prompt.ids) for prompt in asked)
+
+
+@pytest.mark.parametrize("rows", [1, 5, 64])
+def test_draws_of_one_prompt_take_seats_as_they_fall_free(rows):
+    asked = prompts(7, draws=3)
+    together, _ = generate(asked, rows)
+    for prompt, samples in zip(asked, together, strict=True):
+        for draw, sample in zip(prompt.draws, samples, strict=True):
+            assert_same(generate([Prompt(prompt.ids, [draw])], 8)[0], [[sample]])
+
+
+def test_prompts_may_want_unlike_numbers_of_draws():
+    one, three = prompts(1), prompts(1, draws=3)
+    [[a], several], _ = generate(one + three, 4)
+    assert_same(generate(one, 4)[0], [[a]])
+    assert_same(generate(three, 4)[0], [several])
+    assert len(several) == 3
+
+
+def test_a_reply_of_one_token_ends_at_once():
+    asked = prompts(5)
+    together, counts = generate(asked, 2, max_new=1)
+    longer, _ = generate(asked, 2)
+    assert [sample.ids for [sample] in together] == [sample.ids[:1] for [sample] in longer]
+    assert {sample.finish for [sample] in together} <= {"end", "length"}
+    assert counts.idle == 0
+
+
+@given(st.integers(1, 5_000))
+def test_numbers_of_rows_are_near_what_is_needed(count):
+    up, down = rung(count), rung(count, down=True)
+    assert max(count, 2) <= up < max(1.5 * count, 3)
+    assert down == (up if up == count else max((n for n in {rung(k) for k in range(1, count + 1)} if n <= count), default=0))
+
+
+@given(st.integers(1, 2_000))
+def test_prompts_are_filled_up_by_a_quarter_at_most(length):
+    width = prompt_width(length)
+    assert length <= width < length + 32 + length / 4
