@@ -1,7 +1,7 @@
 """Log-probabilities pair by pair, for questions that come in a stream: what is stored of a pair is not computed again.
 
 Requests are planned window by window, so memory does not grow with their number. A row holds whatever pairs of its window are
-new; the pair's numbers move with its company by float rounding alone: below 5e-5 nats a token in float32, up to 7e-2 in
+new; the pair's numbers move with its company by float rounding alone: below 5e-5 nats a token in float32, up to .15 in
 bfloat16. The store notes which pairs of a window were planned together, so a run that was killed and started again makes the
 same rows, and equal numbers.
 """
