@@ -18,7 +18,7 @@ import random
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -35,7 +35,6 @@ from remid_jax.dialogues.reading import read_benchmark, read_replies
 from remid_jax.errors import UserError
 from remid_jax.models.loading import LanguageModel, open_model
 from remid_jax.scoring import score as scoring
-from remid_jax.scoring.engine import Counts
 from remid_jax.scoring.requests import Request
 
 FILES = flags.DEFINE_integer("files", 1000, "How many mutated files.")
@@ -180,21 +179,17 @@ def _written(path: Path, content: bytes) -> Path:
     return path
 
 
-class _MadeUp:
+def _made_up(_: Any, windows: Iterable[Sequence[Request]]) -> Iterator[list[np.ndarray]]:
     """Scores of -1 for every token."""
-
-    def __init__(self, *_: Any):
-        self.counts = Counts()
-
-    def score(self, requests: Sequence[Request], report: Callable[[int, int], None]) -> list[list[np.ndarray]]:
-        report(1, 1)
-        return [[-np.ones(len(of.ids), np.float32) for of in request.continuations] for request in requests]
+    for requests in windows:
+        for request in requests:
+            yield [-np.ones(len(continuation.ids), np.float32) for continuation in request.continuations]
 
 
 def _score(path: Path, folder: Path, model: LanguageModel) -> None:
     config = score_config.get_config()
     config.model, config.input, config.output = "made up", str(path), str(folder / "out.jsonl")
-    made_up = mock.patch.multiple(scoring, ScoringEngine=_MadeUp, open_model=lambda *_: dataclasses.replace(model))
+    made_up = mock.patch.multiple(scoring, score_pairs=_made_up, open_model=lambda *_: dataclasses.replace(model))
     with made_up, contextlib.redirect_stderr(io.StringIO()):
         score.main(config, folder)
     for line in (folder / "out.jsonl").read_text().splitlines():

@@ -23,5 +23,5 @@ def get_config() -> ConfigDict:
     config.mesh_model = 1  # devices over which each parameter is split
     config.tokens_per_step = 2048
     config.max_row = 2048  # tokens a packed row holds at most; a single longer text still gets a row
-    config.workdir = "runs/score"  # keeps the store: interrupted runs resume from it
+    config.workdir = "runs/score"  # keeps the store: interrupted runs resume from it, later ones compute new pairs alone
     return config

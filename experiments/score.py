@@ -3,23 +3,25 @@
     python -m experiments.score --config=configs/score.py --config.model=M --config.input=IN.jsonl --config.output=OUT.jsonl
 
 In, a line each: {"id", "messages" | "prompt" | "prefix_ids", "answers": [text, ...] | "answer_ids": [[id, ...], ...]}.
-Out, in the same order: {"id", "loglik": [nats, ...], "n_tokens": [...], "logprobs": [[nats, ...], ...]}.
+Out, in the same order, each line as its last answer is done: {"id", "loglik": [nats, ...], "n_tokens": [...],
+"logprobs": [[nats, ...], ...]}.
 `-` as the input is standard input, as the output standard output. From Python: `remid_jax.score`.
 """
 
 from __future__ import annotations
 
+import collections
+import itertools
 import json
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from remid_jax.disk import check_output
+from remid_jax.disk import check_output, streaming
 from remid_jax.errors import UserError
-from remid_jax.files import write_text
 from remid_jax.parallel import Devices, is_first_host
 from remid_jax.roles.reading import reading_of, template_settings
-from remid_jax.scoring.score import score
+from remid_jax.scoring.score import scored_lines, scoring_engine
 from remid_jax.scoring.store import Store
 from remid_jax.settings import check_settings
 
@@ -37,21 +39,25 @@ def main(config: ConfigDict, workdir: Path) -> None:
     check_output(output, "config.output")
     cli.use_compilation_cache()
     progress = cli.progress()
-    scored = score(
+    engine = scoring_engine(
         config.model,
-        source,
         dtype=config.dtype,
         template=template_settings(config.template, "config.template"),
         store=Store(workdir / "store.sqlite"),
         tokens_per_step=config.tokens_per_step,
         max_row=config.max_row,
         devices=Devices(config.parallel, config.mesh_model),
-        progress=progress,
         **reading_of(config, workdir),
     )
-    if is_first_host():
-        write_text(output, "".join(json.dumps(answers.line()) + "\n" for answers in scored))
-        progress.say(f"answers: {output}")
+    scored = scored_lines(engine, source, progress)
+    first = next(scored, None)  # so that nothing is written where nothing can be scored
+    if not is_first_host():
+        collections.deque(scored, maxlen=0)
+        return
+    with streaming(output) as write:
+        for answers in itertools.chain([first] if first else [], scored):
+            write(f"{json.dumps(answers.line())}\n".encode())
+    progress.say(f"answers: {output}")
 
 
 def start() -> None:

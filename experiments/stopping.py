@@ -47,6 +47,8 @@ def end(line: str | None = None) -> NoReturn:
     if os.isatty(2):  # a progress bar hides the cursor and leaves a line
         said = f"\r\x1b[2K\x1b[?25h{said}"
     _write(said)
+    if "remid_jax.scoring.store" in sys.modules:
+        sys.modules["remid_jax.scoring.store"].finish_writing()
     if "remid_jax.disk" in sys.modules:
         sys.modules["remid_jax.disk"].remove_unfinished()
     os._exit(128 + number)

@@ -8,7 +8,7 @@ import os
 import re
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from remid_jax.errors import UserError
@@ -137,14 +137,33 @@ def write_stream(path: str | Path, content: bytes) -> None:
       UserError: as `writing`.
       BrokenPipeError: if nobody reads any more.
     """
+    with streaming(path) as write:
+        write(content)
+
+
+@contextlib.contextmanager
+def streaming(path: str | Path) -> Iterator[Callable[[bytes], None]]:
+    """Gives a function that writes to `path` at once; a file begins anew, what stood in an open file before stays.
+
+    Raises:
+      UserError: as `writing`.
+      BrokenPipeError: if nobody reads any more.
+    """
     number = open_descriptor(path)
-    try:
-        with writing(path), open(path if number is None else os.dup(number), "wb") as file:
-            file.write(content)
-    except UserError as error:
-        if isinstance(error.__cause__, BrokenPipeError):
-            raise error.__cause__ from None
-        raise
+
+    def write(content: bytes) -> None:
+        try:
+            with writing(path):
+                file.write(content)
+        except UserError as error:
+            if isinstance(error.__cause__, BrokenPipeError):
+                raise error.__cause__ from None
+            raise
+
+    with writing(path):
+        file = open(path if number is None else os.dup(number), "wb", buffering=0)  # noqa: SIM115  # closed below
+    with file:
+        yield write
 
 
 def remove_unfinished() -> None:

@@ -6,8 +6,10 @@ hold: no NaN, no key twice in one object, no half of a surrogate pair. Every fau
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gzip
+import io
 import json
 import math
 import os
@@ -32,19 +34,31 @@ def read_bytes(path: str | Path) -> bytes:
     Raises:
       UserError: if it is missing, unreadable or empty, or its gzip is broken.
     """
-    try:
-        number = open_descriptor(path)
-        with open(path if number is None else os.dup(number), "rb") as file:
-            content = file.read()
+    with reading(path) as file:
+        content = file.read()
         if content.startswith(b"\x1f\x8b"):
             content = gzip.decompress(content)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path}: is broken gzip ({error}): pack or fetch it again") from error
-    except (OSError, ValueError) as error:  # ValueError: a name that holds a NUL
-        raise UserError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}): check the path") from error
     if not content.strip():
         raise UserError(f"{path}: is empty")
     return content
+
+
+@contextlib.contextmanager
+def reading(path: str | Path, called: str | Path | None = None) -> Iterator[io.BufferedReader]:
+    """The open file; an error within says what is wrong with it, by the name it is `called`.
+
+    Raises:
+      UserError: if it is missing or unreadable, or its gzip is broken.
+    """
+    try:
+        number = open_descriptor(path)
+        with open(path if number is None else os.dup(number), "rb") as file:
+            yield file
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{called or path}: is broken gzip ({error}): pack or fetch it again") from error
+    except (OSError, ValueError) as error:  # ValueError: a name that holds a NUL
+        why = getattr(error, "strerror", None) or error
+        raise UserError(f"{called or path}: cannot be read ({why}): check the path") from error
 
 
 def read_text(path: str | Path) -> str:
@@ -84,19 +98,25 @@ def read_object(path: str | Path, mend: str) -> dict[str, Any]:
     return value
 
 
-def read_lines(path: str | Path, faults: list[str]) -> Iterator[tuple[int, Any]]:
+def read_lines(path: str | Path, faults: list[str], name: str | None = None) -> Iterator[tuple[int, Any]]:
     """(number, value) of each line of a JSON Lines file that is whole, and a fault for each other; blank lines are passed over.
+
+    The file is read line by line. Faults call it `name`, by default its path.
 
     Raises:
       UserError: as `read_bytes`.
     """
+    called, blank = name or path, True
     # Only a line feed ends a line: str.splitlines would also cut at U+2028, which JSON allows inside a text.
-    for number, line in enumerate(_not_utf_16(read_bytes(path), path).split(b"\n"), 1):
+    for number, line in enumerate(_raw_lines(path, called), 1):
+        blank = blank and not line.strip()
         if line.strip() and line.strip() != b"\xef\xbb\xbf":
-            value, found = parse_json(line, number)
-            faults += [f"{path}: {fault}" for fault in found]
+            value, found = parse_json(line.removesuffix(b"\n"), number)
+            faults += [f"{called}: {fault}" for fault in found]
             if not found:
                 yield number, value
+    if blank:
+        raise UserError(f"{called}: is empty")
 
 
 def parse_json(data: bytes, line: int | None = None) -> tuple[Any, list[str]]:
@@ -162,10 +182,14 @@ def _decoded(data: bytes, line: int | None = None) -> str:
         raise _Broken(f"line {line or row}: not UTF-8 (byte {column} of the line): {mend}") from error
 
 
-def _not_utf_16(data: bytes, path: str | Path) -> bytes:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise UserError(f"{path}: is UTF-16: save it as UTF-8")
-    return data
+def _raw_lines(path: str | Path, called: str | Path) -> Iterator[bytes]:
+    """The unpacked lines of a file, each with its line feed."""
+    with reading(path, called) as file:
+        lines = gzip.GzipFile(fileobj=file) if file.peek(2)[:2] == b"\x1f\x8b" else file
+        for number, line in enumerate(lines):
+            if not number and line.startswith((b"\xff\xfe", b"\xfe\xff")):
+                raise UserError(f"{called}: is UTF-16: save it as UTF-8")
+            yield line
 
 
 def _decoder(unfit: list[_Unfit]) -> json.JSONDecoder:

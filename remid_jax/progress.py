@@ -66,7 +66,7 @@ class Shown:
         )  # fmt: skip
         with Progress(*columns, console=self._console, transient=True) as bars:
             task = bars.add_task(count.name, total=None)
-            count.listener = lambda done, total: bars.update(task, completed=done, total=total)
+            count.listener = lambda done, total: bars.update(task, completed=done, total=total or None)
             yield
 
     @contextlib.contextmanager

@@ -11,7 +11,7 @@ from small_vocabulary import small_tokenizer
 
 from remid_jax.models.config import DecoderConfig, Rope
 from remid_jax.models.decoder import NEVER, Decoder, TokenTree, bind
-from remid_jax.models.loading import LanguageModel
+from remid_jax.models.loading import LanguageModel, with_params
 from remid_jax.parallel import path_name
 from remid_jax.scoring.requests import Continuation, Request
 
@@ -28,6 +28,14 @@ def tiny_model(dtype: str = "float32", seed: int = 0, config: DecoderConfig = CO
     )
     leaves = [(path_name(path), np.asarray(leaf)) for path, leaf in jax.tree_util.tree_leaves_with_path(params)]
     return LanguageModel("tiny", config, None, dtype, f"tiny-{seed}", (1,), lambda: iter(leaves))
+
+
+def overflowing(token, dtype="float32"):
+    """The tiny model with an embedding of one token that has no bounds."""
+    model = tiny_model(dtype)
+    params = jax.tree.map(lambda a: a, model.params)
+    params["embedding"].set_value(params["embedding"][...].at[token].set(np.inf))
+    return with_params(dataclasses.replace(model, source="large"), params, "large")
 
 
 @functools.cache

@@ -6,15 +6,16 @@ Unlike the rows of a scoring plan a tree is never cut, so whatever compares comp
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt32
 
 from remid_jax.scoring.engine import make_batch
+from remid_jax.scoring.filling import bucket_of, row_cost
 from remid_jax.scoring.kernel import Batch
-from remid_jax.scoring.packing import Row, bucket_of, row_cost, whole_tree
+from remid_jax.scoring.packing import Row, whole_tree
 from remid_jax.scoring.requests import Request
 
 
@@ -103,6 +104,22 @@ def training_batch(
                 laid[name][where] = values[r][c]
     # Host arrays until they are placed: a batch is the same thing on either side.
     return TrainingBatch(make_batch([of.row for of in rows], size, bucket), slots, mask, keys, laid)  # type: ignore[arg-type]
+
+
+def batch_rows(bucket: int, tokens_per_step: int, shares: int) -> int:
+    """How many rows of a bucket `tokens_per_step` holds, and `shares` devices can share evenly."""
+    return max(1, tokens_per_step // (bucket * shares)) * shares
+
+
+def in_buckets(buckets: Sequence[int], wanted: Sequence[int], size_of: Callable[[int], int]) -> Iterator[list[int]]:
+    """The `wanted` numbers, step by step: those of one bucket together, in order, `size_of(bucket)` at a time."""
+    by_bucket: dict[int, list[int]] = {}
+    for n in wanted:
+        by_bucket.setdefault(buckets[n], []).append(n)
+    for bucket in sorted(by_bucket):
+        numbers, size = by_bucket[bucket], size_of(bucket)
+        for first in range(0, len(numbers), size):
+            yield numbers[first : first + size]
 
 
 def _tail(values: Sequence[Sequence[np.ndarray | float]], tokens: int) -> tuple[int, ...]:

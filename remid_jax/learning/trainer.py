@@ -17,14 +17,14 @@ from jaxtyping import Array, Float, Int
 from remid_jax.errors import UserError
 from remid_jax.learning.losses import Reduced
 from remid_jax.learning.objectives import Objective
-from remid_jax.learning.rows import TrainingBatch, pack, training_batch
+from remid_jax.learning.rows import TrainingBatch, batch_rows, in_buckets, pack, training_batch
 from remid_jax.models.config import DecoderConfig
 from remid_jax.models.decoder import TokenTree, bind
 from remid_jax.models.loading import Dtype, LanguageModel, with_params
 from remid_jax.parallel import Devices, parameter_shardings
-from remid_jax.scoring.engine import attention_knee, batch_rows, check_texts, in_buckets
+from remid_jax.scoring.engine import attention_knee, check_texts
+from remid_jax.scoring.filling import bucket_of
 from remid_jax.scoring.kernel import head_chunk, token_statistics
-from remid_jax.scoring.packing import bucket_of
 from remid_jax.scoring.requests import Request
 
 Columns = Mapping[str, Sequence[Sequence[np.ndarray | float]]]

@@ -1,11 +1,15 @@
-"""Exact log-likelihoods, and embeddings: requests -> plan -> store -> bucket -> device -> coverage check."""
+"""Exact log-likelihoods, and embeddings: requests -> plan -> store -> steps -> device -> coverage check.
+
+A step is dispatched before the one before it is fetched, and a thread writes the store, so that a device does not wait for its
+host.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn, TypeVar
 
 import jax
 import numpy as np
@@ -15,13 +19,17 @@ from remid_jax.errors import UserError
 from remid_jax.models.config import DecoderConfig
 from remid_jax.models.loading import LanguageModel
 from remid_jax.parallel import Devices
+from remid_jax.scoring.filling import Limits
 from remid_jax.scoring.kernel import KERNEL_VERSION, Batch, Texts, embed_batch, head_chunk, score_batch
 from remid_jax.scoring.packing import Plan, Row, plan_rows
 from remid_jax.scoring.requests import Continuation, Request
-from remid_jax.scoring.store import Store, key_of
+from remid_jax.scoring.store import Store, key_maker
 
 Report = Callable[[int, int], None]  # (tokens done, tokens in all)
 Pooling = Literal["mean", "last"]
+Begun = tuple[Any, Sequence[int]]  # a device's result that may not be there yet, and of each of its rows how much is wanted
+T = TypeVar("T")
+LOGPROBS = "logprobs"  # the kind of row that `score` makes
 
 
 @dataclasses.dataclass
@@ -57,8 +65,17 @@ class ScoringEngine:
     def _params(self) -> nnx.State:
         return self.devices.copies(self.model.params)
 
+    @functools.cached_property
+    def limits(self) -> Limits:
+        """What a row and a device step may hold."""
+        return Limits(self.max_row, attention_knee(self.model.config), self.tokens_per_step, self.devices.rows)
+
     def plan(self, requests: Sequence[Request]) -> Plan:
-        return plan_rows(requests, self.max_row, attention_knee(self.model.config))
+        return plan_rows(requests, self.limits)
+
+    def keys(self, kind: str) -> Callable[..., bytes]:
+        """Returns the function from bytes that say what is computed to its key in the store."""
+        return key_maker(self._context | {"kind": kind})
 
     def score(self, requests: Sequence[Request], report: Report = lambda done, total: None) -> list[list[np.ndarray]]:
         """Log-probabilities, nats, float32, of the scored tokens of every continuation: [request][continuation][token].
@@ -70,11 +87,7 @@ class ScoringEngine:
           AssertionError: if a scored token lacks its log-probability: a fault of this program, never a number.
         """
         plan = self.plan(requests)
-
-        def step(numbers: Sequence[int]) -> list[np.ndarray]:
-            return self._score_step([plan.rows[n] for n in numbers])
-
-        scores = self._rows(plan, "logprobs", [row.digest for row in plan.rows], step, report)
+        scores = self._rows(plan, LOGPROBS, [row.digest for row in plan.rows], self.begin_scores, report)
         rows = [np.frombuffer(score, np.float32) for score in scores]
         for n, row in enumerate(plan.rows):
             assert len(row.scored) == len(rows[n]), f"row {n} is not fully scored"
@@ -111,11 +124,10 @@ class ScoringEngine:
         most = 1 << (max(map(len, slots), default=1) - 1).bit_length()
         digests = [row.digest + b"".join(own.tobytes() + b";" for own in of) for row, of in zip(plan.rows, slots, strict=True)]
 
-        def step(numbers: Sequence[int]) -> list[np.ndarray]:
-            rows = [plan.rows[n] for n in numbers]
-            return self._embed_step(rows, [slots[n] for n in numbers], most)
+        def begin(plan: Plan, numbers: Sequence[int]) -> Begun:
+            return self._begin_vectors(plan, numbers, [slots[n] for n in numbers], most)
 
-        pooled = self._rows(plan, f"embedding {pooling}", digests, step, report)
+        pooled = self._rows(plan, f"embedding {pooling}", digests, begin, report)
         rows = [np.frombuffer(vectors, np.float32).reshape(-1, self.model.config.width) for vectors in pooled]
         return (
             np.stack([rows[row][index] for row, index in where])
@@ -124,13 +136,14 @@ class ScoringEngine:
         )
 
     def _rows(
-        self, plan: Plan, kind: str, digests: Sequence[bytes], step: Callable[[Sequence[int]], list[np.ndarray]], report: Report
+        self, plan: Plan, kind: str, digests: Sequence[bytes], begin: Callable[[Plan, Sequence[int]], Begun], report: Report
     ) -> list[bytes]:
-        """What `step` makes of each row, from the store where it is there; `step` takes numbers of rows of one bucket."""
+        """What the device makes of each row, from the store where it is there; `begin` takes numbers of rows of one step."""
         rows = plan.rows
-        longest = max((int(row.positions.max()) + 1 for row in rows), default=0)
-        check_texts(self.model, (row.tokens for row in rows), longest)
-        keys = [key_of(self._context | {"kind": kind}, digest) for digest in digests]
+        self.check(plan)
+        key = self.keys(kind)
+        # The last bits of a row may depend on the size of its step, so that is a part of what is computed.
+        keys = [key(digest, b"%d" % size) for digest, size in zip(digests, plan.steps, strict=True)]
         stored = self.store.get(keys)
         found = {n: stored[key] for n, key in enumerate(keys) if key in stored and _is_finite(stored[key])}
         self.counts.rows += len(keys)
@@ -139,66 +152,80 @@ class ScoringEngine:
         self.counts.store_misses += len(missing)
         total = sum(len(rows[n].tokens) for n in missing)
         done = 0
-        for numbers in in_buckets([row.bucket for row in rows], missing, self.batch_rows):
-            made = {n: array.tobytes() for n, array in zip(numbers, step(numbers), strict=True)}
-            self._count(kind, rows, numbers)
-            if wrong := [n for n, value in made.items() if not _is_finite(value)]:
-                asked = [r for r, places in enumerate(plan.places, 1) if any(place.row in wrong for place in places)]
-                refuse_not_finite(self.model, kind, asked, len(plan.places))
-            self.store.put({keys[n]: value for n, value in made.items()})
-            found |= made
-            done += sum(len(rows[n].tokens) for n in numbers)
-            report(done, total)
+        begun = ((numbers, begin(plan, numbers)) for numbers in steps_of(plan, missing))
+        with self.store.writer() as put:
+            for numbers, arrays in self.fetched(begun):
+                made = {n: array.tobytes() for n, array in zip(numbers, arrays, strict=True)}
+                self.count(plan, kind, numbers)
+                if wrong := [n for n, value in made.items() if not _is_finite(value)]:
+                    asked = [r for r, places in enumerate(plan.places, 1) if any(place.row in wrong for place in places)]
+                    refuse_not_finite(self.model, kind, asked, len(plan.places))
+                put({keys[n]: value for n, value in made.items()})
+                found |= made
+                done += sum(len(rows[n].tokens) for n in numbers)
+                report(done, total)
         return [found[n] for n in range(len(rows))]
 
-    def batch_rows(self, bucket: int) -> int:
-        """How many rows of a bucket make a device step: as many as `tokens_per_step` holds, and as the devices can share."""
-        return batch_rows(bucket, self.tokens_per_step, self.devices.rows)
+    def check(self, plan: Plan) -> None:
+        """Raises UserError for a row that the model does not take (see `check_texts`)."""
+        longest = max((int(row.positions.max()) + 1 for row in plan.rows), default=0)
+        check_texts(self.model, (row.tokens for row in plan.rows), longest)
 
-    def _count(self, kind: str, rows: Sequence[Row], numbers: Sequence[int]) -> None:
-        bucket = rows[numbers[0]].bucket
-        real = sum(len(rows[n].tokens) for n in numbers)
+    def count(self, plan: Plan, kind: str, numbers: Sequence[int]) -> None:
+        """Adds a step of these rows to `counts`."""
+        bucket = plan.rows[numbers[0]].bucket
+        real = sum(len(plan.rows[n].tokens) for n in numbers)
         self.counts.device_steps += 1
         self.counts.tokens += real
-        self.counts.padding += self.batch_rows(bucket) * bucket - real
+        self.counts.padding += plan.steps[numbers[0]] * bucket - real
         buckets = self.counts.buckets.setdefault(kind, {})
         buckets[bucket] = buckets.get(bucket, 0) + len(numbers)
 
-    def _score_step(self, rows: Sequence[Row]) -> list[np.ndarray]:
-        bucket = rows[0].bucket
-        size = self.batch_rows(bucket)
-        batch = make_batch(rows, size, bucket)
-        step = _scoring(self.devices, self.model.config, head_chunk(size // self.devices.rows, self.model.config.vocab_size))
-        scores = self.devices.fetch(step(self._params, self.devices.place_batch(batch)))
-        return [scores[n, : len(row.scored)] for n, row in enumerate(rows)]
+    def fetched(self, begun: Iterable[tuple[T, Begun]]) -> Iterator[tuple[T, list[np.ndarray]]]:
+        """Yields what has begun with its result, in order; the next begins before the result of the last is waited for."""
+        waiting: list[tuple[T, Begun]] = []
+        for step in begun:
+            waiting.append(step)
+            if len(waiting) > 1:
+                yield self._fetch(*waiting.pop(0))
+        for step in waiting:
+            yield self._fetch(*step)
 
-    def _embed_step(self, rows: Sequence[Row], slots: Sequence[Sequence[np.ndarray]], most: int) -> list[np.ndarray]:
+    def _fetch(self, name: T, begun: Begun) -> tuple[T, list[np.ndarray]]:
+        result, counts = begun
+        arrays = self.devices.fetch(result) if counts else ()
+        return name, [array[:count] for array, count in zip(arrays, counts, strict=False)]
+
+    def begin_scores(self, plan: Plan, numbers: Sequence[int]) -> Begun:
+        """Dispatches a step of these rows, which makes the log-probabilities of their scored tokens."""
+        rows, size = [plan.rows[n] for n in numbers], plan.steps[numbers[0]]
+        batch = make_batch(rows, size, rows[0].bucket)
+        step = _scoring(self.devices, self.model.config, head_chunk(size // self.devices.rows, self.model.config.vocab_size))
+        return step(self._params, self.devices.place_batch(batch)), [len(row.scored) for row in rows]
+
+    def _begin_vectors(self, plan: Plan, numbers: Sequence[int], slots: Sequence[Sequence[np.ndarray]], most: int) -> Begun:
+        rows, size = [plan.rows[n] for n in numbers], plan.steps[numbers[0]]
         bucket = rows[0].bucket
-        size = self.batch_rows(bucket)
         tokens, positions, ends, *_ = make_batch(rows, size, bucket)
         shares = np.zeros((size, most, bucket), np.float32)
         for n, of_row in enumerate(slots):
             for m, own in enumerate(of_row):
                 shares[n, m, own] = 1 / len(own)
         batch = Texts(tokens, positions, ends, shares)  # type: ignore[arg-type]  # host arrays until they are placed
-        vectors = self.devices.fetch(_embedding(self.devices, self.model.config)(self._params, self.devices.place_batch(batch)))
-        return [vectors[n, : len(of_row)] for n, of_row in enumerate(slots)]
+        step = _embedding(self.devices, self.model.config)
+        return step(self._params, self.devices.place_batch(batch)), [len(of_row) for of_row in slots]
 
 
-def batch_rows(bucket: int, tokens_per_step: int, shares: int) -> int:
-    """How many rows of a bucket `tokens_per_step` holds, and `shares` devices can share evenly."""
-    return max(1, tokens_per_step // (bucket * shares)) * shares
-
-
-def in_buckets(buckets: Sequence[int], wanted: Sequence[int], size_of: Callable[[int], int]) -> Iterator[list[int]]:
-    """The `wanted` numbers, step by step: those of one bucket together, in order, `size_of(bucket)` at a time."""
-    by_bucket: dict[int, list[int]] = {}
+def steps_of(plan: Plan, wanted: Sequence[int]) -> list[list[int]]:
+    """Returns the numbers of the wanted rows, step by step: rows of one length and one size of step, in order."""
+    by_shape: dict[tuple[int, int], list[int]] = {}
     for n in wanted:
-        by_bucket.setdefault(buckets[n], []).append(n)
-    for bucket in sorted(by_bucket):
-        numbers, size = by_bucket[bucket], size_of(bucket)
-        for first in range(0, len(numbers), size):
-            yield numbers[first : first + size]
+        by_shape.setdefault((plan.rows[n].bucket, plan.steps[n]), []).append(n)
+    return [
+        numbers[first : first + size]
+        for (_, size), numbers in sorted(by_shape.items())
+        for first in range(0, len(numbers), size)
+    ]
 
 
 def check_texts(model: LanguageModel, ids: Iterable[Sequence[int] | np.ndarray], longest: int) -> None:
@@ -256,8 +283,8 @@ def make_batch(rows: Sequence[Row], size: int, bucket: int) -> Batch:
         length, scored = len(row.tokens), len(row.scored)
         tokens[n, :length] = row.tokens
         positions[n, :length] = row.positions
-        ends[n, :length] = row.ends()
-        parents[n, :scored] = row.parents()[row.scored]
+        ends[n, :length], row_parents = row.links()
+        parents[n, :scored] = row_parents[row.scored]
         targets[n, :scored] = row.tokens[row.scored]
         counts[n] = scored
     return batch

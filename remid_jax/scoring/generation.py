@@ -18,8 +18,8 @@ from remid_jax.models.loading import LanguageModel
 from remid_jax.models.sampling import Sampler
 from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import Counts, Report, check_texts, refuse_not_finite
+from remid_jax.scoring.filling import bucket_of
 from remid_jax.scoring.kernel import KERNEL_VERSION
-from remid_jax.scoring.packing import bucket_of
 from remid_jax.scoring.seating import Draw, Prompt, Sample, Seating
 from remid_jax.scoring.store import Store, key_of
 

@@ -1,9 +1,9 @@
 """The plan: from requests to packed rows, before the store or a device is asked.
 
-All sequences of a group (prefix + continuation) are sorted as token strings. A row takes a run of neighbours and writes each
-as a branch of a token tree: what it shares with its predecessor is already there. So B contexts with K replies each cost
-B (prefix + K reply) tokens instead of B K (prefix + reply), whoever asked for them, and unlike short texts lie side by side.
-Where to cut the sorted list into rows is solved exactly by dynamic programming over the cost of the rows' buckets.
+All sequences of a group (prefix + continuation) are sorted as token strings. What shares a long beginning becomes a token tree:
+what a sequence shares with its predecessor is already there. So B contexts with K replies each cost B (prefix + K reply) tokens
+instead of B K (prefix + reply), whoever asked for them. Where a sorted run is cut into trees is solved exactly by dynamic
+programming; `filling` puts trees side by side into rows, and rows into steps.
 """
 
 from __future__ import annotations
@@ -12,27 +12,16 @@ import dataclasses
 import hashlib
 import itertools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from remid_jax.errors import UserError
+from remid_jax.scoring.filling import BUCKETS, Limits, bucket_of, fill_rows
 from remid_jax.scoring.requests import Request
 
-# One table for rows and prompts: each length in use costs a compilation, each gap between two costs padding (a tenth of ragged
-# dialogues). Beyond 512 there are at least two lengths an octave, beyond 1,024 four.
-BUCKETS = (64, 128, 256, 384, 512, 640, 768, *(base * k // 4 for base in (1024, 2048, 4096, 8192, 16384) for k in (4, 5, 6, 7)))
-
-
-def bucket_of(length: int) -> int:
-    """The shortest bucket that holds `length` tokens.
-
-    Raises:
-      UserError: if none does.
-    """
-    for bucket in BUCKETS:
-        if length <= bucket:
-            return bucket
-    raise UserError(f"a text of {length} tokens exceeds the longest row, {BUCKETS[-1]} tokens: shorten it or exclude it")
+_DEPTHS = np.arange(BUCKETS[-1], dtype=np.int32)
+LEAST_SHARED = 8  # tokens: a shorter common beginning is no reason to keep two sequences together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,27 +44,57 @@ class Row:
         parts = (np.array([self.bucket, len(self.tokens)]), self.tokens, self.positions, self.scored)
         return hashlib.sha256(b"".join(np.ascontiguousarray(part, np.int32).tobytes() for part in parts)).digest()
 
-    def ends(self) -> np.ndarray:
-        """For each slot, the first later slot outside its subtree (see `remid_jax.models.decoder`)."""
-        ends = np.full(len(self.tokens), len(self.tokens), np.int32)
-        open_slots: list[int] = []
-        for slot, depth in enumerate(self.positions):
-            while open_slots and self.positions[open_slots[-1]] >= depth:
-                ends[open_slots.pop()] = slot
-            open_slots.append(slot)
-        return ends
-
-    def parents(self) -> np.ndarray:
-        """For each slot the slot that predicts it; 0 for roots, which nothing predicts and nobody scores."""
-        parents, path = np.zeros(len(self.tokens), np.int32), np.zeros(int(self.positions.max()) + 1, np.int32)
-        for slot, depth in enumerate(self.positions):
-            path[depth] = slot
-            parents[slot] = path[depth - 1] if depth else 0
-        return parents
+    def links(self) -> tuple[np.ndarray, np.ndarray]:
+        """(ends, parents): for each slot the first later slot outside its subtree (see `remid_jax.models.decoder`), and the
+        slot that predicts it, 0 for roots, which nothing predicts and nobody scores."""
+        length = len(self.tokens)
+        ends, parents = np.full(length, length, np.int32), np.arange(-1, length - 1, dtype=np.int32)
+        path = _Path()
+        # A walk only turns at slots that do not stand one level below the slot before them.
+        turns = [0, *(np.flatnonzero(np.diff(self.positions) != 1) + 1).tolist()]
+        for start, stop in itertools.pairwise([*turns, length]):
+            depth = int(self.positions[start])
+            for first, last in path.cut(depth):
+                ends[first:last] = start
+            parents[start] = path.slot(depth - 1) if depth else 0
+            path.grow(start, stop - start)
+        return ends, parents
 
 
-@dataclasses.dataclass(frozen=True)
-class Place:
+class _Path:
+    """The slots from a root to where a walk through a tree stands, as pieces [depth, first slot, slots] without gaps."""
+
+    def __init__(self) -> None:
+        self._pieces: list[list[int]] = []
+
+    def grow(self, slot: int, count: int) -> None:
+        """Goes down `count` slots from `slot` on."""
+        depth = self._pieces[-1][0] + self._pieces[-1][2] if self._pieces else 0
+        if count:
+            self._pieces.append([depth, slot, count])
+
+    def cut(self, depth: int) -> list[tuple[int, int]]:
+        """Goes back up until `depth` slots are left, and returns the ranges of the slots that were left behind."""
+        left = []
+        while self._pieces and self._pieces[-1][0] + self._pieces[-1][2] > depth:
+            first, slot, count = self._pieces[-1]
+            kept = max(0, depth - first)
+            left.append((slot + kept, slot + count))
+            if kept:
+                self._pieces[-1][2] = kept
+            else:
+                self._pieces.pop()
+        return left
+
+    def slot(self, depth: int) -> int:
+        return next(slot + depth - first for first, slot, _ in reversed(self._pieces) if first <= depth)
+
+    def below(self, depth: int) -> list[tuple[int, int]]:
+        """The ranges of the slots from `depth` on, downwards."""
+        return [(slot + max(0, depth - first), slot + count) for first, slot, count in self._pieces if first + count > depth]
+
+
+class Place(NamedTuple):
     """Where the scores of one continuation are found: row number, and indices into that row's `scored`."""
 
     row: int
@@ -84,21 +103,23 @@ class Place:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
+    """`steps[n]` is how many rows the device step of row n holds, filler among them."""
+
     rows: tuple[Row, ...]
+    steps: tuple[int, ...]
     places: tuple[tuple[Place, ...], ...]
 
 
-@dataclasses.dataclass(frozen=True)
-class _Sequence:
+class _Sequence(NamedTuple):
     ids: np.ndarray
     scored_from: int
     owner: tuple[int, int]
 
 
-def plan_rows(requests: Sequence[Request], max_row: int, attention_knee: float) -> Plan:
-    """Packs the complete list of requests into rows of at most `max_row` tokens (a longer sequence gets a row to itself).
+def plan_rows(requests: Sequence[Request], limits: Limits) -> Plan:
+    """Packs the complete list of requests into rows of at most `limits.max_row` tokens (a longer sequence gets its own row).
 
-    `attention_knee` is the row length at which attention costs as much as all other work per token.
+    Rows, and the sizes of their steps, depend on nothing but their own group.
 
     Raises:
       UserError: if a request has no prefix token, or a continuation nothing to score, or is longer than the longest bucket.
@@ -107,15 +128,19 @@ def plan_rows(requests: Sequence[Request], max_row: int, attention_knee: float) 
     for r, request in enumerate(requests):
         groups.setdefault(request.group, []).append(r)
     rows: list[Row] = []
+    steps: list[int] = []
     places = [[Place(-1, np.empty(0, np.int32))] * len(request.continuations) for request in requests]
     for group, members in groups.items():
         sequences, shared = _sorted([sequence for r in members for sequence in _sequences(r, requests[r])])
-        for first, last in _cuts([len(s.ids) for s in sequences], shared, max_row, attention_knee):
-            row, found = _write_row(sequences[first:last], shared[first:last], group)
-            for sequence, indices in zip(sequences[first:last], found, strict=True):
+        first = len(rows)
+        for chosen in _rows(sequences, shared, limits):
+            own = [sequences[n] for n in chosen]
+            row, found = _write_row(own, _shared_within(chosen, sequences, shared), group)
+            for sequence, indices in zip(own, found, strict=True):
                 places[sequence.owner[0]][sequence.owner[1]] = Place(len(rows), indices)
             rows.append(row)
-    return Plan(tuple(rows), tuple(tuple(p) for p in places))
+        steps += _steps([row.bucket for row in rows[first:]], limits)
+    return Plan(tuple(rows), tuple(steps), tuple(tuple(p) for p in places))
 
 
 def whole_tree(request: Request) -> tuple[Row, list[np.ndarray]]:
@@ -131,11 +156,6 @@ def whole_tree(request: Request) -> tuple[Row, list[np.ndarray]]:
     return row, [by_owner[0, c] for c in range(len(request.continuations))]
 
 
-def row_cost(length: int | np.ndarray, attention_knee: float) -> float | np.ndarray:
-    """What a row of a bucket's length takes, in tokens of a short one."""
-    return length * (1 + length / attention_knee)
-
-
 def _sorted(sequences: list[_Sequence]) -> tuple[list[_Sequence], list[int]]:
     """The sequences as sorted token strings, and what each shares with the one before it."""
     sequences = sorted(sequences, key=lambda s: (s.ids.astype(">i4").tobytes(), s.owner))
@@ -145,37 +165,73 @@ def _sorted(sequences: list[_Sequence]) -> tuple[list[_Sequence], list[int]]:
 def _sequences(r: int, request: Request) -> list[_Sequence]:
     if not len(request.prefix):
         raise UserError(f"request {r} has an empty prefix: the first token has nothing to be predicted from")
+    prefix = np.asarray(request.prefix, np.int32)
     sequences = []
     for c, continuation in enumerate(request.continuations):
         if not len(continuation.ids):
             raise UserError(f"answer {c} of request {r} has no token to score")
-        ids = np.concatenate([np.asarray(request.prefix, np.int32), np.asarray(continuation.ids, np.int32)])
+        ids = np.concatenate([prefix, np.asarray(continuation.ids, np.int32)])
         bucket_of(len(ids))
-        sequences.append(_Sequence(ids, len(request.prefix), (r, c)))
+        sequences.append(_Sequence(ids, len(prefix), (r, c)))
     return sequences
 
 
 def _common_prefix(a: np.ndarray, b: np.ndarray) -> int:
+    if a[0] != b[0]:
+        return 0
     length = min(len(a), len(b))
-    differs = np.flatnonzero(a[:length] != b[:length])
-    return int(differs[0]) if len(differs) else length
+    differs = a[:length] != b[:length]
+    first = int(differs.argmax())
+    return first if differs[first] else length
 
 
-def _cuts(lengths: list[int], shared: list[int], max_row: int, knee: float) -> list[tuple[int, int]]:
-    """The cheapest cut of sorted sequences into runs; a run [i, j) costs the bucket of its tree's size."""
-    added = np.cumsum(np.array(lengths) - np.array(shared))
+def _rows(sequences: list[_Sequence], shared: list[int], limits: Limits) -> list[list[int]]:
+    """Which sequences share a row, by number, ascending."""
+    if not sequences:
+        return []
+    lengths = np.array([len(s.ids) for s in sequences])
+    runs = _cuts(lengths, np.array(shared), limits.max_row, limits.attention_knee)
+    head = min(shared[1:], default=0)
+    trees = [int(lengths[i] + (lengths[i + 1 : j] - shared[i + 1 : j]).sum()) for i, j in runs]
+    filled = fill_rows(trees, min(head, min(trees) - 1), limits)
+    return [[n for run in sorted(runs[tree] for tree in row) for n in range(*run)] for row in filled]
+
+
+def _cuts(lengths: np.ndarray, shared: np.ndarray, max_row: int, knee: float) -> list[tuple[int, int]]:
+    """The cut of sorted sequences into runs [i, j) that costs least; a run of a tree of s tokens costs s (1 + s / knee).
+
+    What all sequences share is not counted: every row holds it once, wherever runs are cut. Sequences that share less than
+    `LEAST_SHARED` tokens beyond it are always apart.
+    """
+    head = int(shared[1:].min(initial=lengths[0]))
+    apart = np.flatnonzero(shared - head < LEAST_SHARED)
+    stretches = itertools.pairwise(dict.fromkeys([0, *apart.tolist(), len(lengths)]))
+    runs: list[tuple[int, int]] = []
+    for first, last in stretches:
+        if last - first == 1:
+            runs.append((first, last))
+        else:
+            own = _cut_stretch(lengths[first:last], shared[first:last], head, max_row, knee)
+            runs += [(first + i, first + j) for i, j in own]
+    return runs
+
+
+def _cut_stretch(lengths: np.ndarray, shared: np.ndarray, head: int, max_row: int, knee: float) -> list[tuple[int, int]]:
+    size, saved = int(lengths[0] + (lengths[1:] - shared[1:]).sum()), int(shared[1:].min()) - head
+    if size <= max_row and size * size <= 2 * knee * saved:
+        return [(0, len(lengths))]  # k runs would save at most size^2 (1 - 1/k) / knee, and cost at least (k - 1) saved
+    added = np.cumsum(lengths - shared)
+    # A run that begins at i pays sequence i in full, and of the later ones only what they add.
+    full = lengths - added
     best, cut = np.zeros(len(lengths) + 1), np.zeros(len(lengths) + 1, np.int64)
-    table = np.array(BUCKETS)
+    reaches = np.minimum(np.searchsorted(added, added - max_row), np.arange(len(lengths)))
     for j in range(1, len(lengths) + 1):
-        # A run that begins at i pays sequence i in full, and of the later ones only what they add.
-        reach = np.searchsorted(added, added[j - 1] - max_row)
-        starts = np.arange(min(reach, j - 1), j)
-        sizes = added[j - 1] - added[starts] + np.array(lengths)[starts]
-        bucket = table[np.searchsorted(table, sizes)]
-        cost = best[starts] + row_cost(bucket, knee)
-        cost[(sizes > max_row) & (starts < j - 1)] = np.inf
-        choice = int(np.argmin(cost))
-        best[j], cut[j] = cost[choice], starts[choice]
+        reach = int(reaches[j - 1])
+        sizes = full[reach:j] + added[j - 1]
+        cost = best[reach:j] + (sizes - head) + sizes * sizes / knee
+        cost[:-1][sizes[:-1] > max_row] = np.inf
+        choice = int(cost.argmin())
+        best[j], cut[j] = cost[choice], reach + choice
     runs, j = [], len(lengths)
     while j:
         runs.append((int(cut[j]), j))
@@ -183,19 +239,45 @@ def _cuts(lengths: list[int], shared: list[int], max_row: int, knee: float) -> l
     return runs[::-1]
 
 
-def _write_row(sequences: list[_Sequence], shared: list[int], group: str) -> tuple[Row, list[np.ndarray]]:
+def _shared_within(chosen: Sequence[int], sequences: Sequence[_Sequence], shared: Sequence[int]) -> list[int]:
+    """What each of the chosen sequences shares with the chosen one before it."""
+    later = (
+        shared[b] if b == a + 1 else _common_prefix(sequences[a].ids, sequences[b].ids) for a, b in itertools.pairwise(chosen)
+    )
+    return [0, *later]
+
+
+def _steps(buckets: Sequence[int], limits: Limits) -> list[int]:
+    """For each row how many rows its step holds."""
+    by_bucket: dict[int, list[int]] = {}
+    for n, bucket in enumerate(buckets):
+        by_bucket.setdefault(bucket, []).append(n)
+    steps = [0] * len(buckets)
+    for bucket, numbers in by_bucket.items():
+        for n, size in zip(numbers, limits.steps(bucket, len(numbers)).sizes(), strict=False):
+            steps[n] = size
+    return steps
+
+
+def _write_row(sequences: Sequence[_Sequence], shared: Sequence[int], group: str) -> tuple[Row, list[np.ndarray]]:
     """The tree of a run, and for each sequence the indices of its scored tokens among the row's scored slots."""
-    tokens: list[np.ndarray] = []
-    positions: list[np.ndarray] = []
-    path, paths, size = np.empty(0, np.int64), [], 0
-    for n, sequence in enumerate(sequences):
-        keep = shared[n] if n else 0
-        new = len(sequence.ids) - keep
-        tokens.append(sequence.ids[keep:])
-        positions.append(np.arange(keep, len(sequence.ids)))
-        path = np.concatenate([path[:keep], np.arange(size, size + new)])
-        paths.append(path[sequence.scored_from :])
-        size += new
-    scored = np.unique(np.concatenate(paths))
-    row = Row(np.concatenate(tokens), np.concatenate(positions).astype(np.int32), scored.astype(np.int32), group)
-    return row, [np.searchsorted(scored, slots).astype(np.int32) for slots in paths]
+    new = [len(sequence.ids) - keep for sequence, keep in zip(sequences, shared, strict=True)]
+    size = sum(new)
+    positions, is_scored, path = np.empty(size, np.int32), np.zeros(size, bool), _Path()
+    start, ranges = 0, []
+    for sequence, keep, count in zip(sequences, shared, new, strict=True):
+        positions[start : start + count] = _DEPTHS[keep : keep + count]
+        path.cut(keep)
+        path.grow(start, count)
+        own = path.below(sequence.scored_from)
+        for first, last in own:
+            is_scored[first:last] = True
+        ranges.append(own)
+        start += count
+    before = np.cumsum(is_scored, dtype=np.int32) - 1
+    pieces = [sequence.ids[keep:] if keep else sequence.ids for sequence, keep in zip(sequences, shared, strict=True)]
+    row = Row(np.concatenate(pieces), positions, np.flatnonzero(is_scored).astype(np.int32), group)
+    return row, [
+        before[slice(*own[0])] if len(own) == 1 else np.concatenate([before[first:last] for first, last in own])
+        for own in ranges
+    ]

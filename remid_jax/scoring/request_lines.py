@@ -2,61 +2,116 @@
 
 from __future__ import annotations
 
+import array
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from remid_jax.dialogues.faults import raise_all
+from remid_jax.disk import is_stream
 from remid_jax.errors import UserError
-from remid_jax.files import read_lines
+from remid_jax.files import read_lines, reading
 from remid_jax.models.loading import LanguageModel
 from remid_jax.models.tokenizer import Tokenizer
 from remid_jax.scoring.requests import Continuation, Request
 
 PREFIXES, ANSWERS = ("messages", "prompt", "prefix_ids"), ("answers", "answer_ids")
-Line = tuple[str, Mapping[str, Any]]
-"""Where it stands ("in.jsonl: line 3"), and what it asks: {"id", one of `PREFIXES`, one of `ANSWERS`}."""
 
 
-def read_request_lines(source: str | Path | Sequence[Mapping[str, Any]]) -> list[Line]:
-    """Reads a JSON Lines file, or takes mappings with the same keys.
+class RequestLines:
+    """Lines of a JSON Lines file, or mappings with the same keys, read as often as needed and never held all at once.
 
-    Raises:
-      UserError: listing every fault.
+    A line asks {"id", one of `PREFIXES`, one of `ANSWERS`}. A device or a pipe can be read but once, so it is copied to a file
+    for as long as this lives.
+
+    Attributes:
+      count: how many lines there are, once a check has come to the end.
     """
-    faults: list[str] = []
-    if isinstance(source, (str, Path)):
-        numbered, file, unit, shape = list(read_lines(source, faults)), str(source), "line", "a JSON object"
-    else:
-        numbered, file, unit, shape = list(enumerate(source, 1)), "requests", "number", "a mapping"
-    seen: dict[Any, int] = {}
-    for n, line in numbered:
-        place = f"{file}: {unit} {n}"
+
+    def __init__(self, source: str | Path | Sequence[Mapping[str, Any]]):
+        self._source, self.count = source, 0
+        self._in_a_file = isinstance(source, (str, Path))
+        self._name = str(source) if self._in_a_file else "requests"
+        self._unit, self._shape = ("line", "a JSON object") if self._in_a_file else ("number", "a mapping")
+        if isinstance(source, (str, Path)) and is_stream(source):
+            self._copy = tempfile.NamedTemporaryFile(prefix="remid_jax.")  # noqa: SIM115  # removed when it is collected
+            with reading(source) as stream:
+                shutil.copyfileobj(stream, self._copy)
+            self._copy.flush()
+            self._source = self._copy.name
+
+    def check(self, model: LanguageModel) -> Iterator[int]:
+        """Checks line by line, and yields after each how many faults there are so far.
+
+        Raises:
+          UserError: at the end, listing every faulty line, or if there is none, every line that the model cannot take.
+        """
+        faults: list[str] = []
+        unfit: list[str] = []
+        names, numbers = array.array("q"), array.array("Q")  # of ids there may be millions
+        for number, line in self._lines(faults):
+            wrong = self._faults(number, line)
+            faults += wrong
+            if isinstance(line, Mapping) and _is_id(line.get("id")):
+                names.append(hash(line["id"]))
+                numbers.append(number)
+            if not wrong:
+                try:
+                    self._request(number, line, model)
+                except UserError as error:
+                    unfit.append(str(error))
+            yield len(faults) + len(unfit)
+        faults += self._repeated(np.array(names), np.array(numbers))
+        raise_all(faults or unfit)
+        self.count = len(numbers)
+
+    def requests(self, model: LanguageModel) -> Iterator[tuple[str | int, Request]]:
+        """Yields (id, what is asked) of each line, in order.
+
+        Raises:
+          UserError: at a faulty line, or one that the model cannot take.
+        """
+        faults: list[str] = []
+        for number, line in self._lines(faults):
+            raise_all([*faults, *self._faults(number, line)])
+            yield line["id"], self._request(number, line, model)
+        raise_all(faults)
+
+    def _lines(self, faults: list[str]) -> Iterator[tuple[int, Any]]:
+        if isinstance(self._source, (str, Path)):
+            return read_lines(self._source, faults, self._name)
+        return enumerate(self._source, 1)
+
+    def _faults(self, number: int, line: Any) -> list[str]:
+        place = f"{self._name}: {self._unit} {number}"
         if not isinstance(line, Mapping):
-            faults.append(f"{place}: not {shape}")
-            continue
-        faults += [f"{place}: {fault}" for fault in _faults(line)]
-        name = line.get("id")
-        if _is_id(name) and seen.setdefault(name, n) != n:
-            faults.append(f"{place}: id {name!r} stands on {unit} {seen[name]} already")
-    raise_all(faults)
-    return [(f"{file}: {unit} {n}", line) for n, line in numbered]
+            return [f"{place}: not {self._shape}"]
+        return [f"{place}: {fault}" for fault in _faults(line)]
+
+    def _request(self, number: int, line: Mapping[str, Any], model: LanguageModel) -> Request:
+        return _request_of(line, model, f"{self._name}: {self._unit} {number} ({line['id']!r})")
+
+    def _repeated(self, names: np.ndarray, numbers: np.ndarray) -> list[str]:
+        """A fault for each line whose id stands on an earlier one."""
+        if len(np.unique(names)) == len(names):
+            return []
+        suspects = set(numbers[_is_repeated(names)].tolist())
+        seen: dict[Any, int] = {}
+        faults = []
+        for number, line in self._lines([]):
+            if number in suspects and seen.setdefault(line["id"], number) != number:
+                place = f"{self._name}: {self._unit} {number}"
+                faults.append(f"{place}: id {line['id']!r} stands on {self._unit} {seen[line['id']]} already")
+        return faults
 
 
-def requests_of(lines: Sequence[Line], model: LanguageModel) -> list[Request]:
-    """Returns what the lines ask for, in their order.
-
-    Raises:
-      UserError: listing every line that the model cannot take.
-    """
-    requests, faults = [], []
-    for place, line in lines:
-        try:
-            requests.append(_request_of(line, model, f"{place} ({line['id']!r})"))
-        except UserError as error:
-            faults.append(str(error))
-    raise_all(faults)
-    return requests
+def _is_repeated(names: np.ndarray) -> np.ndarray:
+    _, inverse, counts = np.unique(names, return_inverse=True, return_counts=True)
+    return counts[inverse] > 1
 
 
 def _is_id(value: Any) -> bool:

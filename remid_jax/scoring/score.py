@@ -1,10 +1,17 @@
-"""Exact log-likelihoods of given answers after given prompts, as a function."""
+"""Exact log-likelihoods of given answers after given prompts, as a function.
+
+Lines are read, planned and scored window by window, so the first are done soon and memory does not grow with their number.
+"""
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import dataclasses
 import datetime
-from collections.abc import Mapping, Sequence
+import itertools
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +24,16 @@ from remid_jax.models.loading import LanguageModel, open_model, read_as
 from remid_jax.parallel import Devices
 from remid_jax.progress import Reports, Shown
 from remid_jax.scoring.engine import Counts, ScoringEngine
-from remid_jax.scoring.request_lines import read_request_lines, requests_of
+from remid_jax.scoring.pairs import ahead, score_pairs
+from remid_jax.scoring.request_lines import RequestLines
+from remid_jax.scoring.requests import Request
 from remid_jax.scoring.store import Store
 from remid_jax.settings import check_settings
+
+FIRST_PAIRS, MOST_PAIRS = 256, 4096  # answers of the first window of lines, and of later ones; each is twice the one before
+MOST_TOKENS = 2**20  # of a window
+CHECKED_FIRST = 3.0  # seconds in which lines are only checked; the others are checked while some are scored
+CHECKED_AHEAD = 4  # windows that are checked while one is scored
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +82,8 @@ def score(
       template: settings of the chat template, such as {"enable_thinking": False}.
       control_tokens: whether names of control tokens in texts are "text", or "tokens" as transformers reads them.
       date: what a chat template writes as today, 2026-01-31; by default the day it is.
-      store: where finished device work is kept; a later call that names the same store computes only what is new.
+      store: where finished device work is kept; a later call that names the same store computes only the pairs of prompt and
+        answer that are new. A pair's numbers move with those beside it by rounding: below 5e-5 nats a token in float32.
       tokens_per_step: tokens a device step holds at most.
       max_row: tokens a packed row holds at most; a single longer text still gets a row.
       devices: where it runs; by default on all there are.
@@ -80,20 +95,85 @@ def score(
     Raises:
       UserError: for whatever its caller can mend, in one line: every faulty request at once.
     """
+    engine = scoring_engine(
+        model, dtype=dtype, template=template, control_tokens=control_tokens, date=date, store=store,
+        tokens_per_step=tokens_per_step, max_row=max_row, devices=devices,
+    )  # fmt: skip
+    return list(scored_lines(engine, requests, progress or Shown()))
+
+
+def scoring_engine(
+    model: str | Path | LanguageModel,
+    *,
+    dtype: str,
+    template: Mapping[str, Any] | None,
+    control_tokens: ControlTokens,
+    date: datetime.date | str | None,
+    store: str | Path | Store | None,
+    tokens_per_step: int,
+    max_row: int,
+    devices: Devices | None,
+) -> ScoringEngine:
+    """Returns the engine that `score` asks, with its arguments.
+
+    Raises:
+      UserError: for a setting or a model that cannot be used.
+    """
     check_settings(ConfigDict({"dtype": dtype, "tokens_per_step": tokens_per_step, "max_row": max_row}))
-    day = _day(date)
-    lines = read_request_lines(requests)
-    devices, reports = devices or Devices(), progress or Shown()
+    day, devices = _day(date), devices or Devices()
     if not isinstance(model, LanguageModel):
         model = open_model(str(model), dtype, devices.parameter_mesh)
     model = read_as(model, template=dict(template or {}), control_tokens=control_tokens, date=day)
-    asked = requests_of(lines, model)
     store = store if isinstance(store, Store) else Store(store or ":memory:")
-    engine = ScoringEngine(model, devices, store, tokens_per_step, max_row)
-    with reports.stage("score") as advance:
-        scores = engine.score(asked, advance)
-    reports.say(_summary(len(lines), engine.counts))
-    return [_scored(line["id"], rows) for (_, line), rows in zip(lines, scores, strict=True)]
+    return ScoringEngine(model, devices, store, tokens_per_step, max_row)
+
+
+def scored_lines(
+    engine: ScoringEngine, requests: str | Path | Sequence[Mapping[str, Any]], progress: Reports
+) -> Iterator[Scored]:
+    """Yields what `score` returns, each as its last answer is done.
+
+    Raises:
+      UserError: as `score`. Faults of lines that take longer than `CHECKED_FIRST` to find are told while others are scored.
+    """
+    lines = RequestLines(requests)
+    names: collections.deque[str | int] = collections.deque()
+
+    def windows() -> Iterator[list[Request]]:
+        for window in ahead(_windows(lines, engine.model)):
+            names.extend(name for name, _ in window)
+            yield [request for _, request in window]
+
+    done = 0
+    with progress.stage("score", "lines") as advance, contextlib.closing(score_pairs(engine, windows())) as results:
+        for rows in results:
+            done += 1
+            advance(done, lines.count)
+            yield _scored(names.popleft(), rows)
+        advance(done, done)
+    progress.say(_summary(done, engine.counts))
+
+
+def _windows(lines: RequestLines, model: LanguageModel) -> Iterator[list[tuple[str | int, Request]]]:
+    """Lines that are planned together. Where a window ends depends on the lines alone."""
+    checking = lines.check(model)
+    until = time.monotonic() + CHECKED_FIRST
+    for faults in checking:
+        if not faults and time.monotonic() > until:
+            break
+    most, window, pairs, tokens = FIRST_PAIRS, [], 0, 0
+    for name, request in lines.requests(model):
+        window.append((name, request))
+        pairs += len(request.continuations)
+        tokens += len(request.prefix) + sum(len(continuation.ids) for continuation in request.continuations)
+        if pairs >= most or tokens >= MOST_TOKENS:
+            yield window
+            if any(itertools.islice(checking, CHECKED_AHEAD * len(window))):
+                collections.deque(checking, maxlen=0)  # to the end, where all faults are told
+            most, window, pairs, tokens = min(2 * most, MOST_PAIRS), [], 0, 0
+    collections.deque(checking, maxlen=0)
+    if window:
+        yield window
 
 
 def _day(date: datetime.date | str | None) -> datetime.date | None:
@@ -108,9 +188,9 @@ def _scored(name: str | int, rows: Sequence[np.ndarray]) -> Scored:
     return Scored(name, loglik, tuple(map(len, rows)), tuple(rows))
 
 
-def _summary(requests: int, counts: Counts) -> str:
+def _summary(lines: int, counts: Counts) -> str:
     padding = counts.padding / max(1, counts.tokens + counts.padding)
     return (
-        f"{requests} requests in {counts.rows} rows, {counts.store_hits} of them from the store; "
-        f"{counts.device_steps} device steps, padding {padding:.0%}"
+        f"{lines} requests, {counts.store_hits + counts.store_misses} pairs, {counts.store_hits} of them from the store; "
+        f"{counts.rows} rows in {counts.device_steps} device steps, padding {padding:.0%}"
     )

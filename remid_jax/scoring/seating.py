@@ -32,7 +32,7 @@ from remid_jax.models.sampling import (
 )
 from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import Counts
-from remid_jax.scoring.packing import bucket_of
+from remid_jax.scoring.filling import bucket_of
 
 SEGMENT = 16  # tokens between two reports
 

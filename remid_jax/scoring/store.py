@@ -7,13 +7,17 @@ one that does not exist yet.
 
 from __future__ import annotations
 
+import collections
+import concurrent.futures
 import contextlib
 import functools
 import hashlib
 import json
 import random
 import sqlite3
+import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +29,8 @@ from remid_jax.parallel import from_first_host, is_first_host
 T = TypeVar("T")
 SCHEMA = 1
 PATIENCE = 120.0  # seconds that a process waits for others to let go of the file
+QUEUED = 8  # steps that may wait to be written
+LAST = 5.0  # seconds in which a process that ends at once still writes what is computed
 SWITCHING = 5.0  # seconds in which the journal's mode is changed, or left to whoever opens the file next
 
 
@@ -38,12 +44,13 @@ class Store:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
+        self._lock = threading.Lock()  # one statement at a time: a writer's thread has the same connection
         if not is_first_host():
             return
         with self._told():
             # Every statement is given as it is: Python's own transactions would begin with a lock that cannot be waited for.
             # SQLite waits for a moment at a time, so that it can be told when to stop.
-            self._db = sqlite3.connect(self.path, timeout=0.2, isolation_level=None)
+            self._db = sqlite3.connect(self.path, timeout=0.2, isolation_level=None, check_same_thread=False)
             self._patiently(self._create)
             self._choose_journal()
 
@@ -52,7 +59,7 @@ class Store:
         keys = list(keys)
         values: list[bytes | None] = [None] * len(keys)
         if is_first_host():
-            with self._told():
+            with self._lock, self._told():
                 for n, key in enumerate(keys):
                     values[n] = self._patiently(functools.partial(self._value, key))
         return {key: value for key, value in zip(keys, from_first_host(values), strict=True) if value is not None}
@@ -65,8 +72,23 @@ class Store:
         """
         if not is_first_host():
             return
-        with self._told():
+        with self._lock, self._told():
             self._patiently(lambda: self._insert(entries))
+
+    @contextlib.contextmanager
+    def writer(self) -> Iterator[Writer]:
+        """Puts by a thread of its own; at the end, also that of an exception, all that was put is written.
+
+        Raises:
+          UserError: as `put`, at a later put or at the end.
+        """
+        writer = Writer(self)
+        _WRITERS.add(writer)
+        try:
+            yield writer
+            writer.flush()
+        finally:
+            writer.close()
 
     def _value(self, key: bytes) -> bytes | None:
         row = self._db.execute("SELECT value FROM entries WHERE key=?", (key,)).fetchone()
@@ -146,13 +168,62 @@ class Store:
             raise database_error(error, self.path) from error
 
 
+class Writer:
+    """Puts entries into a store, in order, while its caller goes on (see `Store.writer`)."""
+
+    def __init__(self, store: Store):
+        self._store = store
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, "store")
+        self._waiting: collections.deque[concurrent.futures.Future[None]] = collections.deque()
+
+    def __call__(self, entries: Mapping[bytes, bytes]) -> None:
+        self._waiting.append(self._thread.submit(self._store.put, entries))
+        while self._waiting and (self._waiting[0].done() or len(self._waiting) > QUEUED):
+            self._waiting.popleft().result()
+
+    def flush(self) -> None:
+        """Waits until all is written.
+
+        Raises:
+          UserError: as `Store.put`.
+        """
+        while self._waiting:
+            self._waiting.popleft().result()
+
+    def close(self) -> None:
+        """Waits until all is written that can be."""
+        self._thread.shutdown()
+
+    def wait(self, seconds: float) -> None:
+        concurrent.futures.wait(list(self._waiting), seconds)
+
+
+_WRITERS: weakref.WeakSet[Writer] = weakref.WeakSet()
+
+
+def finish_writing() -> None:
+    """For a process that ends at once: gives what is computed a moment to be written."""
+    for writer in list(_WRITERS):
+        writer.wait(LAST)
+
+
 def _is_busy(error: sqlite3.OperationalError) -> bool:
     return "locked" in str(error) or "locking protocol" in str(error)
 
 
 def key_of(context: Mapping[str, Any], *parts: bytes) -> bytes:
     """sha256 over a JSON-able context (who computes, and how) and the parts (what is computed)."""
-    digest = hashlib.sha256(json.dumps(context, sort_keys=True).encode())
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "little") + part)
-    return digest.digest()
+    return key_maker(context)(*parts)
+
+
+def key_maker(context: Mapping[str, Any]) -> Callable[..., bytes]:
+    """Returns `key_of` of this context, as a function of the parts alone."""
+    began = hashlib.sha256(json.dumps(context, sort_keys=True).encode())
+
+    def key(*parts: bytes) -> bytes:
+        digest = began.copy()
+        for part in parts:
+            digest.update(len(part).to_bytes(8, "little") + part)
+        return digest.digest()
+
+    return key

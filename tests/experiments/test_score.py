@@ -12,7 +12,7 @@ from small_vocabulary import small_tokenizer
 from remid_jax.errors import UserError
 from remid_jax.models.decoder import NEVER, TokenTree, bind
 from remid_jax.models.loading import open_model
-from remid_jax.scoring.request_lines import read_request_lines, requests_of
+from remid_jax.scoring.request_lines import RequestLines
 
 PIECES = small_tokenizer()[1]
 LINES = [
@@ -98,7 +98,7 @@ def test_a_bad_line_is_named(tiny_directory, tmp_path, line, words):
     path = jsonl(tmp_path / "in.jsonl", {"id": "good", "prompt": "a", "answers": ["b"]}, line)
     model = open_model(str(tiny_directory), "float32")
     with pytest.raises(UserError) as caught:
-        requests_of(read_request_lines(path), model)
+        list(RequestLines(path).check(model))
     assert str(caught.value).startswith(f"{path}: line 2")
     assert words in str(caught.value)
 
@@ -113,7 +113,7 @@ def test_all_lines_that_do_not_fit_are_listed_at_once(tiny_directory, tmp_path):
     lines = [{"id": n, "prefix_ids": [1] * (9000 if n % 2 else 9), "answer_ids": [[1]]} for n in range(60)]
     path = jsonl(tmp_path / "in.jsonl", *lines)
     with pytest.raises(UserError) as caught:
-        requests_of(read_request_lines(path), model)
+        list(RequestLines(path).check(model))
     said = str(caught.value).split("; ")
     assert said[0] == f"{path}: line 2 (1): 9001 tokens, but {model.source} takes at most 8192: shorten it"
     assert [of.split(": ")[1] for of in said[:-1]] == [f"line {n + 1} ({n})" for n in range(1, 40, 2)]
@@ -130,11 +130,11 @@ def test_bad_input_is_one_line_and_nothing_is_written(run, tmp_path, tiny_direct
     assert (tmp_path / "out.jsonl").read_text() == "mine"
 
 
-def test_all_faults_are_listed_at_once(tmp_path):
+def test_all_faults_are_listed_at_once(tmp_path, tiny_directory):
     lines = [{"prompt": "a", "answers": []}, {"id": 1}, {"id": 1, "prompt": "x", "answers": [3]}, [1], {"id": True}]
     path = jsonl(tmp_path / "in.jsonl", *lines)
     with pytest.raises(UserError) as caught:
-        read_request_lines(path)
+        list(RequestLines(path).check(open_model(str(tiny_directory), "float32")))
     assert all(f"line {n}: " in str(caught.value) for n in range(1, 6))
 
 

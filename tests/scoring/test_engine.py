@@ -7,6 +7,7 @@ from tiny import CONFIG, REQUESTS, assert_equal, reference, tiny_model, tokens
 from remid_jax.errors import UserError
 from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import ScoringEngine
+from remid_jax.scoring.filling import Limits
 from remid_jax.scoring.kernel import head_chunk
 from remid_jax.scoring.requests import Continuation, Request
 from remid_jax.scoring.store import Store
@@ -100,3 +101,34 @@ def test_head_chunks_keep_the_logits_small():
 def test_what_the_model_does_not_take_is_refused(tmp_path, request_, words):
     with pytest.raises(UserError, match=words):
         engine(tmp_path).score([request_])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_rows_of_unchanged_groups_keep_their_bits_and_their_steps_when_others_change(tmp_path, dtype):
+    """Whatever a backend makes of the number of rows in a step: that number depends on a row's own group alone."""
+    groups = {name: [Request(tokens(40), [Continuation(tokens(n))], name) for n in (3, 50, 9, 120, 77)] for name in "pq"}
+    edited = [Request(tokens(90), [Continuation(tokens(30))], "p") for _ in range(9)]
+    before = engine(tmp_path, dtype=dtype, name="one", max_row=128).score([*groups["p"], *groups["q"]])[5:]
+    after = engine(tmp_path, dtype=dtype, name="two", max_row=128).score([*edited, *groups["q"]])[9:]
+    assert all(a[0].tobytes() == b[0].tobytes() for a, b in zip(before, after, strict=True))
+
+
+def test_the_size_of_a_step_moves_numbers_by_rounding_alone_and_is_in_the_key(tmp_path):
+    """The last bits do depend on it, also in float32 on CPUs, so a row that was computed in a step of another size is none."""
+    asked = [Request(tokens(40), [Continuation(tokens(20))], "g") for _ in range(8)]
+    expected = [[reference(request, request.continuations[0])] for request in asked]
+    for misses, tokens_per_step in ((8, 512), (8, 64), (0, 1024)):
+        one = engine(tmp_path, tokens_per_step, 64)
+        assert_equal(one.score(asked), expected, 3e-5)
+        assert one.counts.store_misses == misses, tokens_per_step
+    assert [Limits(64, 1e4, size).steps(64, 8).runs for size in (64, 512, 1024)] == [((1, 8),), ((8, 1),), ((8, 1),)]
+
+
+def test_the_next_step_begins_before_the_last_is_fetched(monkeypatch):
+    happened = []
+    one = ScoringEngine(tiny_model(), Devices(), Store(":memory:"), 64, 64)
+    begin, fetch = one.begin_scores, one.devices.fetch
+    monkeypatch.setattr(one, "begin_scores", lambda *of: happened.append("begin") or begin(*of))
+    monkeypatch.setattr(one.devices, "fetch", lambda of: happened.append("fetch") or fetch(of))
+    one.score([Request(tokens(30), [Continuation(tokens(20))], str(n)) for n in range(4)])
+    assert happened == ["begin", "begin", "fetch", "begin", "fetch", "begin", "fetch", "fetch"]

@@ -1,14 +1,10 @@
 """Numbers that are not finite are refused by the model's name, in words a person can act on, and never stored."""
 
-import dataclasses
-
-import jax
 import numpy as np
 import pytest
-from tiny import REQUESTS, tiny_model
+from tiny import REQUESTS, overflowing, tiny_model
 
 from remid_jax.errors import UserError
-from remid_jax.models.loading import with_params
 from remid_jax.models.sampling import Sampler
 from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import ScoringEngine
@@ -17,14 +13,6 @@ from remid_jax.scoring.requests import Continuation, Request
 from remid_jax.scoring.store import Store
 
 SAID = "are not finite in float32, first those of number"
-
-
-def overflowing(token, dtype="float32"):
-    """The tiny model with an embedding of one token that has no bounds."""
-    model = tiny_model(dtype)
-    params = jax.tree.map(lambda a: a, model.params)
-    params["embedding"].set_value(params["embedding"][...].at[token].set(np.inf))
-    return with_params(dataclasses.replace(model, source="large"), params, "large")
 
 
 def test_scores_name_the_model_and_the_first_request(tmp_path):

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from remid_jax.errors import UserError
-from remid_jax.scoring.packing import BUCKETS, _cuts, bucket_of, plan_rows
+from remid_jax.scoring.filling import Limits
+from remid_jax.scoring.packing import LEAST_SHARED, _cuts, plan_rows
 from remid_jax.scoring.requests import Continuation, Request
 
 ids = st.lists(st.integers(0, 3), min_size=1, max_size=12)
@@ -36,10 +37,11 @@ def ancestors(row, slot):
 @settings(max_examples=150, deadline=None)
 @given(requests(), st.sampled_from([8, 16, 32]))
 def test_every_scored_token_stands_in_its_row_after_exactly_its_own_past(asked, max_row):
-    plan = plan_rows(asked, max_row, attention_knee=100.0)
+    plan = plan_rows(asked, Limits(max_row, 100.0))
     for request, places in zip(asked, plan.places, strict=True):
         for continuation, place in zip(request.continuations, places, strict=True):
             row = plan.rows[place.row]
+            assert len(row.tokens) <= max(max_row, len(request.prefix) + max(len(c.ids) for c in request.continuations))
             assert row.group == request.group
             slots = row.scored[place.indices]
             assert len(slots) == len(continuation.ids)
@@ -52,8 +54,8 @@ def test_every_scored_token_stands_in_its_row_after_exactly_its_own_past(asked, 
 @settings(max_examples=100, deadline=None)
 @given(requests())
 def test_ends_and_parents_say_what_the_tree_says(asked):
-    for row in plan_rows(asked, 64, attention_knee=100.0).rows:
-        ends, parents = row.ends(), row.parents()
+    for row in plan_rows(asked, Limits(64, 100.0)).rows:
+        ends, parents = row.links()
         for t in range(len(row.tokens)):
             chain = ancestors(row, t)
             assert [s for s in range(t + 1) if t < ends[s]] == chain
@@ -65,7 +67,7 @@ def test_ends_and_parents_say_what_the_tree_says(asked):
 def test_the_cut_costs_no_more_than_any_other(pairs):
     lengths = [length for length, _ in pairs]
     shared = [0, *(min(s, a, b - 1) for (_, s), a, b in zip(pairs[1:], lengths, lengths[1:], strict=False))]
-    max_row, knee = 256, 300.0
+    max_row, knee, head = 256, 300.0, min([*shared[1:], *lengths])
 
     def cost(cuts):
         total = 0.0
@@ -73,17 +75,22 @@ def test_the_cut_costs_no_more_than_any_other(pairs):
             size = lengths[i] + sum(lengths[k] - shared[k] for k in range(i + 1, j))
             if size > max_row and j - i > 1:
                 return np.inf
-            total += bucket_of(size) * (1 + bucket_of(size) / knee)
+            total += size * (1 + size / knee) - head
         return total
 
+    apart = {k for k in range(1, len(lengths)) if shared[k] - head < LEAST_SHARED}
+    chosen = [first for first, _ in _cuts(np.array(lengths), np.array(shared), max_row, knee)][1:]
+    assert apart <= set(chosen)
     inner = range(1, len(lengths))
-    cheapest = min(cost(cuts) for n in range(len(lengths)) for cuts in itertools.combinations(inner, n))
-    assert cost([first for first, _ in _cuts(lengths, shared, max_row, knee)][1:]) == pytest.approx(cheapest)
+    allowed = (cuts for n in range(len(lengths)) for cuts in itertools.combinations(inner, n) if apart <= set(cuts))
+    assert cost(chosen) == pytest.approx(min(map(cost, allowed)))
 
 
 def test_shared_prefixes_are_encoded_once_whoever_asks():
     prefix, answers = list(range(100)), [Continuation([200 + k, 7]) for k in range(5)]
-    plan = plan_rows([Request(prefix, answers[:3]), Request(prefix, answers[2:]), Request(prefix[:50], answers)], 2048, 1e9)
+    plan = plan_rows(
+        [Request(prefix, answers[:3]), Request(prefix, answers[2:]), Request(prefix[:50], answers)], Limits(2048, 1e9)
+    )
     assert [len(row.tokens) for row in plan.rows] == [100 + 5 * 2 + 5 * 2]
 
 
@@ -92,16 +99,10 @@ def test_an_edit_moves_no_row_of_another_group():
         texts = {group: [[ord(c) for c in f"{group} asks {n}"] for n in range(6)] for group in "pq"}
         texts["p"][2].append(word)
         asked = [Request(t, [Continuation([5, 6])], g) for g, ts in texts.items() for t in ts]
-        return {row.digest for row in plan_rows(asked, 96, 1e4).rows if row.group == "q"}
+        plan = plan_rows(asked, Limits(96, 1e4))
+        return {(row.digest, step) for row, step in zip(plan.rows, plan.steps, strict=True) if row.group == "q"}
 
     assert plan(1) == plan(2)
-
-
-def test_bucket_table_is_ascending_and_bounds_padding():
-    steps = [b / a for a, b in itertools.pairwise(BUCKETS)]
-    assert list(BUCKETS) == sorted(set(BUCKETS))
-    assert all(bucket % 64 == 0 for bucket in BUCKETS)
-    assert max(steps[3:]) <= 4 / 3
 
 
 @pytest.mark.parametrize(
@@ -114,4 +115,4 @@ def test_bucket_table_is_ascending_and_bounds_padding():
 )
 def test_what_cannot_be_scored_is_refused(request_, words):
     with pytest.raises(UserError, match=words):
-        plan_rows([request_], 2048, 1e4)
+        plan_rows([request_], Limits(2048, 1e4))

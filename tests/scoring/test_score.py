@@ -65,8 +65,8 @@ def test_what_a_store_holds_is_not_computed_again(tmp_path, scored):
     for _ in range(2):
         again = score(tiny_chat_model(), LINES, store=tmp_path / "store.sqlite", progress=said)
     assert [line.partition(", padding")[0] for line in said.lines] == [
-        "3 requests in 1 rows, 0 of them from the store; 1 device steps",
-        "3 requests in 1 rows, 1 of them from the store; 0 device steps",
+        "3 requests, 5 pairs, 0 of them from the store; 1 rows in 1 device steps",
+        "3 requests, 5 pairs, 5 of them from the store; 0 rows in 0 device steps",
     ]
     assert numbers(again) == numbers(scored)
 

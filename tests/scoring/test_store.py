@@ -1,9 +1,11 @@
 """One store, many processes; a store that cannot be used is told in one line, and what is in it stays."""
 
+import contextlib
 import json
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -116,6 +118,51 @@ def test_a_full_disk_is_told_and_what_was_stored_stays(tmp_path):
     store._db.execute("PRAGMA max_page_count=100000")
     store.put(many)
     assert Store(path).get([*ROWS, *many]) == {**ROWS, **many}
+
+
+def test_a_writer_writes_all_in_order_also_after_an_error(tmp_path):
+    store = Store(tmp_path / "store.sqlite")
+    with store.writer() as put:
+        for n, (key, value) in enumerate(ROWS.items()):
+            put({key: value, b"last": b"%d" % n})
+        put.flush()
+        assert store.get([*ROWS, b"last"]) == {**ROWS, b"last": b"49"}
+    with contextlib.suppress(KeyError), store.writer() as put:
+        put({b"a": b"1"})
+        put({b"b": b"2"})
+        raise KeyError
+    assert Store(tmp_path / "store.sqlite").get([b"a", b"b"]) == {b"a": b"1", b"b": b"2"}
+
+
+def test_an_error_of_the_writer_reaches_whoever_puts(tmp_path):
+    path = tmp_path / "store.sqlite"
+    store = Store(path)
+    store._db.execute("PRAGMA max_page_count=2")
+    said = f"{path}: the disk is full (database or disk is full): make room and run the same command again"
+
+    def once():
+        with store.writer() as put:
+            put({b"k": bytes(50_000)})
+
+    def often():
+        with store.writer() as put:
+            for n in range(1000):
+                put({b"%d" % n: bytes(50_000)})
+            raise AssertionError("a put should have failed")
+
+    assert message(once) == said
+    assert message(often) == said
+
+
+def test_a_process_that_ends_at_once_writes_what_waits(tmp_path, monkeypatch):
+    store, slow = Store(tmp_path / "store.sqlite"), threading.Event()
+    insert = store._insert
+    monkeypatch.setattr(store, "_insert", lambda entries: slow.wait(0.05) or insert(entries))
+    with store.writer() as put:
+        for key, value in list(ROWS.items())[:5]:
+            put({key: value})
+        stores.finish_writing()
+        assert len(Store(tmp_path / "store.sqlite").get(ROWS)) == 5
 
 
 def test_no_store_is_left_half_made(tmp_path):
