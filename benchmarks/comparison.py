@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import gc
 import os
 import re
@@ -52,8 +53,8 @@ def prepare(description: str) -> None:
     transformers.logging.disable_progress_bar()
     versions = f"jax {jax.__version__}, torch {torch.__version__}, transformers {transformers.__version__}"
     print(f"{description}\n{datetime.date.today()}, {cores} cores, load average {os.getloadavg()[0]:.1f}, {versions}")
-    jax_rate, torch_rate = _product_rates()
-    print(f"float32 matrix products, GFLOP a second of CPU: jax {jax_rate:.0f}, torch {torch_rate:.0f}")
+    jax_rate, torch_rate = product_rates("float32")
+    print(f"float32 matrix products, GFLOP a second: jax {jax_rate:.0f}, torch {torch_rate:.0f}")
 
 
 def in_turn(ways: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, Measured]:
@@ -78,13 +79,11 @@ def ratio(slow: Measured, fast: Measured) -> str:
     return f"{statistics.median(wall):.2f} ({min(wall):.2f} .. {max(wall):.2f}), of CPU time {statistics.median(cpu):.2f}"
 
 
-def transformers_twin(model: LanguageModel) -> transformers.PreTrainedModel:
-    """The same weights, float32, in transformers on torch with its fused attention."""
+def transformers_twin(model: LanguageModel, dtype: torch.dtype = torch.float32) -> transformers.PreTrainedModel:
+    """The same weights in transformers on torch with its fused attention."""
     with tempfile.TemporaryDirectory() as directory:
         save_model(directory, model.config, model.params, None)
-        return transformers.AutoModelForCausalLM.from_pretrained(
-            directory, dtype=torch.float32, attn_implementation="sdpa"
-        ).eval()
+        return transformers.AutoModelForCausalLM.from_pretrained(directory, dtype=dtype, attn_implementation="sdpa").eval()
 
 
 def nearest_prompts(model: LanguageModel, length: int, count: int) -> list[list[int]]:
@@ -95,17 +94,18 @@ def nearest_prompts(model: LanguageModel, length: int, count: int) -> list[list[
     return sorted(asked, key=lambda ids: abs(len(ids) - length))[:count]
 
 
-def _product_rates(rows: int = 2048, inner: int = 576, columns: int = 1536) -> tuple[float, float]:
-    """How much of a difference the libraries under jax and torch make, whatever is built on them."""
-    x, y = torch.randn(rows, inner), torch.randn(inner, columns)
-    a, b, product = jnp.asarray(x.numpy()), jnp.asarray(y.numpy()), jax.jit(jnp.matmul)
+def product_rates(dtype: str, rows: int = 2048, inner: int = 576, columns: int = 1536) -> tuple[float, float]:
+    """GFLOP a second of wall-clock time, jax and torch: what the libraries below reach, whatever is built on them."""
+    x, y = torch.randn(rows, inner, dtype=getattr(torch, dtype)), torch.randn(inner, columns, dtype=getattr(torch, dtype))
+    a, b = (jnp.asarray(of.float().numpy(), dtype) for of in (x, y))
+    product = jax.jit(functools.partial(jnp.matmul, preferred_element_type=jnp.float32))
     rates = []
     for multiply in (lambda: product(a, b).block_until_ready(), lambda: x @ y):
         seconds = []
         for _ in range(8):
-            begin = time.process_time()
+            begin = time.perf_counter()
             multiply()
-            seconds.append(time.process_time() - begin)
+            seconds.append(time.perf_counter() - begin)
         rates.append(2 * rows * inner * columns / min(seconds) / 1e9)
     return rates[0], rates[1]
 
