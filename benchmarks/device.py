@@ -80,7 +80,9 @@ def print_sampling(config: DecoderConfig, params: nnx.State, devices: Devices, l
     dtype = params["embedding"][...].dtype
     layers = devices.spread(functools.partial(unstacked, config))(params)
     ids = np.random.default_rng(0).integers(config.vocab_size, size=(devices.rows, length)).astype(np.int32)
-    prompts = devices.place_batch(Prompts(ids, np.full(devices.rows, length, np.int32)))
+    slot = np.broadcast_to(np.arange(length, dtype=np.int32), ids.shape)
+    last = np.full((devices.rows, 1), length - 1, np.int32)
+    prompts = devices.place_batch(Prompts(ids, slot, np.full_like(ids, length), 0 * ids, last))
     start = devices.spread(functools.partial(encode, config, slots))
     encoding = statistics.median(timings(lambda: start(params, prompts), 3))
     rows = devices.make_rows(functools.partial(empty_rows, config, slots=slots, room=2 * STEPS, dtype=dtype), count)
