@@ -85,7 +85,7 @@ def print_sampling(config: DecoderConfig, params: nnx.State, devices: Devices, l
     prompts = devices.place_batch(Prompts(ids, slot, np.full_like(ids, length), 0 * ids, last))
     start = devices.spread(functools.partial(encode, config, slots))
     encoding = statistics.median(timings(lambda: start(params, prompts), 3))
-    rows = devices.make_rows(functools.partial(empty_rows, config, slots=slots, room=2 * STEPS, dtype=dtype), count)
+    rows = devices.making_rows(functools.partial(empty_rows, config, slots=slots, room=2 * STEPS, dtype=dtype), count)()
     limits = devices.place_batch(np.full(count, 2 * STEPS, np.int32))
     speaking = rows._replace(ended=limits < 0, slots=limits - 2 * STEPS + length, seats=rows.seats._replace(limits=limits))
     share = np.ones(devices.rows, np.int32)

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from flax import nnx
 
+from remid_jax.models.config import DecoderConfig
 from remid_jax.models.decoding import Layers, unstacked
 from remid_jax.models.loading import LanguageModel
 from remid_jax.models.sampling import Sampler
@@ -45,7 +46,7 @@ class Generator:
 
     @functools.cached_property
     def _layers(self) -> Layers:
-        return self.devices.spread(functools.partial(unstacked, self.model.config))(self._params)
+        return _unstacking(self.devices, self.model.config)(self._params)
 
     def generate(
         self, prompts: Sequence[Prompt], sampler: Sampler, report: Report = lambda done, total: None
@@ -116,6 +117,11 @@ class Generator:
         }
         wanted = json.dumps([dataclasses.astuple(draw) for draw in prompt.draws])
         return key_of(context, np.asarray(prompt.ids, np.int32).tobytes(), wanted.encode())
+
+
+@functools.lru_cache(maxsize=16)
+def _unstacking(devices: Devices, config: DecoderConfig) -> Callable[[nnx.State], Layers]:
+    return devices.spread(functools.partial(unstacked, config))
 
 
 def _are_finite(samples: Sequence[Sample]) -> bool:

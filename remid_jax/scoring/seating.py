@@ -10,7 +10,7 @@ import collections
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from flax import nnx
@@ -105,9 +105,7 @@ class Seating:
         self._spoken = np.zeros(len(self._seated), np.int64)
         room = max(SEGMENT, 1 << (self._sampler.max_new - 1).bit_length())
         dtype = self._params["embedding"][...].dtype
-        self._rows: Rows = self._devices.make_rows(
-            functools.partial(empty_rows, self._config, slots=self._slots, room=room, dtype=dtype), len(self._seated)
-        )
+        self._rows: Rows = _emptying(self._devices, self._config, len(self._seated), self._slots, room, dtype)()
         done: dict[int, dict[int, Sample]] = collections.defaultdict(dict)
         while self._waiting or any(self._served) or any(self._seated):
             self._fill()
@@ -259,6 +257,11 @@ def prompt_width(length: int) -> int:
 @functools.lru_cache(maxsize=16)
 def _encoding(devices: Devices, config: DecoderConfig, slots: int) -> Callable[..., Encoded]:
     return devices.spread(functools.partial(encode, config, slots))
+
+
+@functools.lru_cache(maxsize=16)
+def _emptying(devices: Devices, config: DecoderConfig, rows: int, slots: int, room: int, dtype: Any) -> Callable[[], Rows]:
+    return devices.making_rows(functools.partial(empty_rows, config, slots=slots, room=room, dtype=dtype), rows)
 
 
 @functools.lru_cache(maxsize=16)
