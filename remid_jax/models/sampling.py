@@ -119,7 +119,13 @@ def empty_rows(config: DecoderConfig, rows: int, slots: int, room: int, dtype: A
 
 
 def enter(sampler: Sampler, rows: Rows, encoded: Encoded, seats: Seats) -> Rows:
-    """Gives seats to encoded prompts, and each its first token."""
+    """Gives seats to encoded prompts' draws, and each draw its first token. `seats` are led by two axes, [B, E]: E draws of the
+    prompts of each encoded row, those without a seat last."""
+    taken = jnp.sum(jnp.any(seats.rows < len(rows.slots), axis=0))
+    return jax.lax.fori_loop(0, taken, lambda n, r: _seat(sampler, r, encoded, jax.tree.map(lambda a: a[:, n], seats)), rows)
+
+
+def _seat(sampler: Sampler, rows: Rows, encoded: Encoded, seats: Seats) -> Rows:
     here, slots = jnp.arange(len(seats.rows)), rows.cache.keys[0].shape[-1]
     seen = encoded.seen[here, seats.prompts]
     token, logprob = _next(sampler, encoded.logits[here, seats.prompts], seen, seats, jnp.zeros_like(seats.rows))

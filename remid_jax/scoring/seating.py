@@ -124,7 +124,7 @@ class Seating:
             if not ready:
                 return
             encoded = self._served[ready[0]][0].encoded
-            self._enter_all(encoded, [d for d in ready if self._served[d][0].encoded is encoded])
+            self._enter_all(encoded, ready)
 
     def _free_seats(self, device: int) -> list[int]:
         return [n for n in self._of(device) if self._seated[n] is None]
@@ -170,25 +170,29 @@ class Seating:
         return numbers
 
     def _enter_all(self, encoded: Encoded, devices: Sequence[int]) -> None:
-        """Seats one draw on each of the devices, of the prompts encoded there together."""
-        count = self._devices.rows
-        rows, prompts, starts, lengths = np.full(count, len(self._seated), np.int32), *np.zeros((3, count), np.int32)
-        temperatures, penalties = np.zeros(count, np.float32), np.ones(count, np.float32)
-        keys, limits = np.zeros((count, 2), np.uint32), np.full(count, self._sampler.max_new, np.int32)
+        """Gives the free seats of the devices to the draws of the prompts encoded there together."""
+        shape = (self._devices.rows, self._each)
+        rows, prompts, starts, lengths = np.full(shape, len(self._seated), np.int32), *np.zeros((3, *shape), np.int32)
+        temperatures, penalties = np.zeros(shape, np.float32), np.ones(shape, np.float32)
+        keys, limits = np.zeros((*shape, 2), np.uint32), np.full(shape, self._sampler.max_new, np.int32)
         for device in devices:
-            served, seat = self._served[device][0], self._free_seats(device)[0]
-            prompt = self._prompts[served.number]
-            draw = prompt.draws[served.draw]
-            rows[device] = seat - device * self._each + self._devices.first_rows(self._each)[device]
-            prompts[device], starts[device], lengths[device] = served.place, served.start, len(prompt.ids)
-            temperatures[device], penalties[device], keys[device] = draw.temperature, draw.repetition_penalty, draw.key
-            self._seated[seat], self._spoken[seat] = (served.number, served.draw), 1
-            served.draw += 1
-            if served.draw == len(prompt.draws):
-                self._served[device].popleft()
+            first = self._devices.first_rows(self._each)[device] - device * self._each
+            queue = self._served[device]
+            for n, seat in enumerate(self._free_seats(device)):
+                if not queue or queue[0].encoded is not encoded:
+                    break
+                served, at = queue[0], (device, n)
+                prompt = self._prompts[served.number]
+                draw = prompt.draws[served.draw]
+                rows[at], prompts[at], starts[at], lengths[at] = seat + first, served.place, served.start, len(prompt.ids)
+                temperatures[at], penalties[at], keys[at] = draw.temperature, draw.repetition_penalty, draw.key
+                self._seated[seat], self._spoken[seat] = (served.number, served.draw), 1
+                self._counts.tokens += 1
+                served.draw += 1
+                if served.draw == len(prompt.draws):
+                    queue.popleft()
         # Host arrays until they are placed.
         seats = Seats(rows, prompts, starts, lengths, temperatures, penalties, keys, limits)  # type: ignore[arg-type]
-        self._counts.tokens += len(devices)
         self._rows = self._enter(self._rows, encoded, self._devices.place_batch(seats))
 
     def _go_on(self) -> Iterator[tuple[tuple[int, int], Sample]]:

@@ -58,7 +58,7 @@ def test_sampling_lowers_at_the_shapes_of_qwen3_8b(platform):
     start = functools.partial(encode, QWEN3_8B, 4096)
     encoded = jax.eval_shape(start, params, prompts)
     rows = jax.eval_shape(functools.partial(empty_rows, QWEN3_8B, 32, 4096, 256, jnp.bfloat16))
-    seats = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, *a.shape[1:]), a.dtype), rows.seats)
+    seats = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, 32, *a.shape[1:]), a.dtype), rows.seats)
     layers = jax.eval_shape(functools.partial(unstacked, QWEN3_8B), params)
     share = jax.ShapeDtypeStruct((1,), jnp.int32)
 
