@@ -98,11 +98,12 @@ class Devices:
         """The compiled `step`, which takes placed params and placed batches; `donate` are the arguments it may overwrite."""
         return jax.jit(step, donate_argnums=donate) if self.parallel == "mesh" else jax.pmap(step, donate_argnums=donate)
 
-    def make_rows(self, make: Callable[[int], Any], rows: int) -> Any:
-        """What `make` gives for a number of rows, row-wise on the devices."""
+    def making_rows(self, make: Callable[[int], Any], rows: int) -> Callable[[], Any]:
+        """The compiled function that makes what `make` gives for a number of rows, row-wise on the devices."""
         if self.parallel == "pmap":
-            return jax.pmap(lambda _: make(rows // self.rows))(self.place_batch(np.zeros(self.rows)))
-        return jax.jit(functools.partial(make, rows), out_shardings=NamedSharding(self.mesh, PartitionSpec("data")))()
+            made = jax.pmap(lambda _: make(rows // self.rows))
+            return lambda: made(self.place_batch(np.zeros(self.rows)))
+        return jax.jit(functools.partial(make, rows), out_shardings=NamedSharding(self.mesh, PartitionSpec("data")))
 
     def first_rows(self, each: int) -> np.ndarray:
         """The number of each device's first row, of `each`, as a step counts them: with pmap every device counts its own."""

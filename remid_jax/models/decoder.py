@@ -114,6 +114,7 @@ class Attention(nnx.Module):
         q = q.reshape(len(q), self.kv_heads, -1, self.head_size)
         logits = self._scaled(contract("rkmh,rkhs->rkms", q, keys))
         weights = jax.nn.softmax(jnp.where(visible[:, None, None], logits, jnp.finfo(jnp.float32).min), axis=-1)
+        weights = weights.astype(self.query.kernel.dtype)  # as `attend` rounds them, in whatever dtype the values are kept
         return contract("rkms,rksh->rkmh", weights, values).reshape(len(q), 1, self.heads * self.head_size)
 
     def _scaled(self, logits: Array) -> Array:

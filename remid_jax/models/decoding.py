@@ -24,14 +24,20 @@ Layers = tuple[nnx.State, ...]
 
 
 class Cache(NamedTuple):
-    """Keys [R, K, H, S] and values [R, K, S, H] of every layer, in the weights' dtype."""
+    """Keys [R, K, H, S] and values [R, K, S, H] of every layer, rounded to the weights' dtype."""
 
     keys: tuple[Array, ...]
     values: tuple[Array, ...]
 
 
+def cache_dtype(dtype: Any) -> Any:
+    """In what keys and values are kept: on CPU in float32, since writing one bfloat16 there converts the whole array twice."""
+    return jnp.dtype("float32") if jax.default_backend() == "cpu" else dtype
+
+
 def empty_cache(config: DecoderConfig, rows: int, slots: int, dtype: Any) -> Cache:
-    """A cache of zeros."""
+    """A cache of zeros, for a model of this dtype."""
+    dtype = cache_dtype(dtype)
 
     def zeros(*shape: int) -> tuple[Array, ...]:
         return tuple(jnp.zeros((rows, config.kv_heads, *shape), dtype) for _ in range(config.layers))
@@ -68,7 +74,7 @@ def decode_tokens(
 
     A token sees the slots up to its own, in sliding layers those fewer than the window away.
     """
-    c = model.config
+    c, rows = model.config, jnp.arange(len(tokens))
     away = slots[:, None] - jnp.arange(cache.keys[0].shape[-1])[None]
     everywhere = angles(c.rope, c.head_size, slots[:, None])
     nearby = angles(c.local_rope or c.rope, c.head_size, slots[:, None])
@@ -79,42 +85,10 @@ def decode_tokens(
         slides = c.has_sliding_layers and c.sliding_layers[n]
         turns = nowhere if c.turned_layers and not c.turned_layers[n] else nearby if slides else everywhere
         q, k, v = layer.project(x, *turns, None)
-        keys[n] = _written(keys[n], k.swapaxes(2, 3), slots, axis=3)
-        values[n] = _written(values[n], v, slots, axis=2)
+        keys[n] = keys[n].at[rows, :, :, slots].set(k[:, :, 0].astype(keys[n].dtype))
+        values[n] = values[n].at[rows, :, slots].set(v[:, :, 0].astype(values[n].dtype))
         visible = (away >= 0) & (away < c.sliding_window) if slides and c.sliding_window is not None else away >= 0
         mixed = layer.attention.attend_cached(q, keys[n], values[n], visible)
         x = layer.add_mlp(layer.add_attention(x, mixed, None), None)
     logits = model.logits(model.final_norm(x), weights_first=True)[:, 0]
     return logits, Cache(tuple(keys), tuple(values))
-
-
-def _written(cache: Array, new: Array, slots: Int[Array, " R"], axis: int) -> Array:
-    """The cache with each row's new key or value in its slot along `axis`."""
-
-    def scattered(cache: Array, new: Array, slots: Array) -> Array:
-        place = (jnp.arange(len(slots)), *(slots if n == axis else slice(None) for n in range(1, 4)))
-        return cache.at[place].set(new.squeeze(axis))
-
-    def selected(cache: Array, new: Array, slots: Array) -> Array:
-        own = jnp.expand_dims(slots[:, None] == jnp.arange(cache.shape[axis])[None], [n for n in (1, 2, 3) if n != axis])
-        return jnp.where(own, new, cache)
-
-    # On CPU a scatter of bfloat16 turns the whole cache into float32 and back: four times the time of passing over it once.
-    cpu = selected if cache.dtype == jnp.bfloat16 else scattered
-    return jax.lax.platform_dependent(cache, new, slots, cpu=cpu, default=scattered)
-
-
-def seated(cache: Array, new: Array, rows: Int[Array, " B"]) -> Array:
-    """The cache [R, ...] with whole rows replaced by `new` [B, ...]; a row number past the last drops one."""
-
-    def sliced(cache: Array, new: Array, rows: Array) -> Array:  # see `_written`
-        for n in range(len(rows)):
-            old = jax.lax.dynamic_slice_in_dim(cache, rows[n], 1)
-            fresh = jnp.where(rows[n] < len(cache), new[n : n + 1], old)
-            cache = jax.lax.dynamic_update_slice_in_dim(cache, fresh, rows[n], 0)
-        return cache
-
-    def scattered(cache: Array, new: Array, rows: Array) -> Array:
-        return cache.at[rows].set(new, mode="drop")
-
-    return jax.lax.platform_dependent(cache, new, rows, cpu=sliced, default=scattered)

@@ -1,4 +1,4 @@
-"""Sampling: prompts are encoded one at a time, then take seats among rows that are decoded together in a compiled loop.
+"""Sampling: prompts are encoded side by side, then take seats among rows that are decoded together in a compiled loop.
 
 A row that has ended gives its seat to the next prompt. Every row draws from its own key and looks at its own slots, so what it
 says depends on nobody beside it.
@@ -15,8 +15,8 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from remid_jax.models.config import DecoderConfig
-from remid_jax.models.decoder import NEVER, TokenTree, bind
-from remid_jax.models.decoding import Cache, Layers, decode_tokens, empty_cache, seated
+from remid_jax.models.decoder import TokenTree, bind
+from remid_jax.models.decoding import Cache, Layers, cache_dtype, decode_tokens, empty_cache
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,27 +34,35 @@ class Sampler:
 
 
 class Prompts(NamedTuple):
-    """Prompts filled up on the right; a length of 0 marks a filler."""
+    """Rows that hold up to P prompts each, side by side: of every token its position in its prompt, the slot behind its prompt,
+    and its prompt's number in the row (P: filler); of every prompt the slot of its last token."""
 
     tokens: Int[Array, "B T"]
-    lengths: Int[Array, " B"]
+    positions: Int[Array, "B T"]
+    ends: Int[Array, "B T"]
+    owners: Int[Array, "B T"]
+    lasts: Int[Array, "B P"]
 
 
 class Encoded(NamedTuple):
-    """Prompts ready to take seats: keys and values, the logits behind the last token, which tokens occur, and the lengths."""
+    """Prompts ready to take seats: keys and values, with room for a whole row of slots behind them; of each prompt the logits
+    behind its last token, and which tokens occur in it."""
 
-    keys: Float[Array, "B L K H S"]
-    values: Float[Array, "B L K S H"]
-    logits: Float[Array, "B V"]
-    seen: Bool[Array, "B V"]
-    lengths: Int[Array, " B"]
+    keys: Float[Array, "B L K H room"]
+    values: Float[Array, "B L K room H"]
+    logits: Float[Array, "B P V"]
+    seen: Bool[Array, "B P V"]
 
 
 class Seats(NamedTuple):
-    """Which row each of the prompts takes (a number past the last: none), and for its draw the temperature (0: greedy), the
-    repetition penalty, the two words of its random key, and the most tokens it may have."""
+    """Which row each of some draws takes (a number past the last: none), which of the encoded prompts it answers, at which slot
+    that prompt begins and how many it fills, and the draw's temperature (0: greedy), repetition penalty, the two words of its
+    random key, and the most tokens it may have."""
 
     rows: Int[Array, " B"]
+    prompts: Int[Array, " B"]
+    starts: Int[Array, " B"]
+    lengths: Int[Array, " B"]
     temperatures: Float[Array, " B"]
     penalties: Float[Array, " B"]
     keys: UInt32[Array, "B 2"]
@@ -86,19 +94,18 @@ class Rows(NamedTuple):
 def encode(config: DecoderConfig, slots: int, params: nnx.State, prompts: Prompts) -> Encoded:
     """Encodes prompts for rows of so many slots."""
     model = bind(config, params)
-    rows, width = prompts.tokens.shape
-    real = jnp.arange(width)[None] < prompts.lengths[:, None]
-    tree = TokenTree(jnp.broadcast_to(jnp.arange(width)[None], real.shape), jnp.where(real, NEVER, 0))
-    hidden, keys, values = model.with_keys(prompts.tokens, tree)
-    last = jnp.take_along_axis(hidden, jnp.maximum(prompts.lengths - 1, 0)[:, None, None], axis=1)
-    room = ((0, 0), (0, 0), (0, 0), (0, slots - width), (0, 0))
-    seen = jnp.zeros((rows, config.vocab_size), bool).at[jnp.arange(rows)[:, None], prompts.tokens].max(real)
+    rows, most = prompts.lasts.shape
+    hidden, keys, values = model.with_keys(prompts.tokens, TokenTree(prompts.positions, prompts.ends))
+    last = jnp.take_along_axis(hidden, prompts.lasts[:, :, None], axis=1)
+    dtype = cache_dtype(keys.dtype)
+    room = ((0, 0), (0, 0), (0, 0), (0, slots), (0, 0))
+    here = jnp.arange(rows)[:, None]
+    seen = jnp.zeros((rows, most, config.vocab_size), bool).at[here, prompts.owners, prompts.tokens].set(True, mode="drop")
     return Encoded(
-        jnp.pad(keys, room).transpose(1, 0, 2, 4, 3),
-        jnp.pad(values, room).swapaxes(0, 1),
-        model.logits(last)[:, 0],
+        jnp.pad(keys.astype(dtype), room).transpose(1, 0, 2, 4, 3),
+        jnp.pad(values.astype(dtype), room).swapaxes(0, 1),
+        model.logits(last),
         seen,
-        prompts.lengths,
     )
 
 
@@ -106,28 +113,31 @@ def empty_rows(config: DecoderConfig, rows: int, slots: int, room: int, dtype: A
     """Rows without anybody: all have ended."""
     blank, words = jnp.zeros((rows, room)), jnp.zeros((rows, 2), jnp.uint32)
     count, number = jnp.zeros(rows, jnp.int32), jnp.zeros(rows)
-    return Rows(
-        empty_cache(config, rows, slots, dtype), count, jnp.zeros((rows, config.vocab_size), bool),
-        Seats(count, number, number + 1, words, count), count, blank.astype(jnp.int32), blank, count, jnp.ones(rows, bool),
-    )  # fmt: skip
+    seats = Seats(count, count, count, count, number, number + 1, words, count)
+    cache, seen = empty_cache(config, rows, slots, dtype), jnp.zeros((rows, config.vocab_size), bool)
+    return Rows(cache, count, seen, seats, count, blank.astype(jnp.int32), blank, count, jnp.ones(rows, bool))
 
 
 def enter(sampler: Sampler, rows: Rows, encoded: Encoded, seats: Seats) -> Rows:
     """Gives seats to encoded prompts, and each its first token."""
-    prompts = jnp.arange(len(seats.rows))
-    token, logprob = _next(sampler, encoded.logits, encoded.seen, seats, jnp.zeros_like(seats.rows))
+    here, slots = jnp.arange(len(seats.rows)), rows.cache.keys[0].shape[-1]
+    seen = encoded.seen[here, seats.prompts]
+    token, logprob = _next(sampler, encoded.logits[here, seats.prompts], seen, seats, jnp.zeros_like(seats.rows))
 
     def put(array: Array, new: Array) -> Array:
         return array.at[seats.rows].set(new.astype(array.dtype), mode="drop")
 
-    room = rows.tokens.shape[1]
+    def own(array: Array, axis: int) -> Array:
+        return jax.vmap(lambda a, start: jax.lax.dynamic_slice_in_dim(a, start, slots, axis))(array, seats.starts)
+
+    keys, values, room = own(encoded.keys, 3), own(encoded.values, 2), rows.tokens.shape[1]
     return Rows(
         Cache(
-            tuple(seated(a, encoded.keys[:, n], seats.rows) for n, a in enumerate(rows.cache.keys)),
-            tuple(seated(a, encoded.values[:, n], seats.rows) for n, a in enumerate(rows.cache.values)),
+            tuple(put(a, keys[:, n]) for n, a in enumerate(rows.cache.keys)),
+            tuple(put(a, values[:, n]) for n, a in enumerate(rows.cache.values)),
         ),
-        put(rows.slots, encoded.lengths),
-        put(rows.seen, encoded.seen.at[prompts, token].set(True)),
+        put(rows.slots, seats.lengths),
+        put(rows.seen, seen.at[here, token].set(True)),
         jax.tree.map(put, rows.seats, seats),
         put(rows.last, token),
         put(rows.tokens, jnp.pad(token[:, None], ((0, 0), (0, room - 1)))),

@@ -7,12 +7,13 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import numpy as np
 from flax import nnx
 
+from remid_jax.models.config import DecoderConfig
 from remid_jax.models.decoding import Layers, unstacked
 from remid_jax.models.loading import LanguageModel
 from remid_jax.models.sampling import Sampler
@@ -45,7 +46,7 @@ class Generator:
 
     @functools.cached_property
     def _layers(self) -> Layers:
-        return self.devices.spread(functools.partial(unstacked, self.model.config))(self._params)
+        return _unstacking(self.devices, self.model.config)(self._params)
 
     def generate(
         self, prompts: Sequence[Prompt], sampler: Sampler, report: Report = lambda done, total: None
@@ -76,19 +77,32 @@ class Generator:
         def advance(tokens: int) -> None:
             report(done + tokens, total)
 
-        seating = (
-            Seating(self.devices, self.model.config, sampler, self._params, self._layers, bucket_of(longest), self.counts)
-            if missing
-            else None
-        )
-        for n, replies in seating.serve(missing, self.rows, advance) if seating else ():
-            if not _are_finite(replies):
-                refuse_not_finite(self.model, "replies", [n + 1], len(prompts))
-            self.store.put({keys[n]: _pack(replies)})
-            samples[n] = replies
+        suspects: dict[int, Prompt] = {}
+        for n, replies in self._serve(missing, sampler, bucket_of(longest), advance):
+            if _are_finite(replies):
+                self.store.put({keys[n]: _pack(replies)})
+                samples[n] = replies
+            else:
+                suspects[n] = missing[n]
             done += len(replies) * sampler.max_new
+        # What overflows in one prompt reaches those encoded beside it, 0 times infinity being no number: each is asked alone.
+        for n in list(suspects):
+            [(_, replies)] = self._serve({n: suspects[n]}, sampler, bucket_of(longest), lambda tokens: None)
+            if _are_finite(replies):
+                self.store.put({keys[n]: _pack(replies)})
+                samples[n] = replies
+                del suspects[n]
+        if suspects:
+            refuse_not_finite(self.model, "replies", [n + 1 for n in suspects], len(prompts))
         report(total, total)
         return [samples[n] for n in range(len(prompts))]
+
+    def _serve(
+        self, prompts: dict[int, Prompt], sampler: Sampler, slots: int, advance: Callable[[int], None]
+    ) -> Iterator[tuple[int, list[Sample]]]:
+        if prompts:
+            seating = Seating(self.devices, self.model.config, sampler, self._params, self._layers, slots, self.counts)
+            yield from seating.serve(prompts, self.rows, advance)
 
     def _key(self, prompt: Prompt, sampler: Sampler) -> bytes:
         # "tokenizer" and "stop_strings" are constant: replies could once end with strings, and stores have keys without any.
@@ -103,6 +117,11 @@ class Generator:
         }
         wanted = json.dumps([dataclasses.astuple(draw) for draw in prompt.draws])
         return key_of(context, np.asarray(prompt.ids, np.int32).tobytes(), wanted.encode())
+
+
+@functools.lru_cache(maxsize=16)
+def _unstacking(devices: Devices, config: DecoderConfig) -> Callable[[nnx.State], Layers]:
+    return devices.spread(functools.partial(unstacked, config))
 
 
 def _are_finite(samples: Sequence[Sample]) -> bool:

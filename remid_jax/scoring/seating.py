@@ -10,7 +10,7 @@ import collections
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from flax import nnx
@@ -35,6 +35,7 @@ from remid_jax.scoring.engine import Counts
 from remid_jax.scoring.filling import bucket_of
 
 SEGMENT = 16  # tokens between two reports
+ROW, MOST_PROMPTS = 512, 8  # tokens and prompts that are encoded side by side: enough to keep a device busy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,10 +66,12 @@ class Sample:
 
 @dataclasses.dataclass
 class _Served:
-    """A prompt that a device has encoded, and the next of its draws to take a seat."""
+    """A prompt that a device has encoded, where in which row, and the next of its draws to take a seat."""
 
     number: int
     encoded: Encoded
+    place: int
+    start: int
     draw: int = 0
 
 
@@ -97,14 +100,12 @@ class Seating:
         self._prompts, self._waiting = prompts, collections.deque(prompts)
         wanted = sum(len(prompt.draws) for prompt in prompts.values())
         self._each = rung(-(-min(rows, wanted) // self._devices.rows))
-        self._served: list[_Served | None] = [None] * self._devices.rows
+        self._served: list[collections.deque[_Served]] = [collections.deque() for _ in range(self._devices.rows)]
         self._seated: list[tuple[int, int] | None] = [None] * (self._each * self._devices.rows)
         self._spoken = np.zeros(len(self._seated), np.int64)
         room = max(SEGMENT, 1 << (self._sampler.max_new - 1).bit_length())
         dtype = self._params["embedding"][...].dtype
-        self._rows: Rows = self._devices.make_rows(
-            functools.partial(empty_rows, self._config, slots=self._slots, room=room, dtype=dtype), len(self._seated)
-        )
+        self._rows: Rows = _emptying(self._devices, self._config, len(self._seated), self._slots, room, dtype)()
         done: dict[int, dict[int, Sample]] = collections.defaultdict(dict)
         while self._waiting or any(self._served) or any(self._seated):
             self._fill()
@@ -118,52 +119,75 @@ class Seating:
     def _fill(self) -> None:
         """Gives every free seat to a draw, as long as any wait."""
         while free := [d for d in range(self._devices.rows) if self._free_seats(d)]:
-            self._encode_for([d for d in free if self._served[d] is None])
-            ready = [d for d in free if self._served[d] is not None]
+            self._encode_for([d for d in free if not self._served[d]])
+            ready = [d for d in free if self._served[d]]
             if not ready:
                 return
-            encoded = self._served[ready[0]].encoded  # type: ignore[union-attr]  # those of `ready` are not None
-            self._enter_all(encoded, [d for d in ready if self._served[d].encoded is encoded])  # type: ignore[union-attr]
+            encoded = self._served[ready[0]][0].encoded
+            self._enter_all(encoded, [d for d in ready if self._served[d][0].encoded is encoded])
 
     def _free_seats(self, device: int) -> list[int]:
-        return [n for n in range(device * self._each, (device + 1) * self._each) if self._seated[n] is None]
+        return [n for n in self._of(device) if self._seated[n] is None]
 
     def _encode_for(self, devices: Sequence[int]) -> None:
-        """Encodes the next prompt for each of the devices, as far as prompts wait."""
-        chosen = {device: self._waiting.popleft() for device in devices if self._waiting}
+        """Encodes the next prompts for each of the devices, as far as prompts wait: as many as find a seat and fit a row."""
+        chosen = {device: self._next_prompts(len(self._free_seats(device))) for device in devices if self._waiting}
         if not chosen:
             return
-        width = min(prompt_width(max(len(self._prompts[n].ids) for n in chosen.values())), self._slots)
-        tokens, lengths = np.zeros((self._devices.rows, width), np.int32), np.zeros(self._devices.rows, np.int32)
-        for device, number in chosen.items():
-            ids = self._prompts[number].ids
-            tokens[device, : len(ids)], lengths[device] = ids, len(ids)
-        batch = Prompts(tokens, lengths)  # type: ignore[arg-type]  # host arrays until they are placed
+        most = max(sum(len(self._prompts[n].ids) for n in numbers) for numbers in chosen.values())
+        shape = (self._devices.rows, prompt_width(most))
+        tokens, positions, ends = (np.zeros(shape, np.int32) for _ in range(3))
+        owners, lasts = np.full(shape, MOST_PROMPTS, np.int32), np.zeros((self._devices.rows, MOST_PROMPTS), np.int32)
+        starts = {}
+        for device, numbers in chosen.items():
+            start = 0
+            for place, number in enumerate(numbers):
+                ids = self._prompts[number].ids
+                own = (device, slice(start, start + len(ids)))
+                tokens[own], positions[own], ends[own], owners[own] = ids, np.arange(len(ids)), start + len(ids), place
+                starts[number], start = start, start + len(ids)
+                lasts[device, place] = start - 1
+        batch = Prompts(tokens, positions, ends, owners, lasts)  # type: ignore[arg-type]  # host arrays until they are placed
         encoded = self._encode(self._params, self._devices.place_batch(batch))
-        for device, number in chosen.items():
-            self._served[device] = _Served(number, encoded)
+        for device, numbers in chosen.items():
+            self._served[device].extend(_Served(n, encoded, place, starts[n]) for place, n in enumerate(numbers))
+        real = int((owners < MOST_PROMPTS).sum())
         self._counts.device_steps += 1
-        self._counts.tokens += int(lengths.sum())
-        self._counts.padding += tokens.size - int(lengths.sum())
+        self._counts.tokens += real
+        self._counts.padding += tokens.size - real
+
+    def _next_prompts(self, seats: int) -> list[int]:
+        """Takes from those waiting what fits a row, and no more than has seats."""
+        numbers: list[int] = []
+        length = 0
+        while self._waiting and len(numbers) < MOST_PROMPTS and seats > 0:
+            prompt = self._prompts[self._waiting[0]]
+            length += len(prompt.ids)
+            if numbers and length > ROW:
+                break
+            seats -= len(prompt.draws)
+            numbers.append(self._waiting.popleft())
+        return numbers
 
     def _enter_all(self, encoded: Encoded, devices: Sequence[int]) -> None:
         """Seats one draw on each of the devices, of the prompts encoded there together."""
         count = self._devices.rows
-        rows = np.full(count, len(self._seated), np.int32)
+        rows, prompts, starts, lengths = np.full(count, len(self._seated), np.int32), *np.zeros((3, count), np.int32)
         temperatures, penalties = np.zeros(count, np.float32), np.ones(count, np.float32)
         keys, limits = np.zeros((count, 2), np.uint32), np.full(count, self._sampler.max_new, np.int32)
         for device in devices:
-            served = self._served[device]
-            assert served is not None
-            prompt, seat = self._prompts[served.number], self._free_seats(device)[0]
+            served, seat = self._served[device][0], self._free_seats(device)[0]
+            prompt = self._prompts[served.number]
             draw = prompt.draws[served.draw]
             rows[device] = seat - device * self._each + self._devices.first_rows(self._each)[device]
+            prompts[device], starts[device], lengths[device] = served.place, served.start, len(prompt.ids)
             temperatures[device], penalties[device], keys[device] = draw.temperature, draw.repetition_penalty, draw.key
             self._seated[seat], self._spoken[seat] = (served.number, served.draw), 1
             served.draw += 1
             if served.draw == len(prompt.draws):
-                self._served[device] = None
-        seats = Seats(rows, temperatures, penalties, keys, limits)  # type: ignore[arg-type]  # host arrays until they are placed
+                self._served[device].popleft()
+        # Host arrays until they are placed.
+        seats = Seats(rows, prompts, starts, lengths, temperatures, penalties, keys, limits)  # type: ignore[arg-type]
         self._counts.tokens += len(devices)
         self._rows = self._enter(self._rows, encoded, self._devices.place_batch(seats))
 
@@ -225,7 +249,7 @@ def rung(count: int, down: bool = False) -> int:
 
 
 def prompt_width(length: int) -> int:
-    """To how many tokens a prompt is filled up: multiples of 32 up to 256, of 64 up to 512, then the buckets of rows."""
+    """To how many tokens a row of prompts is filled up: a multiple of 32 up to 256, of 64 up to 512, then a bucket of rows."""
     step = 32 if length <= 256 else 64
     return -(-length // step) * step if length <= 512 else bucket_of(length)
 
@@ -233,6 +257,11 @@ def prompt_width(length: int) -> int:
 @functools.lru_cache(maxsize=16)
 def _encoding(devices: Devices, config: DecoderConfig, slots: int) -> Callable[..., Encoded]:
     return devices.spread(functools.partial(encode, config, slots))
+
+
+@functools.lru_cache(maxsize=16)
+def _emptying(devices: Devices, config: DecoderConfig, rows: int, slots: int, room: int, dtype: Any) -> Callable[[], Rows]:
+    return devices.making_rows(functools.partial(empty_rows, config, slots=slots, room=room, dtype=dtype), rows)
 
 
 @functools.lru_cache(maxsize=16)

@@ -275,9 +275,13 @@ def test_prefill_and_decode_equal_the_whole_forward_pass(name):
     model, prompts, width, new = ours(name), np.array([30, 11], np.int32), 30, 2 * WINDOW
     tokens = np.stack([ids()[: width + new], ids()[100 : 100 + width + new]])
     _, whole = forward(model.config, model.params, tokens, causal([width + new] * 2, width + new))
-    start = encoded(model.config, width + new, model.params, Prompts(jnp.asarray(tokens[:, :width]), jnp.asarray(prompts)))
+    slot = np.broadcast_to(np.arange(width, dtype=np.int32), (2, width))
+    owners = np.where(slot < prompts[:, None], 0, 1)
+    batch = Prompts(tokens[:, :width], slot, np.repeat(prompts[:, None], width, 1), owners, prompts[:, None] - 1)
+    start = encoded(model.config, new, model.params, jax.tree.map(jnp.asarray, batch))
     for row, length in enumerate(prompts):
-        assert gap(start.logits[row], whole[row, length - 1]) < TOLERANCE
+        assert gap(start.logits[row, 0], whole[row, length - 1]) < TOLERANCE
+        assert set(np.flatnonzero(start.seen[row, 0])) == set(tokens[row, :length].tolist())
     cache = Cache(*(tuple(jnp.moveaxis(a, 1, 0)) for a in (start.keys, start.values)))
     layers = unstacked(model.config, model.params)
     for n in range(new):

@@ -54,7 +54,7 @@ def test_scoring_lowers_at_the_shapes_of_qwen3_8b(platform):
 @pytest.mark.parametrize("platform", ["tpu", "cuda"])
 def test_sampling_lowers_at_the_shapes_of_qwen3_8b(platform):
     params, sampler = shapes(QWEN3_8B, jnp.bfloat16), Sampler(0, (151_645,), top_k=20, top_p=0.8)
-    prompts = Prompts(jax.ShapeDtypeStruct((1, 3072), jnp.int32), jax.ShapeDtypeStruct((1,), jnp.int32))
+    prompts = Prompts(*[jax.ShapeDtypeStruct((1, 3072), jnp.int32)] * 4, jax.ShapeDtypeStruct((1, 2), jnp.int32))
     start = functools.partial(encode, QWEN3_8B, 4096)
     encoded = jax.eval_shape(start, params, prompts)
     rows = jax.eval_shape(functools.partial(empty_rows, QWEN3_8B, 32, 4096, 256, jnp.bfloat16))
@@ -67,7 +67,7 @@ def test_sampling_lowers_at_the_shapes_of_qwen3_8b(platform):
         assert exported.platforms == (platform,)
         return jax.eval_shape(step, *arguments)
 
-    assert lowered(start, params, prompts).keys.shape == (1, 36, 8, 128, 4096)
+    assert lowered(start, params, prompts).keys.shape == (1, 36, 8, 128, 3072 + 4096)
     entered = lowered(functools.partial(enter, sampler), rows, encoded, seats)
     assert entered == rows
     went_on = lowered(functools.partial(decode, QWEN3_8B, sampler), params, layers, entered, Pace(share, share))

@@ -36,6 +36,10 @@ def test_embeddings_and_samples_are_refused_alike(tmp_path):
         ScoringEngine(overflowing(9), Devices(), store, 64, 64).embed([[9, 4], [5, 6]], group=["a", "b"])
     with pytest.raises(UserError, match=f"^large: replies of 1 of 2 requests {SAID} 2:"):
         Generator(overflowing(9), Devices(), store, 4).generate([Prompt([3, 4]), Prompt([9, 4])], Sampler(4, (1,)))
+    alone = Generator(tiny_model(), Devices(), Store(":memory:"), 4).generate([Prompt([3, 4])], Sampler(4, (1,)))
+    assert (
+        Generator(overflowing(9), Devices(), store, 4).generate([Prompt([3, 4])], Sampler(4, (1,))) == alone
+    )  # from the store
 
 
 def test_what_an_older_store_holds_is_computed_again(tmp_path, monkeypatch):

@@ -35,7 +35,7 @@ def assert_same(found, expected):
     """The same tokens and ends; log-probabilities up to rounding."""
     for a, b in zip([s for draws in found for s in draws], [s for draws in expected for s in draws], strict=True):
         assert (a.ids, a.finish) == (b.ids, b.finish)
-        np.testing.assert_allclose(a.logprobs, b.logprobs, atol=1e-5, rtol=0)
+        np.testing.assert_allclose(a.logprobs, b.logprobs, atol=1e-4, rtol=0)
 
 
 def test_a_hundred_unlike_prompts_say_what_each_says_alone():
