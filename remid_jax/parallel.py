@@ -82,6 +82,13 @@ class Devices:
         self.mesh = make_mesh(model_axis, local)
         self.rows = self.mesh.shape["data"]
 
+    def __eq__(self, other: object) -> bool:
+        """Whether steps compiled for one run on the other: programs are kept by their devices."""
+        return isinstance(other, Devices) and (self.parallel, self.mesh) == (other.parallel, other.mesh)
+
+    def __hash__(self) -> int:
+        return hash((self.parallel, self.mesh))
+
     @property
     def parameter_mesh(self) -> Mesh | None:
         """The mesh on which a model's parameters are placed as they are read; None where each device gets a copy of them."""

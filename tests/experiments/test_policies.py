@@ -29,6 +29,7 @@ from remid_jax.models.peft_files import read_adapter, save_adapter
 from remid_jax.models.sampling import Sampler
 from remid_jax.parallel import Devices
 from remid_jax.scoring.generation import Draw, Generator, Prompt, record_key
+from remid_jax.scoring.seating import Seating
 from remid_jax.scoring.store import Store
 
 PROMPTS, MAX_NEW = Prompts.load(), 8
@@ -134,7 +135,7 @@ def test_dpo_rejects_what_the_beginning_policy_says(train, ending_directory, tmp
     assert [row["text"] for row in rollouts] == [model.tokenizer.decode(samples[name][0].ids) for name in batch]
 
     shutil.rmtree(tmp_path / "run" / "checkpoints")
-    monkeypatch.setattr(Generator, "_run", None)  # a run that begins again draws nothing again
+    monkeypatch.setattr(Seating, "serve", None)  # a run that begins again draws nothing again
     assert train("policy_dpo") == (found, rollouts)
 
 
@@ -209,8 +210,8 @@ def test_stopped_while_it_draws_it_goes_on_from_what_was_drawn(train, script, tm
     with pytest.raises(SystemExit, match="stopped after step 0 of 1"):
         train("policy_rft", "stopped", **{"rollouts.rows": 3})
     monkeypatch.undo()
-    made, run = [], Generator._run
-    monkeypatch.setattr(Generator, "_run", lambda *given: made.append(1) or run(*given))
+    made, serve = [], Seating.serve
+    monkeypatch.setattr(Seating, "serve", lambda self, prompts, *more: made.extend(prompts) or serve(self, prompts, *more))
     assert train("policy_rft", "stopped", **{"rollouts.rows": 3}) == whole
     assert 0 < len(made) < 6
 

@@ -8,6 +8,7 @@ them under `jax.enable_x64(True)`.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -122,9 +123,10 @@ def in_blocks(
 ) -> Any:
     """`function` of every world of a batch, as stacked numpy arrays: blocks of one compiled shape, shared by the devices.
 
-    The last block is filled up with copies of the last world. `report(done, total)` is called after each block.
+    The last block is filled up with copies of the last world. `report(done, total)` is called after each block. A function is
+    compiled once for each shape and kind of devices, however often it is mapped.
     """
-    step = devices.spread(lambda _, chosen: jax.vmap(function)(chosen))
+    step = _mapping(function, devices)
     block = -(-min(block, len(worlds)) // devices.rows) * devices.rows
     total, found = len(worlds), []
     for first in range(0, total, block):
@@ -134,6 +136,11 @@ def in_blocks(
         found.append(jax.tree.map(lambda a, here=here: a[:here], result))
         report(first + here, total)
     return jax.tree.map(lambda *parts: np.concatenate(parts), *found)
+
+
+@functools.lru_cache(maxsize=16)
+def _mapping(function: Callable[[World], Any], devices: Devices) -> Callable[..., Any]:
+    return devices.spread(lambda _, chosen: jax.vmap(function)(chosen))
 
 
 def batch(worlds: list[World]) -> World:

@@ -106,6 +106,22 @@ def test_arrays_survive_the_round_trip_and_blocks_do_not_matter():
     assert calls == [(3, 7), (6, 7), (7, 7)]
 
 
+def test_a_function_is_traced_once_on_devices_alike():
+    worlds = batch_of(*(plain_worlds.random_world(np.random.default_rng(seed)) for seed in range(3)))
+    traced = []
+
+    def emid(world):
+        traced.append(world)
+        return quantities(world).emid
+
+    with jax.enable_x64(True):
+        np.testing.assert_array_equal(in_blocks(emid, worlds, Devices()), in_blocks(emid, worlds, Devices()))
+        in_blocks(emid, worlds, Devices("pmap"))
+    assert Devices() == Devices()
+    assert Devices() != Devices("pmap")
+    assert len(traced) == 2
+
+
 def faulty(**changes):
     arrays = {name: np.stack([array] * 3) for name, array in plain_worlds.random_world(np.random.default_rng(0)).items()}
     return {name: array for name, array in (arrays | changes).items() if array is not None}
