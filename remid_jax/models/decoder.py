@@ -18,12 +18,14 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from remid_jax.models.attention.attend import attend
+from remid_jax.models.attention.triangle import capped
+from remid_jax.models.attention.visibility import UNLIMITED
 from remid_jax.models.config import DecoderConfig, LoRAConfig
 from remid_jax.models.lora import Keys, LoRA, fold_in
 from remid_jax.models.matrices import contract, project
 from remid_jax.models.rope import angles, rotate
 
-QUERY_BLOCK = 128  # queries of one block need only the keys up to its end: skips nearly half of a long row's attention
 NEVER = jnp.iinfo(jnp.int32).max  # an `ends` value for tokens that all later slots may see
 
 
@@ -93,18 +95,15 @@ class Attention(nnx.Module):
         return q, k, v
 
     def attend(
-        self, q: Float[Array, "B N T H"], k: Float[Array, "B K S H"], v: Float[Array, "B K S H"], visible: Bool[Array, "B T S"]
+        self,
+        q: Float[Array, "B N T H"],
+        k: Float[Array, "B K T H"],
+        v: Float[Array, "B K T H"],
+        tree: TokenTree,
+        window: Int[Array, ""] | None,
     ) -> Float[Array, "B T NH"]:
         """What each token takes from those it sees, the heads side by side, before the output projection."""
-        b, _, t, _ = q.shape
-        # The queries of one key head form one matrix: batched products of plain matrices, which every backend does fast.
-        q = q.reshape(b, self.kv_heads, -1, self.head_size)
-        logits = self._scaled(contract("bkmh,bksh->bkms", q, k))
-        logits = logits.reshape(b, self.kv_heads, -1, t, k.shape[2])
-        logits = jnp.where(visible[:, None, None], logits, jnp.finfo(jnp.float32).min)
-        weights = jax.nn.softmax(logits, axis=-1).reshape(b, self.kv_heads, -1, k.shape[2])
-        mixed = contract("bkms,bksh->bkmh", weights, v).reshape(b, self.heads, t, self.head_size)
-        return mixed.swapaxes(1, 2).reshape(b, t, self.heads * self.head_size)
+        return attend(q, k, v, tree.positions, tree.ends, window, self.scale, self.softcap)
 
     def attend_cached(
         self, q: Float[Array, "R N 1 H"], keys: Float[Array, "R K H S"], values: Float[Array, "R K S H"],
@@ -112,14 +111,10 @@ class Attention(nnx.Module):
     ) -> Float[Array, "R 1 NH"]:  # fmt: skip
         """As `attend`, for one new token a row. Keys with their slots last: twice as fast on CPU."""
         q = q.reshape(len(q), self.kv_heads, -1, self.head_size)
-        logits = self._scaled(contract("rkmh,rkhs->rkms", q, keys))
+        logits = capped(contract("rkmh,rkhs->rkms", q, keys), self.scale, self.softcap)
         weights = jax.nn.softmax(jnp.where(visible[:, None, None], logits, jnp.finfo(jnp.float32).min), axis=-1)
         weights = weights.astype(self.query.kernel.dtype)  # as `attend` rounds them, in whatever dtype the values are kept
         return contract("rkms,rksh->rkmh", weights, values).reshape(len(q), 1, self.heads * self.head_size)
-
-    def _scaled(self, logits: Array) -> Array:
-        logits = logits * self.scale
-        return logits if self.softcap is None else jnp.tanh(logits / self.softcap) * self.softcap
 
 
 class MLP(nnx.Module):
@@ -215,7 +210,7 @@ class Decoder(nnx.Module):
             if turned is not None:
                 cos, sin = jnp.where(turned[index], cos, 1.0), jnp.where(turned[index], sin, 0.0)
             q, k, v = layer.project(x, cos, sin, keys_here)
-            mixed = self._attend_in_blocks(layer.attention, q, k, v, tree, is_sliding)
+            mixed = layer.attention.attend(q, k, v, tree, self._window(is_sliding))
             return layer.add_mlp(layer.add_attention(x, mixed, keys_here), keys_here), (k, v) if keep else None
 
         again = jax.checkpoint(step, prevent_cse=False)  # the scan keeps the two passes apart by itself
@@ -226,26 +221,10 @@ class Decoder(nnx.Module):
         """The residual stream before the first layer."""
         return self.embedding[...][tokens].astype(jnp.float32) * self.config.embedding_scale
 
-    def _attend_in_blocks(
-        self, attention: Attention, q: Array, k: Array, v: Array, tree: TokenTree, is_sliding: Array
-    ) -> Float[Array, "B T NH"]:
-        length = q.shape[2]
-        mixed = []
-        for first in range(0, length, QUERY_BLOCK):
-            last = min(first + QUERY_BLOCK, length)
-            visible = self._visible(tree, jnp.arange(first, last), last, is_sliding)
-            mixed.append(attention.attend(q[:, :, first:last], k[:, :, :last], v[:, :, :last], visible))
-        return jnp.concatenate(mixed, axis=1)
-
-    def _visible(self, tree: TokenTree, slots: Int[Array, " T"], keys: int, is_sliding: Array) -> Bool[Array, "B T keys"]:
-        """The rule of the module docstring, and in sliding layers also: fewer than `sliding_window` positions back."""
-        t, s = slots[None, :, None], jnp.arange(keys)[None, None, :]
-        visible = (s <= t) & (t < tree.ends[:, None, :keys])
-        window = self.config.sliding_window
-        if self.config.has_sliding_layers and window is not None:
-            distance = tree.positions[:, slots][:, :, None] - tree.positions[:, None, :keys]
-            visible &= ~is_sliding | (distance < window)
-        return visible
+    def _window(self, is_sliding: Bool[Array, ""]) -> Int[Array, ""] | None:
+        """How many positions back a layer sees; None in models without sliding layers."""
+        c = self.config
+        return jnp.where(is_sliding, c.sliding_window, UNLIMITED) if c.has_sliding_layers else None
 
     def logits(self, hidden: Float[Array, "*shape D"], weights_first: bool = False) -> Float[Array, "*shape V"]:
         """Next-token logits, float32. `weights_first`: see `remid_jax.models.matrices.project`."""

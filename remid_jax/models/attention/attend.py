@@ -1,0 +1,32 @@
+"""Attention over token trees, by the way that suits a row's length."""
+
+from __future__ import annotations
+
+from jaxtyping import Array, Float, Int
+
+from remid_jax.models.attention.blocks import attend_blocks
+from remid_jax.models.attention.triangle import attend_triangle
+
+LONGEST_TRIANGLE = 512  # slots: up to here it is as fast as blocks (measured on CPU), and the fewer operations
+BLOCK = 128  # slots: within a tenth of the best of 128, 256 and 512 at any length, and skips most
+
+
+def attend(
+    q: Float[Array, "B N T H"],
+    k: Float[Array, "B K T H"],
+    v: Float[Array, "B K T H"],
+    positions: Int[Array, "B T"],
+    ends: Int[Array, "B T"],
+    window: Int[Array, ""] | None,
+    scale: float,
+    softcap: float | None,
+) -> Float[Array, "B T NH"]:
+    """What each token takes from those it sees, the heads side by side, before the output projection; float32.
+
+    Who sees whom: `remid_jax.models.attention.visibility`; `window` None is none. Query head n goes with key head
+    n * K // N. Logits are `scale` times the products, and softcap * tanh(logits / softcap) of them where there is one.
+    Products have operands in the dtype of k and v; softmax is float32. A token that sees none takes anything finite.
+    """
+    if q.shape[2] <= LONGEST_TRIANGLE:
+        return attend_triangle(q, k, v, positions, ends, window, scale, softcap)
+    return attend_blocks(q, k, v, positions, ends, window, scale, softcap, BLOCK)
