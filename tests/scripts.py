@@ -29,6 +29,11 @@ def compilations(err: str, name: str) -> int:
     return len(re.findall(rf"Finished XLA compilation of jit\({name}\)", err))
 
 
+def shapes(err: str, name: str) -> set[str]:
+    """The arguments that a function was compiled for, in the same log."""
+    return set(re.findall(rf"Compiling jit\({name}\) with global shapes and types (.*?)\. Argument mapping", err))
+
+
 def change(config, changes: dict) -> None:
     """Sets a config's values by their dotted names."""
     for key, value in changes.items():

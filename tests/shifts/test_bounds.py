@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from remid_jax.information.intervals import Resampling
-from remid_jax.information.score_table import Category, CrossBlocks, SelfScores
+from remid_jax.information.score_table import Category, CrossBlocks, Replies, SelfScores
 from remid_jax.parallel import Devices
 from remid_jax.shifts.bounds import Side, bound, gaps, missing, saturated, side_of
 from remid_jax.theory.bounds.on_worlds import information, unknown_shift
@@ -193,8 +193,9 @@ def test_why_there_is_no_bound():
         cut.ravel()[:truncated] = True
         scores = SelfScores(rng.normal(size=(n, n, samples)) if scored else None, np.ones((n, samples), int), cut)
         blocks = CrossBlocks({}, {}) if cross else None
-        return Category(named("r", n), named("l", n), {}, scores, blocks)
+        return Category(named("r", n), named("l", n), {"golden": golden}, scores, blocks)
 
+    golden = Replies(np.ones(n, int), np.ones(n, int), {}, {})
     whole = category()
     assert missing("IDTest", whole, whole) is None
     assert missing("IDTest", category(truncated=3), whole) == "IDTest: 25% of the policy's samples are truncated, more than 10%"
@@ -204,7 +205,9 @@ def test_why_there_is_no_bound():
         missing("IDTest", whole, category(cross=False))
         == "its replies were not scored in the contexts of IDTest, nor the reverse"
     )
-    without = Category(named("r", n), named("l", n), {})
+    ungraded = Category(named("r", n), named("l", n), {}, whole.self_scores, whole.cross)
+    assert missing("IDTest", ungraded, whole) == "IDTest: no golden replies"
+    without = Category(named("r", n), named("l", n), {"golden": golden})
     assert missing("IDTest", whole, without) == "the category: no samples scored under the policy's own kernel"
 
 
