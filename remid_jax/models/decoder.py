@@ -223,8 +223,8 @@ class Decoder(nnx.Module):
 
     def _window(self, is_sliding: Bool[Array, ""]) -> Int[Array, ""] | None:
         """How many positions back a layer sees; None in models without sliding layers."""
-        c = self.config
-        return jnp.where(is_sliding, c.sliding_window, UNLIMITED) if c.has_sliding_layers else None
+        window = self.config.sliding_window
+        return None if window is None or not self.config.has_sliding_layers else jnp.where(is_sliding, window, UNLIMITED)
 
     def logits(self, hidden: Float[Array, "*shape D"], weights_first: bool = False) -> Float[Array, "*shape V"]:
         """Next-token logits, float32. `weights_first`: see `remid_jax.models.matrices.project`."""

@@ -7,8 +7,8 @@ from jaxtyping import Array, Float, Int
 from remid_jax.models.attention.blocks import attend_blocks
 from remid_jax.models.attention.triangle import attend_triangle
 
-LONGEST_TRIANGLE = 512  # slots: up to here it is as fast as blocks (measured on CPU), and the fewer operations
-BLOCK = 128  # slots: within a tenth of the best of 128, 256 and 512 at any length, and skips most
+LONGEST_TRIANGLE = 512  # slots: beyond, blocks are quicker, smaller and one program of every length (measured on CPU)
+BLOCK = 128  # slots: on CPU within a tenth of the best of 128, 256 and 512 up to 2,048 slots
 
 
 def attend(

@@ -116,8 +116,8 @@ def _backward(manner: Manner, kept: tuple, change: Float[Array, "Q B K M H"]) ->
             return to_q, to_k, _add(to_v, contract("bkms,bkmh->bksh", weights, low), where, manner.block)
 
         start = (jnp.zeros(queries.shape, jnp.float32), *sums)
-        to_q, *sums = jax.lax.fori_loop(0, blocks.counts[number], add, start)
-        return tuple(sums), to_q.astype(q.dtype)
+        to_q, to_k, to_v = jax.lax.fori_loop(0, blocks.counts[number], add, start)
+        return (to_k, to_v), to_q.astype(q.dtype)
 
     none = jnp.zeros(k.shape, jnp.float32)
     given = (jnp.arange(len(q)), q, change, mixed, log_sums)
