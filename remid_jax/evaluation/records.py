@@ -53,7 +53,9 @@ def read_records(config: ConfigDict, given: Benchmark | Sequence[Record | Mappin
         for name, count in golden.items()
         if 0 < count < len(benchmark.test[name])
     ]:
-        raise UserError(f"{c.source}: {'; '.join(faults)}: give one to all records of a category or to none")
+        raise UserError(
+            f"{c.source if given is None else 'records'}: {'; '.join(faults)}: give one to all records of a category or to none"
+        )
     return benchmark
 
 

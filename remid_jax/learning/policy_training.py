@@ -161,7 +161,7 @@ def read_records(source: str, manifest: str | None = None) -> list[Record]:
     """
     records = read_training(source, manifest=manifest)
     if not records:
-        raise UserError(f"{source}: holds no IDTrain record: training needs records of that subset_tag")
+        raise UserError(f"{source}: holds no IDTrain record, nor one of the training tag of a manifest: training needs some")
     return records
 
 

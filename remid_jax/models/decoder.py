@@ -109,7 +109,7 @@ class Attention(nnx.Module):
         self, q: Float[Array, "R N 1 H"], keys: Float[Array, "R K H S"], values: Float[Array, "R K S H"],
         visible: Bool[Array, "R S"],
     ) -> Float[Array, "R 1 NH"]:  # fmt: skip
-        """As `attend`, for one new token a row. Keys with their slots last: twice as fast on CPU."""
+        """As `attend`, for one new token a row. Keys with their slots last: twice as fast on CPU in float32."""
         q = q.reshape(len(q), self.kv_heads, -1, self.head_size)
         logits = capped(contract("rkmh,rkhs->rkms", q, keys), self.scale, self.softcap)
         weights = jax.nn.softmax(jnp.where(visible[:, None, None], logits, jnp.finfo(jnp.float32).min), axis=-1)

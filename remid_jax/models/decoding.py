@@ -2,7 +2,7 @@
 
 Decoding reads all weights for a few rows, so it is as fast as they are read. The layers are therefore unrolled, each with its
 own arrays (a scan would copy every layer's weights out of the stack before using them), and every row's keys and values lie in
-slots of its own, written in place: a row's numbers depend on nobody beside it.
+slots of its own, written in place: a row's numbers depend on nobody beside it, but for rounding.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class Sampler:
     """When a reply ends, and which tokens may be drawn; `top_k` 0 and `top_p` 1 keep every one.
 
     A row ends with the first id of `stop_ids`, or after `max_new` tokens. Temperature and repetition penalty are each draw's
-    own (`Seats`), so one batch may hold greedy and sampled replies to the same prompt.
+    own (`Wishes`), so one batch may hold greedy and sampled replies to the same prompt.
     """
 
     max_new: int
@@ -54,26 +54,25 @@ class Encoded(NamedTuple):
     seen: Bool[Array, "B P V"]
 
 
+class Wishes(NamedTuple):
+    """How each row draws: its temperature (0: greedy), repetition penalty, the two words of its random key, and the most tokens
+    it may have."""
+
+    temperatures: Float[Array, " R"]
+    penalties: Float[Array, " R"]
+    keys: UInt32[Array, "R 2"]
+    limits: Int[Array, " R"]
+
+
 class Seats(NamedTuple):
     """Which row each of some draws takes (a number past the last: none), which of the encoded prompts it answers, at which slot
-    that prompt begins and how many it fills, and the draw's temperature (0: greedy), repetition penalty, the two words of its
-    random key, and the most tokens it may have."""
+    that prompt begins and how many it fills, and how it draws."""
 
     rows: Int[Array, " B"]
     prompts: Int[Array, " B"]
     starts: Int[Array, " B"]
     lengths: Int[Array, " B"]
-    temperatures: Float[Array, " B"]
-    penalties: Float[Array, " B"]
-    keys: UInt32[Array, "B 2"]
-    limits: Int[Array, " B"]
-
-
-class Pace(NamedTuple):
-    """How long a decode call goes on, a share for each device: at most `steps`, while more than `live` rows have not ended."""
-
-    steps: Int[Array, " devices"]
-    live: Int[Array, " devices"]
+    wishes: Wishes
 
 
 class Rows(NamedTuple):
@@ -83,7 +82,7 @@ class Rows(NamedTuple):
     cache: Cache
     slots: Int[Array, " R"]
     seen: Bool[Array, "R V"]
-    seats: Seats
+    wishes: Wishes
     last: Int[Array, " R"]
     tokens: Int[Array, "R N"]
     logprobs: Float[Array, "R N"]
@@ -113,9 +112,9 @@ def empty_rows(config: DecoderConfig, rows: int, slots: int, room: int, dtype: A
     """Rows without anybody: all have ended."""
     blank, words = jnp.zeros((rows, room)), jnp.zeros((rows, 2), jnp.uint32)
     count, number = jnp.zeros(rows, jnp.int32), jnp.zeros(rows)
-    seats = Seats(count, count, count, count, number, number + 1, words, count)
+    wishes = Wishes(number, number + 1, words, count)
     cache, seen = empty_cache(config, rows, slots, dtype), jnp.zeros((rows, config.vocab_size), bool)
-    return Rows(cache, count, seen, seats, count, blank.astype(jnp.int32), blank, count, jnp.ones(rows, bool))
+    return Rows(cache, count, seen, wishes, count, blank.astype(jnp.int32), blank, count, jnp.ones(rows, bool))
 
 
 def enter(sampler: Sampler, rows: Rows, encoded: Encoded, seats: Seats) -> Rows:
@@ -128,7 +127,7 @@ def enter(sampler: Sampler, rows: Rows, encoded: Encoded, seats: Seats) -> Rows:
 def _seat(sampler: Sampler, rows: Rows, encoded: Encoded, seats: Seats) -> Rows:
     here, slots = jnp.arange(len(seats.rows)), rows.cache.keys[0].shape[-1]
     seen = encoded.seen[here, seats.prompts]
-    token, logprob = _next(sampler, encoded.logits[here, seats.prompts], seen, seats, jnp.zeros_like(seats.rows))
+    token, logprob = _next(sampler, encoded.logits[here, seats.prompts], seen, seats.wishes, jnp.zeros_like(seats.rows))
 
     def put(array: Array, new: Array) -> Array:
         return array.at[seats.rows].set(new.astype(array.dtype), mode="drop")
@@ -144,12 +143,12 @@ def _seat(sampler: Sampler, rows: Rows, encoded: Encoded, seats: Seats) -> Rows:
         ),
         put(rows.slots, seats.lengths),
         put(rows.seen, seen.at[here, token].set(True)),
-        jax.tree.map(put, rows.seats, seats),
+        jax.tree.map(put, rows.wishes, seats.wishes),
         put(rows.last, token),
         put(rows.tokens, jnp.pad(token[:, None], ((0, 0), (0, room - 1)))),
         put(rows.logprobs, jnp.pad(logprob[:, None], ((0, 0), (0, room - 1)))),
         put(rows.counts, jnp.ones_like(token)),
-        put(rows.ended, _ends(sampler, token) | (seats.limits <= 1)),
+        put(rows.ended, _ends(sampler, token) | (seats.wishes.limits <= 1)),
     )
 
 
@@ -158,18 +157,21 @@ def keep(rows: Rows, chosen: Int[Array, " fewer"]) -> Rows:
     return jax.tree.map(lambda a: a[chosen], rows)
 
 
-def decode(config: DecoderConfig, sampler: Sampler, params: nnx.State, layers: Layers, rows: Rows, pace: Pace) -> Rows:
-    """Goes on with the rows for as long as `pace` says."""
+def decode(
+    config: DecoderConfig, sampler: Sampler, steps: int, params: nnx.State, layers: Layers, rows: Rows,
+    live: Int[Array, " devices"],
+) -> Rows:  # fmt: skip
+    """Up to `steps` more tokens, while more rows than `live` says, a share for each device, have not ended."""
     model = bind(config, params)
-    steps, live = jnp.max(pace.steps), jnp.sum(pace.live)
+    fewest = jnp.sum(live)
 
     def go_on(state: tuple[Array, Rows]) -> Array:
-        return (state[0] < steps) & (jnp.sum(~state[1].ended) > live)
+        return (state[0] < steps) & (jnp.sum(~state[1].ended) > fewest)
 
     def step(state: tuple[Array, Rows]) -> tuple[Array, Rows]:
         count, s = state
         logits, cache = decode_tokens(model, layers, s.cache, s.last, s.slots)
-        token, logprob = _next(sampler, logits, s.seen, s.seats, s.counts)
+        token, logprob = _next(sampler, logits, s.seen, s.wishes, s.counts)
         goes_on, here = ~s.ended, jnp.arange(len(token))
         counts = s.counts + goes_on
         place = jnp.where(goes_on, s.counts, s.tokens.shape[1])  # past the end: dropped
@@ -181,7 +183,7 @@ def decode(config: DecoderConfig, sampler: Sampler, params: nnx.State, layers: L
             tokens=s.tokens.at[here, place].set(token, mode="drop"),
             logprobs=s.logprobs.at[here, place].set(logprob, mode="drop"),
             counts=counts,
-            ended=s.ended | _ends(sampler, token) | (counts >= s.seats.limits),
+            ended=s.ended | _ends(sampler, token) | (counts >= s.wishes.limits),
         )
 
     return jax.lax.while_loop(go_on, step, (jnp.int32(0), rows))[1]
@@ -192,10 +194,10 @@ def _ends(sampler: Sampler, token: Int[Array, " R"]) -> Bool[Array, " R"]:
 
 
 def _next(
-    sampler: Sampler, logits: Float[Array, "R V"], seen: Bool[Array, "R V"], seats: Seats, counts: Int[Array, " R"]
+    sampler: Sampler, logits: Float[Array, "R V"], seen: Bool[Array, "R V"], wishes: Wishes, counts: Int[Array, " R"]
 ) -> tuple[Int[Array, " R"], Float[Array, " R"]]:
     """Each row's token of number `counts`, and its log-probability, nats, without temperature, penalty and filters."""
-    token = choose(sampler, logits, seen, seats.keys, seats.temperatures, seats.penalties, counts)
+    token = choose(sampler, logits, seen, wishes.keys, wishes.temperatures, wishes.penalties, counts)
     chosen = jnp.take_along_axis(logits, token[:, None], axis=1)[:, 0]
     return token, chosen - jax.nn.logsumexp(logits, axis=-1)
 

@@ -78,20 +78,22 @@ class Generator:
             report(done + tokens, total)
 
         suspects: dict[int, Prompt] = {}
-        for n, replies in self._serve(missing, sampler, bucket_of(longest), advance):
-            if _are_finite(replies):
-                self.store.put({keys[n]: _pack(replies)})
-                samples[n] = replies
-            else:
-                suspects[n] = missing[n]
-            done += len(replies) * sampler.max_new
-        # What overflows in one prompt reaches those encoded beside it, 0 times infinity being no number: each is asked alone.
-        for n in list(suspects):
-            [(_, replies)] = self._serve({n: suspects[n]}, sampler, bucket_of(longest), lambda tokens: None)
-            if _are_finite(replies):
-                self.store.put({keys[n]: _pack(replies)})
-                samples[n] = replies
-                del suspects[n]
+        slots = bucket_of(longest)
+        with self.store.writer() as put:
+            for n, replies in self._serve(missing, sampler, slots, advance):
+                if _are_finite(replies):
+                    put({keys[n]: _pack(replies)})
+                    samples[n] = replies
+                else:
+                    suspects[n] = missing[n]
+                done += len(replies) * sampler.max_new
+            # An overflow in one prompt reaches those encoded beside it, as 0 times infinity is no number: each is asked alone.
+            for n in list(suspects):
+                [(_, replies)] = self._serve({n: suspects[n]}, sampler, slots, lambda tokens: None)
+                if _are_finite(replies):
+                    put({keys[n]: _pack(replies)})
+                    samples[n] = replies
+                    del suspects[n]
         if suspects:
             refuse_not_finite(self.model, "replies", [n + 1 for n in suspects], len(prompts))
         report(total, total)

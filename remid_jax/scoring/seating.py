@@ -19,11 +19,11 @@ from remid_jax.models.config import DecoderConfig
 from remid_jax.models.decoding import Layers
 from remid_jax.models.sampling import (
     Encoded,
-    Pace,
     Prompts,
     Rows,
     Sampler,
     Seats,
+    Wishes,
     decode,
     empty_rows,
     encode,
@@ -84,7 +84,7 @@ class Seating:
     ):  # fmt: skip
         self._devices, self._config, self._sampler, self._slots, self._counts = devices, config, sampler, slots, counts
         self._params, self._layers = params, layers
-        # The length of a reply is each row's own (`Seats.limits`), so that replies of unlike lengths share a program.
+        # The length of a reply is each row's own (`Wishes.limits`), so that replies of unlike lengths share a program.
         programs = dataclasses.replace(sampler, max_new=0)
         self._encode = _encoding(devices, config, slots)
         self._enter, self._decode, self._keep = (
@@ -192,7 +192,8 @@ class Seating:
                 if served.draw == len(prompt.draws):
                     queue.popleft()
         # Host arrays until they are placed.
-        seats = Seats(rows, prompts, starts, lengths, temperatures, penalties, keys, limits)  # type: ignore[arg-type]
+        wishes = Wishes(temperatures, penalties, keys, limits)  # type: ignore[arg-type]
+        seats = Seats(rows, prompts, starts, lengths, wishes)  # type: ignore[arg-type]
         self._rows = self._enter(self._rows, encoded, self._devices.place_batch(seats))
 
     def _go_on(self) -> Iterator[tuple[tuple[int, int], Sample]]:
@@ -202,8 +203,8 @@ class Seating:
             stop = np.minimum(taken - 1, self._each - max(1, self._each // 16))
         else:
             stop = np.minimum(taken - 1, rung(self._each - 1, down=True))
-        pace = Pace(np.full(self._devices.rows, SEGMENT, np.int32), np.maximum(stop, 0).astype(np.int32))  # type: ignore[arg-type]
-        self._rows = self._decode(self._params, self._layers, self._rows, self._devices.place_batch(pace))
+        live = self._devices.place_batch(np.maximum(stop, 0).astype(np.int32))
+        self._rows = self._decode(self._params, self._layers, self._rows, live)
         self._counts.device_steps += 1
         ended, counts = self._devices.fetch((self._rows.ended, self._rows.counts))
         new = np.where([seat is not None for seat in self._seated], counts - self._spoken, 0).reshape(self._devices.rows, -1)
@@ -275,7 +276,7 @@ def _entering(devices: Devices, sampler: Sampler) -> Callable[..., Rows]:
 
 @functools.lru_cache(maxsize=16)
 def _decoding(devices: Devices, config: DecoderConfig, sampler: Sampler) -> Callable[..., Rows]:
-    return devices.spread(functools.partial(decode, config, sampler), donate=(2,))
+    return devices.spread(functools.partial(decode, config, sampler, SEGMENT), donate=(2,))
 
 
 @functools.lru_cache(maxsize=16)

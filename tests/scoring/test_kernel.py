@@ -11,7 +11,7 @@ from tiny import CONFIG
 from remid_jax.models.config import DecoderConfig, Rope
 from remid_jax.models.decoder import structure
 from remid_jax.models.decoding import unstacked
-from remid_jax.models.sampling import Pace, Prompts, Sampler, decode, empty_rows, encode, enter
+from remid_jax.models.sampling import Prompts, Sampler, Seats, decode, empty_rows, encode, enter
 from remid_jax.scoring.kernel import Batch, head_chunk, score_batch
 
 QWEN3_8B = DecoderConfig(
@@ -58,7 +58,8 @@ def test_sampling_lowers_at_the_shapes_of_qwen3_8b(platform):
     start = functools.partial(encode, QWEN3_8B, 4096)
     encoded = jax.eval_shape(start, params, prompts)
     rows = jax.eval_shape(functools.partial(empty_rows, QWEN3_8B, 32, 4096, 256, jnp.bfloat16))
-    seats = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, 32, *a.shape[1:]), a.dtype), rows.seats)
+    wishes = jax.tree.map(lambda a: jax.ShapeDtypeStruct((1, 32, *a.shape[1:]), a.dtype), rows.wishes)
+    seats = Seats(*[wishes.limits] * 4, wishes)
     layers = jax.eval_shape(functools.partial(unstacked, QWEN3_8B), params)
     share = jax.ShapeDtypeStruct((1,), jnp.int32)
 
@@ -70,7 +71,7 @@ def test_sampling_lowers_at_the_shapes_of_qwen3_8b(platform):
     assert lowered(start, params, prompts).keys.shape == (1, 36, 8, 128, 3072 + 4096)
     entered = lowered(functools.partial(enter, sampler), rows, encoded, seats)
     assert entered == rows
-    went_on = lowered(functools.partial(decode, QWEN3_8B, sampler), params, layers, entered, Pace(share, share))
+    went_on = lowered(functools.partial(decode, QWEN3_8B, sampler, 16), params, layers, entered, share)
     assert went_on == rows
     assert went_on.cache.values[35].shape == (32, 8, 4096, 128)
     assert went_on.tokens.shape == (32, 256)

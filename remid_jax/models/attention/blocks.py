@@ -8,7 +8,6 @@ computes the logits again from their log-sums.
 from __future__ import annotations
 
 import functools
-import math
 from typing import NamedTuple
 
 import jax
@@ -141,7 +140,7 @@ def _logits(manner: Manner, queries: Array, keys: Array, blocks: Blocks, number:
         blocks.window,
     )
     logits = capped(contract("bkmh,bksh->bkms", queries, keys), manner.scale, manner.softcap)
-    shape = (*logits.shape[:2], math.prod(logits.shape[2:3]) // manner.block, *seen.shape[1:])
+    shape = (*logits.shape[:2], logits.shape[2] // manner.block, *seen.shape[1:])
     return logits, jnp.broadcast_to(seen[:, None, None], shape).reshape(logits.shape)
 
 
