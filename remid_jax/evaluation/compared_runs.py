@@ -75,6 +75,7 @@ def _measurement(run: ComparedRun) -> Identity:
     reader, adapters = results["reading"]["models"]["estimator"], estimator["adapters"] or {}
     settings = {
         "conditioning": " and ".join(run.scores.scorers),
+        "horizon": run.scores.horizon or "whole replies",
         "control_tokens": results["reading"]["control_tokens"],
         "estimator.dtype": estimator["dtype"],
         "estimator.reasoning": estimator["reasoning"],

@@ -56,10 +56,10 @@ def respond(run: Run) -> tuple[dict[str, Reply], Samples | None]:
 def score(run: Run, written: Written, replies: dict[str, Reply], samples: Samples | None) -> dict[str, np.ndarray]:
     """Returns the arrays of the score table (layout: remid_jax.information.score_table)."""
     tokenizer = tokenizer_of(run.models.estimator)
-    estimators = [asking.Estimator(run.prompts, tokenizer, member, written[member.name]) for member in run.members]
+    estimators = [asking.Estimator(run.prompts, tokenizer, member, written[member.name], run.horizon) for member in run.members]
     sampled = None
     if samples is not None and run.models.policy is not None:
-        sampled = asking.Policy(run.prompts, tokenizer_of(run.models.policy), samples)
+        sampled = asking.Policy(run.prompts, tokenizer_of(run.models.policy), samples, run.horizon)
     arrays, of_members, of_policy = asking.questions(
         run.records, run.benchmark.manifest.categories, replies, estimators, sampled
     )

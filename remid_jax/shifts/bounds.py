@@ -122,7 +122,7 @@ def missing(reference: str, of_id: Category, category: Category) -> str | None:
         if side.golden is None:
             return f"{name}: {NO_GOLDEN}"
         scores = side.self_scores
-        if (reason := unavailable(None if scores is None else scores.truncated)) is not None:
+        if (reason := unavailable(None if scores is None else scores.truncated, side.horizon)) is not None:
             return f"{name}: {reason}"
         if scores is None or scores.loglik is None:
             return f"{name}: its samples were not scored"

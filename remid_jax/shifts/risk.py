@@ -90,7 +90,7 @@ def section(
     weights = resampling.weights(lineage)
     own = scores.loglik[block]
     golden = of_id.replies["golden"].loglik[scorer][block][..., None]
-    finished = ~scores.truncated[chosen]
+    finished = of_id.sampled_events[chosen]
     policy, gold = (
         _to_own(Side(scored.transpose(1, 2, 0), counted, 0), weights, devices)
         for scored, counted in ((own, finished), (golden, np.ones((n, 1), bool)))

@@ -21,6 +21,7 @@ import numpy as np
 from remid_jax.information.intervals import Estimate, Replicates, combine, number
 from remid_jax.information.measurement import Plan, drawn
 from remid_jax.information.score_table import NO_GOLDEN, Category, ScoreTable
+from remid_jax.information.self_information import unavailable
 from remid_jax.shifts import attribution, bounds, risk
 
 MOST_CONTEXTS = 64  # a category; blocks and nulls grow with its square and its cube
@@ -121,7 +122,7 @@ class _Shifts:
             if of == "self":
                 assert own.self_scores is not None
                 assert own.self_scores.loglik is not None
-                block, finished = own.self_scores.loglik, ~own.self_scores.truncated[mine]
+                block, finished = own.self_scores.loglik, own.sampled_events[mine]
             else:
                 block, other = own.replies["golden"].loglik[of][..., None], other[..., None]
                 finished = np.ones((len(mine), 1), bool)
@@ -156,7 +157,7 @@ class _Shifts:
             return {"reason": f"{reference}: {NO_GOLDEN}"}
         scores = category.self_scores
         if scores is None or scores.loglik is None:
-            reason = bounds.unavailable(None if scores is None else scores.truncated)
+            reason = unavailable(None if scores is None else scores.truncated, category.horizon)
             return {"reason": f"{reference}: {reason or 'its samples were not scored'}"}
         chosen = self.chosen[reference]
         return {
