@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+
+from remid_jax.information.intervals import Replicates, combine
 
 FEWEST_CONTEXTS = 4  # of a block: two on either side of a bound
 
@@ -30,3 +33,22 @@ def unbounded(reference: str, of_reference: np.ndarray, of_category: np.ndarray)
                 f"a block needs {FEWEST_CONTEXTS // 2} of each"
             )
     return None
+
+
+@dataclasses.dataclass(frozen=True)
+class FoldBlock:
+    """Contexts of one fold that are compared with one another: `reference` and `category` are indices of their records."""
+
+    fold: int
+    share: float  # of the contexts of all blocks
+    reference: np.ndarray
+    category: np.ndarray
+
+
+def average_of_blocks(of_blocks: Sequence[Mapping[str, Replicates]], shares: Sequence[float]) -> dict[str, Replicates]:
+    """Returns the mean over blocks of every quantity, each block by its share; a quantity stands in all blocks or in none."""
+
+    def pooled(*values: np.ndarray) -> np.ndarray:
+        return sum((share * of_block for share, of_block in zip(shares, values, strict=True)), np.zeros(1))
+
+    return {name: combine(pooled, *(quantities[name] for quantities in of_blocks)) for name in of_blocks[0]}
