@@ -35,6 +35,7 @@ from remid_jax.theory.bounds.log_cosh import log_cosh_bound, spread
 
 FEWEST_SAMPLES = 4  # a context: two independent halves of at least two
 SATURATED_WITHIN, SATURATED_AT_MOST = 0.1, 0.1
+SATURATED_FROM = 3  # replies: one or two of a small block may stand there by chance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,9 +105,9 @@ def saturated(own_gap: np.ndarray, contexts: int) -> str | None:
     """Why a mixture may not enter g: log n, its ceiling with a reply's own context among the candidates, is reached and never
     passed. A left-out mixture has no ceiling, so it is never refused."""
     ceiling = np.log(contexts)
-    near = float(np.mean(own_gap > ceiling - SATURATED_WITHIN))
-    if near > SATURATED_AT_MOST and own_gap.max() <= ceiling + 1e-9:
-        return f"{near:.0%} of the replies stand at log n, the ceiling of a mixture that includes their own context"
+    near = own_gap > ceiling - SATURATED_WITHIN
+    if near.sum() >= SATURATED_FROM and near.mean() > SATURATED_AT_MOST and own_gap.max() <= ceiling + 1e-9:
+        return f"{near.mean():.0%} of the replies stand at log n, the ceiling of a mixture that includes their own context"
     return None
 
 
