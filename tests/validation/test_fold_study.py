@@ -38,6 +38,7 @@ def test_a_fold_is_the_world_of_its_contexts_alone():
 def test_intervals_of_bounds_by_folds_cover_about_what_they_say_and_none_is_called_validated():
     found = fold_study.coverage(channels()["calm"], 16, 60, 0, Devices())
     for name, of in found.items():
+        assert of["refused"] == 0
         assert 0.85 <= of["coverage"] <= 1, name  # of 60 tables; by 3 standard errors 95% is 0.87 or more
     assert found["emid"]["value"] < found["plug_in"]["value"] < found["unknown_shift"]["value"]
     assert VALIDATED_FROM["bound"] == VALIDATED_FROM["risk"] == NEVER
