@@ -3,8 +3,8 @@
 The estimator scores every set of replies in every context of its category, with reasoning, without, and without context. The
 policy scores its own samples in every context. For bounds (docs/protocol.md, rule 13) both also score the replies of the
 reference in the contexts of each shifted category, and the reverse. Of several members of an estimator each is asked about the
-records that it may score; what is compared within folds alone is asked within folds alone (rule 22). Answers are cut to the
-horizon (rule 21).
+records that it may score; what is compared within folds alone is asked within folds alone (docs/protocol.md, rule 22). Answers
+are cut to the horizon (docs/protocol.md, rule 21).
 """
 
 from __future__ import annotations
