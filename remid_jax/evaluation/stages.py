@@ -58,10 +58,12 @@ def score(run: Run, written: Written, replies: dict[str, Reply], samples: Sample
     """Returns the arrays of the score table (layout: remid_jax.information.score_table)."""
     tokenizer = tokenizer_of(run.models.estimator)
     scorers = ("reasoned",) if run.config.estimator.plain == "golden" else SCORERS
-    estimators = [asking.Estimator(run.prompts, tokenizer, member, written[member.name], scorers) for member in run.members]
+    estimators = [
+        asking.Estimator(run.prompts, tokenizer, member, written[member.name], scorers, run.horizon) for member in run.members
+    ]
     sampled = None
     if samples is not None and run.models.policy is not None:
-        sampled = asking.Policy(run.prompts, tokenizer_of(run.models.policy), samples)
+        sampled = asking.Policy(run.prompts, tokenizer_of(run.models.policy), samples, run.horizon)
     arrays, of_members, of_policy = asking.questions(
         run.records, run.benchmark.manifest.categories, replies, estimators, sampled
     )

