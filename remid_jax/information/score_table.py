@@ -4,6 +4,7 @@ Layout, for each category (`IDTest`, `german`, ..., `Film & Television`, ...) wi
 
     {category}/record                            [n] str       unique in the category
     {category}/lineage                           [n] str       cluster: records that share a base dialogue, character or user
+    {category}/cluster/{kind}                    [n] str       cluster of that kind, such as `user`, `character` (optional)
     {category}/fold                              [n] int       only contexts and replies of one fold are compared (optional)
     {category}/loglik/{scorer}/{replies}         [n, n] float  L[i,j] = log q(y_j | x_i), nats per response
     {category}/marginal/{scorer}/{replies}       [n] float     log q_0(y_j): the same model without context, nats
@@ -28,6 +29,9 @@ category has no golden replies, and then so is what golden replies make. Optiona
 `of_id/` and `in_id/`, which bounds need (docs/protocol.md, rule 13); `embedding/`; `identity/`; `shift` and
 `reference`, "" for none. Nothing else may be in the file, and no pickled objects.
 
+`cluster/` is for records that belong to clusters of several kinds, the same kinds in every category. Then intervals are over
+these (`information.intervals`), and records of one lineage agree in all of them.
+
 `fold` tells cross-fitted estimators apart (docs/protocol.md, rule 19): records of one fold are scored by the same ones, in all
 categories. Absent it is 0 everywhere. Between folds a log-likelihood may be NaN, and none is read.
 """
@@ -42,6 +46,7 @@ from typing import NamedTuple
 import numpy as np
 
 from remid_jax.errors import UserError
+from remid_jax.information.clusters import cluster_faults
 
 SCORERS = ("reasoned", "plain")
 WITH_MARGINALS = ("golden", "policy")
@@ -93,6 +98,7 @@ class Category:
     embeddings: dict[str, np.ndarray] = field(default_factory=dict)  # factor -> [n, D]
     identities: dict[str, np.ndarray] = field(default_factory=dict)  # "user", "character" -> [n] str
     fold: np.ndarray | None = None  # [n] int; None: all in fold 0
+    clusters: dict[str, np.ndarray] = field(default_factory=dict)  # kind -> [n] str; none where lineages are the clusters
 
     @property
     def golden(self) -> Replies | None:
@@ -178,6 +184,9 @@ def parse(arrays: Mapping[str, np.ndarray], source: str = "score table", faults:
         reader = _Reader(arrays, category, design[category].reference, faults)
         categories[category] = reader.category(scorers)
         faults.extend(f"{category}/{left} is not a name of the layout" for left in sorted(names[category] - reader.asked))
+    if not faults:
+        lineages = {name: category.lineage for name, category in categories.items()}
+        faults += cluster_faults(lineages, {name: category.clusters for name, category in categories.items()})
     if faults:
         count = f"{len(faults)} fault{'s' * (len(faults) > 1)}"
         raise UserError(f"{source}: {count}: {'; '.join(faults)}: write it as remid_jax/information/score_table.py says")
@@ -259,6 +268,9 @@ class _Reader:
         lineage = self.take("lineage", "U", (n,))
         if len(set(record.tolist())) < len(record):
             self.fault("record", "names a record twice")
+        of_clusters = f"{self.prefix}/cluster/"
+        kinds = sorted(name.removeprefix(of_clusters) for name in self.arrays if name.startswith(of_clusters))
+        clusters = {kind: self.take(f"cluster/{kind}", "U", (n,)) for kind in kinds}
         fold = self.fold(n)
         within = None if fold is None else fold[:, None] == fold
         stems = ("tokens", "chars", *(f"{array}/{scorer}" for array in ("loglik", "marginal") for scorer in scorers))
@@ -272,7 +284,7 @@ class _Reader:
         identities = {
             factor: self.take(f"identity/{factor}", "U", (n,)) for factor in FACTORS[:2] if self.has(f"identity/{factor}")
         }
-        return Category(record, lineage, replies, self_scores, cross, embeddings, identities, fold)
+        return Category(record, lineage, replies, self_scores, cross, embeddings, identities, fold, clusters)
 
     def fold(self, n: int | None) -> np.ndarray | None:
         if not self.has("fold"):
@@ -328,6 +340,7 @@ def flatten(table: ScoreTable) -> dict[str, np.ndarray]:
         arrays |= {f"{name}/shift": np.array(design.shift or ""), f"{name}/reference": np.array(design.reference or "")}
     for name, category in table.categories.items():
         arrays |= {f"{name}/record": category.record, f"{name}/lineage": category.lineage}
+        arrays |= {f"{name}/cluster/{kind}": clusters for kind, clusters in category.clusters.items()}
         if category.fold is not None:
             arrays[f"{name}/fold"] = category.fold
         for replies, scores in category.replies.items():
