@@ -14,6 +14,7 @@ fewest clusters.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, NotRequired, TypedDict
 
@@ -134,7 +135,7 @@ class Resampling:
         """How many deletions there are in all: D of `Replicates`."""
         return int(self.cells.max()) + 1
 
-    @property
+    @functools.cached_property
     def components(self) -> dict[str, str]:
         """{lineage: its group}; groups share no cluster of any kind."""
         return dict(zip(self.lineages.tolist(), components(self.kinds).tolist(), strict=True))

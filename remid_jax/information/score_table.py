@@ -145,6 +145,11 @@ class Category:
     clusters: dict[str, np.ndarray] = field(default_factory=dict)  # kind -> [n] str; none where lineages are the clusters
 
     @property
+    def origins(self) -> np.ndarray:
+        """The clusters of each kind [kinds, n], lineages where there are no others; related records have one in common."""
+        return np.stack(list(self.clusters.values()) or [self.lineage])
+
+    @property
     def golden(self) -> Replies | None:
         """The golden replies, None where there are none."""
         return self.replies.get("golden")

@@ -67,8 +67,18 @@ class _Shifts:
                 (rows[of], rows[name]), (self.lineages[of], self.lineages[name]), self.resampling, self.seed
             )
             for name, of in self.references.items()
-            if name in rows and of in rows
+            if name in rows and of in rows and self.groups(name) > 1
         }
+
+    def groups(self, name: str) -> int:
+        """How many groups without a common cluster the contexts of a category and its reference form."""
+        lineages = np.concatenate([self.lineages[name], self.lineages[self.references[name]]])
+        return len({self.resampling.components[lineage] for lineage in lineages.tolist()})
+
+    def no_divergence(self, name: str) -> str:
+        if self.groups(name) > 1 or not self.table.categories[name].embeddings:
+            return "the texts of the contexts were not embedded"
+        return "clusters link all contexts, so there is nothing to compare them with that is unrelated"
 
     def sections(self) -> dict[str, object]:
         categories = {name: self.category(name, self.table.categories[name]) for name in self.references}
@@ -87,7 +97,7 @@ class _Shifts:
         if name in self.pairs:
             found["divergence"] = attribution.section(self.pairs[name], self.level)
         else:
-            found["divergence"] = {"reason": "the texts of the contexts were not embedded"}
+            found["divergence"] = {"reason": self.no_divergence(name)}
         if (
             reason := bounds.missing(self.references[name], self.table.categories[self.references[name]], category)
         ) is not None:
@@ -105,7 +115,7 @@ class _Shifts:
         self.found[scorer, name] = of
         section = bounds.section(of, divergence, len(self.chosen[name]), self.level)
         if pair is None:
-            return section | {"layered": {"reason": "the texts of the contexts were not embedded"}}
+            return section | {"layered": {"reason": self.no_divergence(name)}}
         return section | {"layered": attribution.layered_section(pair, of.g, of.values["variance"], self.level)}
 
     def sides(self, name: str, category: Category, of: str) -> tuple[bounds.Side, bounds.Side]:

@@ -1,6 +1,6 @@
 """Coverage of multi-way intervals on worlds in which users and characters are crossed and both have effects of their own.
 
-A context is a point x = a_user + b_character + e of R^4, normal parts; a golden reply is x plus noise, the policy's is (1 - d) x
+A context is a point x = a_user + b_character + e of R^4, all normal; golden replies are x plus noise, the policy's (1 - d) x
 plus noise, where d = d_0 + effects of the user, of the character and of their pair. q(y|x) is proportional to
 exp(-|y - x|^2 / 2). So EMI by `club` is known: with r the mean of x . x' over the mismatched pairs of a design, some of which
 share their user or character,

@@ -12,6 +12,7 @@ from score_arrays import score_arrays, without
 from remid_jax.errors import UserError
 from remid_jax.evaluation.estimating import estimate
 from remid_jax.information.clusters import all_cells, components
+from remid_jax.information.identification import identified
 from remid_jax.information.intervals import Resampling, average, difference, interval, ratio
 from remid_jax.information.score_table import flatten, parse
 
@@ -250,3 +251,17 @@ def test_clusters_at_fault_are_refused(name):
     with pytest.raises(UserError) as caught:
         parse(arrays)
     assert message in str(caught.value)
+
+
+def test_replies_are_traced_with_offsets_of_unrelated_records_alone():
+    lineage, clusters = crossed(3, 3)
+    rng = np.random.default_rng(3)
+    rates, weights = rng.normal(size=(9, 9)), np.ones((1, 9))
+    found = identified(rates, np.stack(list(clusters.values())), weights)[0]
+    right = []
+    for i in range(9):
+        apart = [k for k in range(9) if all(of[k] != of[i] for of in clusters.values())]
+        advantage = rates[:, i] - rates[:, apart].mean(axis=1)
+        right += [advantage[i] > advantage[j] for j in range(9) if j != i]
+    assert found == pytest.approx(np.mean(right))
+    assert found != identified(rates, lineage, weights)[0]
