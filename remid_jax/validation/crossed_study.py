@@ -15,7 +15,8 @@ many more tables.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ WAYS = ("both", "user", "character", "record")
 
 @dataclasses.dataclass(frozen=True)
 class CrossedWorld:
-    """Standard deviations of the policy's effects d, of users, characters and pairs; `tails`: t of 3 degrees of freedom."""
+    """Standard deviations of the policy's effects d, of users, characters and pairs; `tails`: t of 5 degrees of freedom."""
 
     meaning: str
     user: float
@@ -49,7 +50,7 @@ WORLDS = {
     "both": CrossedWorld("users, characters and pairs alike", 0.2, 0.2, 0.2),
     "users": CrossedWorld("users above all", 0.3, 0.05, 0.1),
     "pairs": CrossedWorld("pairs alone", 0.0, 0.0, 0.3),
-    "heavy": CrossedWorld("users and characters, tails of t(3)", 0.2, 0.2, 0.1, tails=True),
+    "heavy": CrossedWorld("users and characters, tails of t(5)", 0.2, 0.2, 0.1, tails=True),
 }
 
 
@@ -108,7 +109,7 @@ def draw_tables(
     scores, marginals = np.empty((tables, 4, n, n)), np.empty((tables, 4, n))
 
     def effects(*shape: int) -> np.ndarray:
-        return rng.standard_t(3, shape) / np.sqrt(3) if of.tails else rng.normal(size=shape)
+        return rng.standard_t(5, shape) * np.sqrt(3 / 5) if of.tails else rng.normal(size=shape)
 
     a = rng.normal(0, np.sqrt(CONTEXT[0]), (tables, design.users, DIMENSIONS))
     of_user = of.user * effects(tables, design.users)
@@ -217,12 +218,38 @@ def _emi(values: np.ndarray, resampling: Resampling, lineage: np.ndarray) -> Rep
     return difference(policy, golden)
 
 
-def smallest_validated(rows: Sequence[dict[str, object]], low: float = 0.93, high: float = 0.97) -> dict[str, int | None]:
+def study(world: str, replications: int, seed: int, report: Report) -> list[dict[str, Any]]:
+    """Returns a row a design, way and estimator: {"design", "fewest", "way", "estimator"} and what `coverage` finds.
+
+    All ways are compared where every user meets every character, on the smallest design; elsewhere clusters are of both kinds.
+    """
+    rows: list[dict[str, Any]] = []
+    for number, design in enumerate(DESIGNS):
+
+        def advance(done: int, total: int, number: int = number) -> None:
+            report(number * total + done, len(DESIGNS) * total)
+
+        ways = WAYS if number == 0 else WAYS[:1]
+        for way, of_way in coverage(WORLDS[world], design, replications, seed, advance, ways).items():
+            named = {"design": design.name, "fewest": design.fewest, "way": way}
+            rows += [{**named, "estimator": estimator, **found} for estimator, found in of_way.items()]
+    return rows
+
+
+def smallest_validated(rows: Sequence[Mapping[str, Any]], low: float = 0.93, high: float = 0.97) -> dict[str, int | None]:
     """For each estimator the fewest clusters of a kind from which on every coverage over both kinds is within limits.
 
     `intervals.CROSSED_FROM` must not claim less.
     """
-    raise NotImplementedError
+    found: dict[str, int | None] = {}
+    for estimator in ESTIMATED:
+        here = [row for row in rows if row["estimator"] == estimator and row["way"] == "both"]
+        bad = [
+            row["fewest"] for row in here if not (low <= min(row["emi"], row["emid"]) and max(row["emi"], row["emid"]) <= high)
+        ]
+        good = [row["fewest"] for row in here if row["fewest"] > max(bad, default=0)]
+        found[estimator] = min(good, default=None)
+    return found
 
 
 def claims() -> dict[str, int | None]:
