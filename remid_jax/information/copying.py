@@ -7,13 +7,13 @@ Of a score table whose replies are parted by source (docs/protocol.md, rule 23),
 and beside the scorers "copied": {"golden" | "policy": {source: its share of the tokens}}. Of any table (rules 24 and 25):
 
     "identified": {"golden" | "policy" | "emi" | "emid": {"whole" | "novel": number}}
-    "misplaced": {"emi" | "emid": {"whole" | "novel": number}}
+    "misplaced_equivalent": {"emi" | "emid": {"whole" | "novel": number}}
 
-"emi" is the policy's minus golden, "emid" what that loses from the reference to here: larger = worse, as R-EMID is. "misplaced"
-is EMI over the EMI of golden replies of other contexts, so its "emi" is larger = worse; what it grows by to here is its "emid".
-A shift has "emi" and "emid" alone, and how often the policy is identified: means over its categories. Parts are in the units of
-their whole replies, so that they sum to these; "novel" is `score_table.NOVEL`: an attribution of information to tokens, no
-mutual information by itself.
+"emi" is the policy's minus golden, "emid" what that loses from the reference to here: larger = worse, as R-EMID is.
+"misplaced_equivalent" is EMI over the EMI of golden replies of other contexts, so its "emi" is larger = worse; what it grows by
+to here is its "emid". A shift has "emi" and "emid" alone, and how often the policy is identified: means over its categories.
+Parts are in the units of their whole replies, so that they sum to these; "novel" is `score_table.NOVEL`: an attribution of
+information to tokens, no mutual information by itself.
 """
 
 from __future__ import annotations
@@ -131,9 +131,13 @@ class Copying:
             for term in ("golden", "policy", "emi", "emid")
             if name in self.traced[scorer, WHOLE].rows[term]
         }
-        result["misplaced"] = {"emi": {view: self.placed_number(*self.placed[scorer, view][name]) for view in self.views}}
+        result["misplaced_equivalent"] = {
+            "emi": {view: self.placed_number(*self.placed[scorer, view][name]) for view in self.views}
+        }
         if name in self.table.references:
-            result["misplaced"]["emid"] = {view: self.placed_number(*self.more(scorer, view, name)) for view in self.views}
+            result["misplaced_equivalent"]["emid"] = {
+                view: self.placed_number(*self.more(scorer, view, name)) for view in self.views
+            }
         return result
 
     def shift(self, scorer: str, names: Sequence[str]) -> dict[str, Any]:
@@ -155,7 +159,7 @@ class Copying:
             for term in ("policy", *terms)
         }
         of_terms = {"emi": lambda view, name: self.placed[scorer, view][name], "emid": lambda v, n: self.more(scorer, v, n)}
-        result["misplaced"] = {
+        result["misplaced_equivalent"] = {
             term: {view: self.placed_number(*_mean([of_terms[term](view, name) for name in names])) for view in self.views}
             for term in terms
         }

@@ -11,12 +11,13 @@
              "emid": {estimator: {unit: number}},              EMI(reference) - EMI(category); under "reasoned" it is R-EMID
              "estimator_shift": {estimator: {unit: number}},   Ihat_reference(y*) - Ihat_category(y*)
              "relative": {estimator: number},                  Ihat(yhat) / Ihat(y*) - 1, from responses
-             "by_source", "identified", "misplaced"},          see `information.copying`
+             "by_source", "identified", "misplaced_equivalent"},          see `information.copying`
          "copied",                                             see `information.copying`
          "reasoning_gain": {unit: number},                     golden log-likelihood with reasoning minus without
          "self": {"self_information": {unit: number}, "leave_one_out": number, "self_emi_mixed_scorers": {scorer: number},
                   "samples", "truncated"} or {"self_information": None, "reason"}}},
-     "shifts": {shift: {"categories", scorer: {"emi", "emid", "estimator_shift", "by_source", "identified", "misplaced"}}},
+     "shifts": {shift: {"categories", scorer: {"emi", "emid", "estimator_shift", "by_source", "identified",
+                                               "misplaced_equivalent"}}},
      "controls": {scorer: {control: {category: {estimator: {unit: number}, "retrieval": number,
                                                 "novel", "identified", "copied"}}}},
      "headline": {"estimator", "unit", "scorer", "categories": {category: number}, "shifts": {shift: number}},

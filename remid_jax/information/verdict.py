@@ -105,7 +105,7 @@ def _references(estimates: Mapping[str, Any], scorer: str, quantity: str) -> lis
         number = emi_of(section, "emi", quantity)
         if number["value"] is None:
             continue
-        placed = section["misplaced"]["emi"]["novel" if quantity == "novel" else "whole"]
+        placed = section["misplaced_equivalent"]["emi"]["novel" if quantity == "novel" else "whole"]
         as_if = f", as if {placed['value']:.0%} of them had been meant for somebody else" if placed["value"] is not None else ""
         sentences.append(
             f"In familiar conditions ({name}) its replies tell {_with_interval(number)} nats a token of {WORDS[quantity]} "
@@ -126,7 +126,7 @@ def _copied(shares: Mapping[str, Estimate]) -> float:
 
 
 def _misplaced(section: Mapping[str, Any], quantity: str) -> str:
-    placed = section["misplaced"]["emid"][quantity]
+    placed = section["misplaced_equivalent"]["emid"][quantity]
     if placed["value"] is None:
         return ""
     return f", as if {placed['value']:.0%} more of the replies had been meant for somebody else"

@@ -117,7 +117,7 @@ def misplaced_table(share, n=32, seed=0):
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_a_policy_that_says_golden_replies_to_others_is_misplaced_by_that_share(share):
     found = estimate(misplaced_table(share))
-    section = found["categories"]["german"]["reasoned"]["misplaced"]
+    section = found["categories"]["german"]["reasoned"]["misplaced_equivalent"]
     assert value(section["emi"]["whole"]) == pytest.approx(share, abs=1e-9)
     assert value(section["emid"]["whole"]) == pytest.approx(0, abs=1e-9)
 
@@ -125,14 +125,14 @@ def test_a_policy_that_says_golden_replies_to_others_is_misplaced_by_that_share(
 def test_half_misplaced_is_half_in_the_mean_over_which_half():
     values = []
     for seed in range(6):
-        found = estimate(misplaced_table(0.5, seed=seed))["categories"]["IDTest"]["reasoned"]["misplaced"]
+        found = estimate(misplaced_table(0.5, seed=seed))["categories"]["IDTest"]["reasoned"]["misplaced_equivalent"]
         values.append(value(found["emi"]["whole"]))
     assert np.mean(values) == pytest.approx(0.5, abs=3 * np.std(values) / np.sqrt(5) + 0.02)
 
 
 def test_without_a_gap_to_misplace_there_is_no_equivalent():
     noise = score_arrays({"IDTest": 8, "german": 8}, signal=0.0)
-    section = estimate(noise)["categories"]["german"]["reasoned"]["misplaced"]["emi"]["whole"]
+    section = estimate(noise)["categories"]["german"]["reasoned"]["misplaced_equivalent"]["emi"]["whole"]
     assert section["value"] is None
     assert section["reason"] == "the interval of the EMI of golden replies of others includes 0"
 
