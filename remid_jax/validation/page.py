@@ -190,7 +190,8 @@ def _crossed(found: Results) -> Iterator[str]:
     yield from paragraph(
         "The same on worlds in which the policy's loss has effects of users, of characters and of their pairs "
         "(`remid_jax/validation/crossed_study.py`), by `club`: intervals over both kinds of clusters, with the degrees of "
-        "freedom of the kind with fewest. EMI / R-EMID; the shifted category has the same users and other characters."
+        "freedom of the kind with fewest; half as many replications. EMI / R-EMID; the shifted category has the same users "
+        "and other characters."
     )
     rows: dict[str, dict[tuple[str, str], str]] = {}
     for world, of_world in found["crossed"].items():
