@@ -32,7 +32,11 @@ VALIDATED_FROM = {  # lineages; estimators of information as `python -m experime
     "representation": 32, "classifier": 32, "layered": NEVER, "bound": NEVER, "risk": NEVER, "correlation": NEVER,
 }  # fmt: skip
 CROSSED_FROM = dict.fromkeys(VALIDATED_FROM, NEVER)
-"""The same where clusters are of several kinds: clusters of the kind that has fewest."""
+"""The same where clusters are of several kinds: clusters of the kind that has fewest.
+
+Up to 32 of each, nominal 95% intervals held the truth in 93 to 99.5% of cases (`validation.crossed_study`): too wide, not too
+narrow, but not within 93 to 97% everywhere. With the sum taken as it is unless it is negative they fell to 91%.
+"""
 
 
 class Interval(TypedDict):
