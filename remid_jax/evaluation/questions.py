@@ -254,6 +254,8 @@ def questions(
         sets = reply_sets(members, dict(replies))
         arrays[f"{category}/record"] = np.array([record.id for record in members])
         arrays[f"{category}/lineage"] = np.array([record.lineage for record in members])
+        for kind in members[0].clusters:
+            arrays[f"{category}/cluster/{kind}"] = np.array([record.clusters[kind] for record in members])
         arrays[f"{category}/shift"] = np.array(categories[category].shift or "")
         arrays[f"{category}/reference"] = np.array(categories[category].reference or "")
         if estimators[0].horizon is not None:

@@ -183,6 +183,8 @@ class _Report:
                 replies: self.lengths(self.measured[self.table.scorers[0], name, replies]) for replies in ("golden", "policy")
             },
         }
+        if category.clusters:
+            result["clusters"] = {kind: len(np.unique(clusters)) for kind, clusters in category.clusters.items()}
         if category.fold is not None:
             result["blocks"] = len(category.blocks)
         for scorer in self.table.scorers:

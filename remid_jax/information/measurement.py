@@ -57,7 +57,7 @@ class Plan:
 
     def without_bootstrap(self) -> Plan:
         resampling = dataclasses.replace(self.resampling, multiplicities=self.resampling.multiplicities[:0])
-        kept = 1 + len(resampling.lineages)
+        kept = 1 + resampling.deleted
         scales = {
             scorer: (zero._replace(values=zero.values[:kept]), one._replace(values=one.values[:kept]))
             for scorer, (zero, one) in self.scales.items()
@@ -106,9 +106,16 @@ def make_plan(table: ScoreTable, devices: Devices, *, subsamples: int, pairs: in
     members = {name: category.blocks for name, category in table.categories.items()}
     n = min(len(block) for of_category in members.values() for block in of_category)
     blocks = {name: drawn(name, of_category, n, subsamples, seed) for name, of_category in members.items()}
-    by_block = {f"{name}/{i}": lineages[name][block] for name, of in members.items() for i, block in enumerate(of)}
-    folds = calibration.folds(by_block)
-    resampling = Resampling.of(lineages, bootstrap, seed)
+    clusters = {name: category.clusters for name, category in table.categories.items()}
+    resampling = Resampling.of(lineages, bootstrap, seed, clusters)
+    group = resampling.components
+    by_block = {
+        f"{name}/{i}": [group[lineage] for lineage in lineages[name][block].tolist()]
+        for name, of in members.items()
+        for i, block in enumerate(of)
+    }
+    of_group = calibration.folds(by_block)
+    folds = {lineage: of_group[name] for lineage, name in group.items()}
     scales = {scorer: _fit_scales(table, scorer, blocks, folds, resampling) for scorer in table.scorers}
     return Plan(n, blocks, mismatched_pairs(n, pairs, seed), resampling, folds, scales, devices)
 

@@ -4,6 +4,7 @@ Layout, for each category (`IDTest`, `german`, ..., `Film & Television`, ...) wi
 
     {category}/record                            [n] str       unique in the category
     {category}/lineage                           [n] str       cluster: records that share a base dialogue, character or user
+    {category}/cluster/{kind}                    [n] str       cluster of that kind, such as `user`, `character` (optional)
     {category}/fold                              [n] int       only contexts and replies of one fold are compared (optional)
     {category}/horizon                           [] int        tokens of an answer at most, see below (optional)
     {category}/loglik/{scorer}/{replies}         [n, n] float  L[i,j] = log q(y_j | x_i), nats per response
@@ -34,6 +35,9 @@ whole: what replies copy from their own contexts, `..._by_source` (docs/protocol
 `of_id/` and `in_id/`, which bounds need (docs/protocol.md, rule 13); `embedding/`; `identity/`; `shift` and
 `reference`, "" for none. Nothing else may be in the file, and no pickled objects.
 
+`cluster/` is for records that belong to clusters of several kinds, the same kinds in every category. Then intervals are over
+these (`information.intervals`), and records of one lineage agree in all of them.
+
 `fold` tells cross-fitted estimators apart (docs/protocol.md, rule 19): records of one fold are scored by the same ones, in all
 categories. Absent it is 0 everywhere. Between folds a log-likelihood may be NaN, and none is read.
 
@@ -53,6 +57,7 @@ from typing import NamedTuple
 import numpy as np
 
 from remid_jax.errors import UserError
+from remid_jax.information.clusters import cluster_faults
 
 SCORERS = ("reasoned", "plain")
 WITH_MARGINALS = ("golden", "policy")
@@ -145,6 +150,12 @@ class Category:
     fold: np.ndarray | None = None  # [n] int; None: all in fold 0
     horizon: int | None = None  # tokens; None: answers are whole replies
     unreasoned: np.ndarray | None = None  # [n] golden replies in their own contexts, without reasoning
+    clusters: dict[str, np.ndarray] = field(default_factory=dict)  # kind -> [n] str; none where lineages are the clusters
+
+    @property
+    def origins(self) -> np.ndarray:
+        """The clusters of each kind [kinds, n], lineages where there are no others; related records have one in common."""
+        return np.stack(list(self.clusters.values()) or [self.lineage])
 
     @property
     def golden(self) -> Replies | None:
@@ -259,6 +270,9 @@ def parse(arrays: Mapping[str, np.ndarray], source: str = "score table", faults:
     if len(set(horizons.values())) > 1:
         said = ", ".join(f"{name} {horizon or 'none'}" for name, horizon in horizons.items())
         faults.append(f"horizon differs between categories: {said}")
+    if not faults:
+        lineages = {name: category.lineage for name, category in categories.items()}
+        faults += cluster_faults(lineages, {name: category.clusters for name, category in categories.items()})
     if faults:
         count = f"{len(faults)} fault{'s' * (len(faults) > 1)}"
         raise UserError(f"{source}: {count}: {'; '.join(faults)}: write it as remid_jax/information/score_table.py says")
@@ -342,6 +356,9 @@ class _Reader:
         lineage = self.take("lineage", "U", (n,))
         if len(set(record.tolist())) < len(record):
             self.fault("record", "names a record twice")
+        of_clusters = f"{self.prefix}/cluster/"
+        kinds = sorted(name.removeprefix(of_clusters) for name in self.arrays if name.startswith(of_clusters))
+        clusters = {kind: self.take(f"cluster/{kind}", "U", (n,)) for kind in kinds}
         fold, horizon = self.fold(n), self.horizon()
         within = None if fold is None else fold[:, None] == fold
         stems = ("tokens", "chars", *(f"{array}/{scorer}" for array in ("loglik", "marginal") for scorer in scorers))
@@ -363,7 +380,9 @@ class _Reader:
             if horizon is not None and counts.size and counts.max() > horizon:
                 self.fault(quantity, f"has a value above the horizon of {horizon}")
         unreasoned = self.take("unreasoned/golden", "fiu", (n,)) if self.has("unreasoned/golden") else None
-        return Category(record, lineage, replies, self_scores, cross, embeddings, identities, fold, horizon, unreasoned)
+        return Category(
+            record, lineage, replies, self_scores, cross, embeddings, identities, fold, horizon, unreasoned, clusters
+        )
 
     def horizon(self) -> int | None:
         if not self.has("horizon"):
@@ -447,6 +466,7 @@ def flatten(table: ScoreTable) -> dict[str, np.ndarray]:
         arrays |= {f"{name}/shift": np.array(design.shift or ""), f"{name}/reference": np.array(design.reference or "")}
     for name, category in table.categories.items():
         arrays |= {f"{name}/record": category.record, f"{name}/lineage": category.lineage}
+        arrays |= {f"{name}/cluster/{kind}": clusters for kind, clusters in category.clusters.items()}
         if category.fold is not None:
             arrays[f"{name}/fold"] = category.fold
         if category.horizon is not None:

@@ -91,7 +91,7 @@ class _Shifts:
         return {
             name: self.pair(name, self.chosen[reference], self.chosen[name], self.resampling)
             for name, reference in self.references.items()
-            if name in self.features and reference in self.features
+            if name in self.features and reference in self.features and self.groups(name) > 1
         }
 
     @functools.cached_property
@@ -105,6 +105,16 @@ class _Shifts:
         rows = [{factor: values[chosen] for factor, values in self.features[of].items()} for of, chosen in sides]
         lineages = [self.table.categories[of].lineage[chosen] for of, chosen in sides]
         return attribution.compare((rows[0], rows[1]), (lineages[0], lineages[1]), resampling, self.seed)
+
+    def groups(self, name: str) -> int:
+        """How many groups without a common cluster the contexts of a category and its reference form."""
+        lineages = np.concatenate([self.lineages[name], self.lineages[self.references[name]]])
+        return len({self.resampling.components[lineage] for lineage in lineages.tolist()})
+
+    def no_divergence(self, name: str) -> str:
+        if self.groups(name) > 1 or not self.table.categories[name].embeddings:
+            return "the texts of the contexts were not embedded"
+        return "clusters link all contexts, so there is nothing to compare them with that is unrelated"
 
     def sections(self) -> dict[str, object]:
         categories = {name: self.category(name, self.table.categories[name]) for name in self.references}
@@ -123,7 +133,7 @@ class _Shifts:
         if name in self.pairs:
             found["divergence"] = attribution.section(self.pairs[name], self.level)
         else:
-            found["divergence"] = {"reason": "the texts of the contexts were not embedded"}
+            found["divergence"] = {"reason": self.no_divergence(name)}
         if (
             reason := bounds.missing(self.references[name], self.table.categories[self.references[name]], category)
         ) is not None:
@@ -148,7 +158,7 @@ class _Shifts:
         self.found[scorer, name] = averages
         section = bounds.section(averages, of_blocks, divergence, len(blocks[0].category), self.level)
         if pair is None:
-            return section | {"layered": {"reason": "the texts of the contexts were not embedded"}}
+            return section | {"layered": {"reason": self.no_divergence(name)}}
         bounded_pair, g = self.gathered(name, pair, blocks, [of_block.g for of_block in of_blocks])
         return section | {"layered": attribution.layered_section(bounded_pair, g, averages["variance"], self.level)}
 
