@@ -43,7 +43,8 @@ class Question:
     """A block of the score table: `answers` [columns] after each of `prefixes` [rows], summed to nats and reshaped.
 
     With `at`, indices along each of its axes, it is only the part of a block of that `shape` that stands there. `by_source` are
-    blocks of the same answers parted by where their tokens come from: {name: the source of each token of each answer}.
+    blocks of the same answers parted by where their tokens come from: {name: the source of each token of each answer}. With
+    `paired`, each answer stands after the prefix at its own place alone.
     """
 
     name: str
@@ -53,9 +54,13 @@ class Question:
     shape: tuple[int, ...]
     at: tuple[Sequence[int], ...] | None = None
     by_source: Mapping[str, Sequence[np.ndarray]] = dataclasses.field(default_factory=dict)
+    paired: bool = False
 
     def requests(self) -> list[Request]:
         continuations = [Continuation(answer) for answer in self.answers]
+        if self.paired:
+            pairs = zip(self.prefixes, continuations, strict=True)
+            return [Request(prefix, [continuation], self.group) for prefix, continuation in pairs]
         return [Request(prefix, continuations, self.group) for prefix in self.prefixes]
 
     def blocks(self, scores: Sequence[Sequence[np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]:
@@ -104,12 +109,17 @@ def pooled(answers: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Estimator:
-    """Asks a member about golden and policy replies, under prompts with the core features of its reasoning or without."""
+    """Asks a member about golden and policy replies, under prompts with the core features of its reasoning or without.
+
+    Where `scorers` are not both, golden replies are scored without reasoning in their own contexts: so it is known what
+    reasoning does to them.
+    """
 
     prompts: Prompts
     tokenizer: Tokenizer
     member: Member
     features: Mapping[str, Parsed]
+    scorers: Sequence[str] = SCORERS
     horizon: int | None = None
 
     def answer(self, reply: Reply) -> tuple[int, ...]:
@@ -163,10 +173,13 @@ class Estimator:
         if not mine:
             return
         contexts = {scorer: self.contexts([records[i] for i in mine], scorer) for scorer in SCORERS}
+        if len(self.scorers) < len(SCORERS) and GOLDEN in replies:
+            answers = [self.answer(replies[GOLDEN][i]) for i in mine]
+            yield Question(f"{category}/unreasoned/{GOLDEN}", contexts["plain"], answers, category, (n,), (mine,), paired=True)
         for name, said in replies.items():
             answers = [self.answer(said[i]) for i in mine]
             parted = {of: [sources[of][i] for i in mine] for of in ((GOLDEN, GOLDEN_OTHER) if name == GOLDEN else (name,))}
-            for scorer in SCORERS:
+            for scorer in self.scorers:
                 for array, prefixes, shape in (("loglik", contexts[scorer], (n, n)), ("marginal", [nowhere], (n,))):
                     by_source = {f"{category}/{array}_by_source/{scorer}/{of}": codes for of, codes in parted.items()}
                     at = (mine,) * len(shape)
@@ -183,7 +196,7 @@ class Estimator:
                 continue
             answers = [self.answer(Reply(repliers[j].golden)) for j in columns]
             shape = (len(contexts), len(repliers))
-            for scorer in SCORERS:
+            for scorer in self.scorers:
                 prefixes = self.contexts([contexts[i] for i in rows], scorer)
                 yield Question(f"{name}/golden/{scorer}", prefixes, answers, group, shape, (rows, columns))
 
@@ -291,7 +304,7 @@ def golden_of_another(arrays: Mapping[str, np.ndarray], categories: Iterable[str
         order = half_a_turn(blocks_of(arrays.get(f"{category}/fold"), records))
         parted = {f"{category}/tokens_by_source/{GOLDEN_OTHER}": arrays[f"{category}/tokens_by_source/{GOLDEN_OTHER}"]}
         names = [f"{array}/{scorer}" for array in ("loglik", "marginal") for scorer in SCORERS]
-        for stem in ("tokens", "chars", *names):
+        for stem in ("tokens", "chars", *(name for name in names if f"{category}/{name}/{GOLDEN}" in arrays)):
             whole = arrays[f"{category}/{stem}/{GOLDEN}"]
             found[f"{category}/{stem}/{GOLDEN_OTHER}"] = whole[:, order] if stem.startswith("loglik") else whole[order]
             array, _, scorer = stem.partition("/")

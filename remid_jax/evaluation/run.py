@@ -62,6 +62,8 @@ def begin(config: ConfigDict, store: Store, reading: Reading, stages: Timed, giv
             f"config.estimator.reasoning={config.estimator.reasoning}: was written with golden replies in view, so it would "
             "measure its author's knowledge of them: leave it empty or name a file"
         )
+    if config.estimator.plain not in (None, "", "golden"):
+        raise UserError(f"config.estimator.plain={config.estimator.plain!r}: choose golden, or leave it out for all replies")
     devices = Devices(config.devices.parallel, config.devices.mesh_model)
     models = open_models(config, given.models, bool(config.policy.replies), devices, reading)
     thinking = thinking_of(config.policy.thinking) == "tags"

@@ -38,6 +38,7 @@ def default_settings() -> ConfigDict:
     config.estimator.adapters = "package:smollm2_estimator"  # or "" for the model as it is
     config.estimator.reasoning = config_dict.placeholder(str)  # ready reasoning, JSONL {"sample_ID", "reasoning"}
     config.estimator.max_reasoning = 64  # new tokens
+    config.estimator.plain = config_dict.placeholder(str)  # "golden": without reasoning golden replies alone; by default all
     config.estimator.fallback = "empty"  # or "whole_text", when a reasoning lacks its block (docs/protocol.md, rule 18)
 
     config.policy = ConfigDict()

@@ -50,7 +50,7 @@ from remid_jax.information.measurement import (
     per_response,
     unmeasured,
 )
-from remid_jax.information.score_table import NO_GOLDEN, SCORERS, Category, ScoreTable
+from remid_jax.information.score_table import NO_GOLDEN, Category, ScoreTable
 from remid_jax.information.self_information import unavailable
 from remid_jax.information.verdict import verdict
 from remid_jax.parallel import Devices
@@ -187,7 +187,7 @@ class _Report:
             result["blocks"] = len(category.blocks)
         for scorer in self.table.scorers:
             result[scorer] = self.scored(scorer, name)
-        if set(self.table.scorers) == set(SCORERS):
+        if "reasoned" in self.table.scorers and (category.golden is None or category.golden_unreasoned is not None):
             result["reasoning_gain"] = self.reasoning_gain(name, category)
         if self.copying.parted:
             result["copied"] = self.copying.copied(name)
@@ -222,11 +222,11 @@ class _Report:
 
     def reasoning_gain(self, name: str, category: Category) -> dict[str, Estimate]:
         """Paired difference of golden log-likelihoods; below 0 where reasoning makes golden replies less likely."""
-        lengths, golden = self.measured["reasoned", name, "golden"], category.golden
-        if golden is None:
+        lengths, golden, unreasoned = self.measured["reasoned", name, "golden"], category.golden, category.golden_unreasoned
+        if golden is None or unreasoned is None:
             nats = self.plan.resampling.constant(np.nan, NO_GOLDEN)
         else:
-            gained = np.diagonal(golden.loglik["reasoned"]) - np.diagonal(golden.loglik["plain"])
+            gained = np.diagonal(golden.loglik["reasoned"]) - unreasoned
             nats = self.plan.of_items(name, category.lineage, gained)
         in_units = per_response("mean", nats, lengths.tokens, lengths.chars)
         return {unit: self.number(quantity, unit, "mean") for (_, unit), quantity in in_units.items()}

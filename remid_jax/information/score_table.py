@@ -7,6 +7,7 @@ Layout, for each category (`IDTest`, `german`, ..., `Film & Television`, ...) wi
     {category}/fold                              [n] int       only contexts and replies of one fold are compared (optional)
     {category}/horizon                           [] int        tokens of an answer at most, see below (optional)
     {category}/loglik/{scorer}/{replies}         [n, n] float  L[i,j] = log q(y_j | x_i), nats per response
+    {category}/unreasoned/golden                 [n] float     log q(y*_i | x_i) without reasoning, where `plain` is left out
     {category}/marginal/{scorer}/{replies}       [n] float     log q_0(y_j): the same model without context, nats
     {category}/tokens/{replies}                  [n] int       >= 1; the end-of-turn token counts
     {category}/chars/{replies}                   [n] int       code points
@@ -143,11 +144,19 @@ class Category:
     identities: dict[str, np.ndarray] = field(default_factory=dict)  # "user", "character" -> [n] str
     fold: np.ndarray | None = None  # [n] int; None: all in fold 0
     horizon: int | None = None  # tokens; None: answers are whole replies
+    unreasoned: np.ndarray | None = None  # [n] golden replies in their own contexts, without reasoning
 
     @property
     def golden(self) -> Replies | None:
         """The golden replies, None where there are none."""
         return self.replies.get("golden")
+
+    @property
+    def golden_unreasoned(self) -> np.ndarray | None:
+        """The log-likelihoods of golden replies in their own contexts without reasoning [n], None where they are not known."""
+        if self.golden is not None and "plain" in self.golden.loglik:
+            return np.diagonal(self.golden.loglik["plain"])
+        return self.unreasoned
 
     @property
     def folds(self) -> np.ndarray:
@@ -353,7 +362,8 @@ class _Reader:
         for quantity, counts in tokens.items():
             if horizon is not None and counts.size and counts.max() > horizon:
                 self.fault(quantity, f"has a value above the horizon of {horizon}")
-        return Category(record, lineage, replies, self_scores, cross, embeddings, identities, fold, horizon)
+        unreasoned = self.take("unreasoned/golden", "fiu", (n,)) if self.has("unreasoned/golden") else None
+        return Category(record, lineage, replies, self_scores, cross, embeddings, identities, fold, horizon, unreasoned)
 
     def horizon(self) -> int | None:
         if not self.has("horizon"):
@@ -449,6 +459,8 @@ def flatten(table: ScoreTable) -> dict[str, np.ndarray]:
                 arrays[f"{name}/tokens_by_source/{replies}"] = parts.tokens
                 arrays |= {f"{name}/loglik_by_source/{scorer}/{replies}": array for scorer, array in parts.loglik.items()}
                 arrays |= {f"{name}/marginal_by_source/{scorer}/{replies}": array for scorer, array in parts.marginal.items()}
+        if category.unreasoned is not None:
+            arrays[f"{name}/unreasoned/golden"] = category.unreasoned
         if category.self_scores is not None:
             for quantity in ("loglik", "tokens", "truncated"):
                 if (array := getattr(category.self_scores, quantity)) is not None:

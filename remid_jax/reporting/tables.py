@@ -133,7 +133,8 @@ def terms(results: Results) -> Table:
     for scorer in scorers:
         columns += [Column("Ihat(golden)", "", given(scorer)), Column("Ihat(policy)", "", given(scorer))]
         columns += [Column(f"{prefix(scorer)}EMI", "Ihat(policy) - Ihat(golden)", given(scorer))]
-    if gained := len(scorers) == 2:
+    categories = results["estimates"]["categories"].values()
+    if gained := all("reasoning_gain" in category for category in categories):
         columns.append(Column("reasoning gain", "golden log-likelihood with reasoning minus without, nats per token"))
 
     def row(name: str) -> list[Cell]:
