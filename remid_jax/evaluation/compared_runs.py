@@ -9,7 +9,8 @@ from pathlib import Path
 from remid_jax.errors import UserError
 from remid_jax.evaluation.evaluation import Evaluation
 from remid_jax.identity import Identity
-from remid_jax.information.score_table import ScoreTable, parse
+from remid_jax.information.score_arrays import parse
+from remid_jax.information.score_table import ScoreTable
 from remid_jax.reporting.subjects import Results
 
 Source = str | Path | Evaluation

@@ -55,7 +55,7 @@ def respond(run: Run) -> tuple[dict[str, Reply], Samples | None]:
 
 
 def score(run: Run, written: Written, replies: dict[str, Reply], samples: Samples | None) -> dict[str, np.ndarray]:
-    """Returns the arrays of the score table (layout: remid_jax.information.score_table)."""
+    """Returns the arrays of the score table (layout: remid_jax.information.score_arrays)."""
     tokenizer = tokenizer_of(run.models.estimator)
     scorers = ("reasoned",) if run.config.estimator.plain == "golden" else SCORERS
     estimators = [

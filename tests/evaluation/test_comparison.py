@@ -14,7 +14,7 @@ from score_arrays import score_arrays, without
 from remid_jax import UserError, compare
 from remid_jax.information import estimates as information
 from remid_jax.information.estimates import Settings
-from remid_jax.information.score_table import parse
+from remid_jax.information.score_arrays import parse
 from remid_jax.parallel import Devices
 from remid_jax.reporting import comparison as shown
 

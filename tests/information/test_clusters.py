@@ -14,7 +14,7 @@ from remid_jax.evaluation.estimating import estimate
 from remid_jax.information.clusters import all_cells, components
 from remid_jax.information.identification import identified
 from remid_jax.information.intervals import Resampling, average, difference, interval, ratio
-from remid_jax.information.score_table import flatten, parse
+from remid_jax.information.score_arrays import flatten, parse
 
 USERS, CHARACTERS = 6, 4
 
