@@ -29,7 +29,7 @@ RECORDS = [
 PHASES = ("cold_reasoner", "cold_responder", "reasoner_grpo", "responder_refit", "responder_grpo")
 SMALL = {
     "schedule": tuple((phase, 1) for phase in PHASES),
-    "batch": 2, "draws": 2, "max_reasoning": 4, "max_reply": 4, "devices.tokens_per_step": 1024, "devices.sampling_rows": 6,
+    "batch": 2, "draws": 2, "max_reasoning": 4, "max_reply": 4, "devices.tokens_per_step": 1024, "devices.sampling_rows": 2,
     "lora.rank": 2, "save_every": 1, "show_every": 1,
 }  # fmt: skip
 
