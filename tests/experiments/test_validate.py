@@ -3,7 +3,7 @@
 import pytest
 from scripts import load
 
-from remid_jax.validation import world_study
+from remid_jax.validation import coverage_study, world_study
 
 SMALL = {
     "scenarios": ("user",), "worlds": 50, "restarts": 4, "steps": 100, "replications": 20, "draws": 4, "page": "page.md",
@@ -19,6 +19,9 @@ def test_parts_are_kept_and_too_large_a_claim_is_an_error(refused, tmp_path, mon
         return {bound: climbed.get(bound, climbed["information"]) for bound in bounds}
 
     monkeypatch.setattr(world_study, "ascents", two_climbs)
+    # Each size of a table is compiled anew.
+    for name, few in (("SIZES", (16, 32)), ("BIAS_SIZES", (16,)), ("SMOOTHINGS", (0.0, 0.3)), ("PAIRS_COMPARED", (100,))):
+        monkeypatch.setattr(coverage_study, name, few)
     first = refused("validate", SMALL)
     # 20 tables do not show coverage of 93 to 97%, so the product claims more than such a run finds.
     assert "the product claims more than was found: intervals of club" in first
