@@ -57,8 +57,7 @@ def counts(workdir, kind):
 
 def test_repeated_edited_and_without_results(drawn_figures, evaluate, run, flags, tmp_path, few_records):
     work = tmp_path / "work"
-    fresh = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "xla"), "JAX_LOG_COMPILES": "1"}
-    first = run("evaluate", *flags, f"--workdir={work}", **fresh)
+    first = run("evaluate", *flags, f"--workdir={work}", JAX_LOG_COMPILES="1")
     assert first.code == 0, first.err
     before, scored = contents(work), counts(work, "scoring")
     # A bucket's rows are computed in steps of one or several sizes; none is compiled twice.

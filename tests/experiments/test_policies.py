@@ -139,7 +139,7 @@ def test_dpo_rejects_what_the_beginning_policy_says(train, ending_directory, tmp
     assert train("policy_dpo") == (found, rollouts)
 
 
-def test_rft_learns_the_replies_that_the_judge_likes_best(train, ending_directory):
+def test_rft_learns_the_replies_that_the_judge_likes_best(drawn_figures, train, ending_directory):
     model = beginning(ending_directory)
     found, rollouts = train("policy_rft")
     samples, best = drawn(model, 3), []

@@ -52,7 +52,7 @@ def golden_nll(model, records):
     return np.array([(-float(row.sum()), len(row)) for [row] in scores])
 
 
-def test_it_trains_and_stops_and_goes_on(call, refused, run, tmp_path, flags, settings, tiny_directory, records):
+def test_it_trains_and_stops_and_goes_on(drawn_figures, call, refused, run, tmp_path, flags, settings, tiny_directory, records):
     """Only the run that is to be stopped is a process of its own."""
     call("train", settings, "whole", "policy_sft")
     found, model = rows(tmp_path / "whole"), open_model(str(tiny_directory), "float32")
