@@ -27,6 +27,25 @@ def score_arrays(counts, seed=0, signal=6.0, shared_lineages=True, samples=2):
     return arrays
 
 
+def with_sources(arrays, seed=2):
+    """The arrays with what replies copy: each set of replies is parted by source, at random."""
+    rng, found = np.random.default_rng(seed), dict(arrays)
+    for name, array in arrays.items():
+        category, _, quantity = name.partition("/")
+        if not quantity.startswith("tokens/"):
+            continue
+        replies = quantity.removeprefix("tokens/")
+        counts = np.array([rng.multinomial(count, (0.2, 0.1, 0.1, 0.6)) for count in array])
+        found[f"{category}/tokens_by_source/{replies}"] = counts
+        for scorer in ("reasoned", "plain"):
+            for kind in ("loglik", "marginal"):
+                whole = arrays[f"{category}/{kind}/{scorer}/{replies}"]
+                parts = whole[..., None] * rng.dirichlet((2.0, 1.0, 1.0, 6.0), whole.shape)
+                parts[..., 3] += whole - parts.sum(-1)
+                found[f"{category}/{kind}_by_source/{scorer}/{replies}"] = parts
+    return found
+
+
 def without(arrays, *parts):
     """The arrays whose names hold none of these parts."""
     return {name: array for name, array in arrays.items() if not any(part in name for part in parts)}

@@ -10,7 +10,8 @@ like, it goes on where it stopped.
 
 from ml_collections import ConfigDict
 
-from configs import corl_quickstart, quickstart
+from configs import corl_quickstart
+from configs.sweeps.policies import BENCHMARK, measured_by_the_first_estimator
 from remid_jax.errors import UserError
 from remid_jax.sweeps.layouts import Layout, Line, Selector, Sweep
 from remid_jax.sweeps.points import Point, output
@@ -41,8 +42,8 @@ def get_config() -> ConfigDict:
     config.arms.corl = (*cold, *turn, *turn)
 
     config.corl = corl_quickstart.get_config()
-    config.evaluate = quickstart.get_config()  # of the fixed policies, under each arm's estimator
-    config.evaluate.policy.self_samples = 0
+    config.corl.benchmark.source = config.corl.teacher.reasoning = BENCHMARK
+    config.evaluate = measured_by_the_first_estimator()  # of the fixed policies, under each arm's estimator
     config.world = world()
     return config
 

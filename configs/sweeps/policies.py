@@ -24,6 +24,7 @@ from remid_jax.sweeps.layouts import Layout, Line, Selector, Sweep
 from remid_jax.sweeps.points import Point, output
 
 COMMAND = "python -m experiments.sweep --config=configs/sweeps/policies.py"
+BENCHMARK = "package:rpgbench_compact/eight"  # the lineages that there were when the committed figures were measured
 BASE = "base"  # the model as it is
 SUPERVISED = {"steps": 32, "batch": 4, "learning_rate": 1e-3}
 PREFERRED = {"steps": 16, "batch": 4, "learning_rate": 1e-4}
@@ -55,14 +56,26 @@ def get_config() -> ConfigDict:
         ("thinking_grpo", policy_thinking_grpo, RELATIVE),
     ):
         train = module.get_config()
+        train.benchmark.source = BENCHMARK
+        if train.reasoning:
+            train.reasoning = BENCHMARK
         train.steps, train.batch, train.optimizer.learning_rate = few["steps"], few["batch"], few["learning_rate"]
         train.rollouts.draws = 4
         train.rollouts.max_new = min(train.rollouts.max_new, config.max_thinking)
         config.train[name] = train
 
-    config.evaluate = quickstart.get_config()
-    config.evaluate.policy.self_samples = 0
+    config.evaluate = measured_by_the_first_estimator()
     return config
+
+
+def measured_by_the_first_estimator() -> ConfigDict:
+    """The evaluation that the committed figures are of: eight lineages, the estimator of CoRL, the bare policy."""
+    evaluate = quickstart.get_config()
+    evaluate.benchmark.source = BENCHMARK
+    evaluate.estimator.adapters = "package:smollm2_estimator"
+    evaluate.policy.adapter = None
+    evaluate.policy.self_samples = 0
+    return evaluate
 
 
 def sweep(config: ConfigDict) -> Sweep:

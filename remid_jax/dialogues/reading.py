@@ -1,6 +1,6 @@
 """Reading a benchmark, training records, ready replies and ready reasoning; what is bad is refused with all its faults at once.
 
-    package:rpgbench_compact   the benchmark inside this package
+    package:rpgbench_compact   the benchmark inside this package; /eight and /more are its two parts
     *.json                     PDGBench.json as RPGBench's authors publish it, or a list of rows
     *.jsonl                    one row a line
     a sequence                 Records, or mappings with the keys of a row
@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.resources
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -26,7 +27,7 @@ from remid_jax.dialogues.readers.cards import read_card
 from remid_jax.dialogues.readers.conversations import Conversation, Report, text_of
 from remid_jax.dialogues.readers.mapping import Mapping as FieldMapping
 from remid_jax.dialogues.readers.mapping import read_mapping
-from remid_jax.dialogues.readers.rows import LISTS, PACKAGE, Row, Source, rows_of
+from remid_jax.dialogues.readers.rows import LISTS, PACKAGE, Row, Source, parts_of, rows_of
 from remid_jax.dialogues.records import Benchmark, Record
 from remid_jax.errors import UserError
 from remid_jax.files import read_lines
@@ -176,7 +177,8 @@ def read_replies(path: str | Path, records: Sequence[Record], known: Sequence[Re
 
     The file may have replies to `known` records, too. Raises UserError: one line with every fault.
     """
-    return _read_answers(Path(path), records, "reply", {record.id for record in (*records, *known)})
+    found = _read_answers(Path(path), records, "reply", {record.id for record in (*records, *known)})
+    return {record.id: found[record.id] for record in records}
 
 
 def read_reasoning(source: str | Path, records: Sequence[Record], known: Sequence[Record] = ()) -> dict[str, str]:
@@ -185,12 +187,27 @@ def read_reasoning(source: str | Path, records: Sequence[Record], known: Sequenc
     `package:rpgbench_compact` is the teacher's reasoning for the embedded benchmark, of which `records` may be a part. It was
     written with the golden replies in view: it is for training, never for an evaluation.
     """
-    if not str(source).startswith("package:"):
-        return _read_answers(Path(source), records, "reasoning", {record.id for record in (*records, *known)})
-    if str(source) != f"package:{PACKAGE}":
+    written: dict[str, str] = {}
+    if str(source).startswith("package:"):
+        for file in teacher_files(str(source)):
+            with importlib.resources.as_file(file) as path:
+                written |= _read_answers(path, (), "reasoning", None)
+        raise_all([f"{source}: no reasoning for record {record.id!r}" for record in records if record.id not in written])
+    else:
+        written = _read_answers(Path(source), records, "reasoning", {record.id for record in (*records, *known)})
+    return {record.id: written[record.id] for record in records}
+
+
+def teacher_files(source: str) -> list[Traversable]:
+    """Returns the files of the teacher's reasoning for the embedded benchmark, or for a part of it.
+
+    Raises:
+      UserError: the package holds no such reasoning.
+    """
+    parts = parts_of(source.removeprefix("package:"))
+    if parts is None:
         raise UserError(f"{source}: no such reasoning in this package: use package:{PACKAGE} or a file")
-    with importlib.resources.as_file(importlib.resources.files(__package__) / PACKAGE / "teacher.jsonl") as path:
-        return _read_answers(path, records, "reasoning", None)
+    return [part / "teacher.jsonl" for part in parts]
 
 
 def _read_answers(path: Path, records: Sequence[Record], field: str, allowed: set[str] | None) -> dict[str, str]:
@@ -219,4 +236,4 @@ def _read_answers(path: Path, records: Sequence[Record], field: str, allowed: se
     if found or not faults:
         faults += [f"{path}: no {field} for record {record.id!r}" for record in records if record.id not in found]
     raise_all(faults)
-    return {record.id: found[record.id] for record in records}
+    return found

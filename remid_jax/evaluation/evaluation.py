@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from remid_jax.errors import UserError
-from remid_jax.evaluation.numbers import CategoryEstimates, ShiftEstimates, categories_of, shifts_of, table_of
+from remid_jax.evaluation.numbers import CategoryEstimates, Number, ShiftEstimates, categories_of, shifts_of, table_of
 from remid_jax.evaluation.results import SCHEMA_VERSION, parquet_bytes
 from remid_jax.evaluation.score_files import read_arrays, write_scores
 from remid_jax.files import read_object, write_bytes, write_text
@@ -68,8 +68,27 @@ class Evaluation:
         return self.results["categories"]
 
     @property
+    def verdict(self) -> Sequence[str]:
+        """The answer in words, the shortest first: which shifts cost the policy something, and what could not be seen."""
+        return self.results["estimates"]["verdict"]["sentences"]
+
+    @property
+    def novel(self) -> Mapping[str, Number]:
+        """Novel R-EMID, nats a token, by shift and by category: where it exists, and where it is known what replies copy."""
+        return {name: of.novel_r_emid for name, of in self._rows() if of.novel_r_emid is not None}
+
+    @property
+    def identified(self) -> Mapping[str, Number]:
+        """How often replies are traced to their own context, by shift and by category; by chance 0.5."""
+        return {name: of.identified for name, of in self._rows()}
+
+    def _rows(self) -> Iterator[tuple[str, ShiftEstimates | CategoryEstimates]]:
+        yield from self.shifts.items()
+        yield from self.categories.items()
+
+    @property
     def first_line(self) -> str:
-        """What a reader must see before any number."""
+        """Whether reasoning hurt the estimator, else the riskiest shift."""
         return self.results["first_line"]
 
     @property
@@ -123,11 +142,11 @@ class Evaluation:
         return cls(results, read_arrays(folder / SCORES), rows, read_object(folder / RUN, "evaluate again"))
 
     def __str__(self) -> str:
-        return self.first_line
+        return "\n".join(self.verdict)
 
     def _repr_html_(self) -> str:
         """The headline as a table, for notebooks."""
-        return table_html(tables.headline(self.results), self.first_line)
+        return table_html(tables.headline(self.results), " ".join(self.verdict))
 
 
 def _make(folder: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from remid_jax.information.intervals import Estimate
+from remid_jax.information.verdict import emi_of
 from remid_jax.reporting.subjects import Results
 
 QUANTITIES = ("emi", "emid", "estimator_shift")
@@ -57,6 +58,9 @@ class CategoryEstimates:
     """A category in the headline's estimator and unit; `r_emid` and `golden_drop` are None where there is no reference.
 
     `r_emi`: Ihat of the policy's replies minus Ihat of the golden ones. `r_emid`: `r_emi` of the reference minus `r_emi` here.
+    `novel_r_emi`, `novel_r_emid`: the same of what replies tell beyond saying their context back, by `club token_rate`; None
+    where it is not known what they copy. `identified`: how often replies (their novel tokens, where known) are traced to their
+    own context rather than another; by chance 0.5.
     `golden_drop`: how far Ihat of the golden replies falls from the reference to here. Without reasoning they are EMI and EMID.
     """
 
@@ -67,6 +71,9 @@ class CategoryEstimates:
     r_emi: Number
     r_emid: Number | None
     golden_drop: Number | None
+    novel_r_emi: Number | None
+    novel_r_emid: Number | None
+    identified: Number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +85,9 @@ class ShiftEstimates:
     r_emi: Number
     r_emid: Number | None
     golden_drop: Number | None
+    novel_r_emi: Number | None
+    novel_r_emid: Number | None
+    identified: Number
 
 
 def categories_of(results: Results) -> dict[str, CategoryEstimates]:
@@ -98,16 +108,23 @@ def shifts_of(results: Results) -> dict[str, ShiftEstimates]:
     }
 
 
-def _headline(results: Results, section: Mapping[str, Any]) -> tuple[Number, Number | None, Number | None]:
+def _headline(
+    results: Results, section: Mapping[str, Any]
+) -> tuple[Number, Number | None, Number | None, Number | None, Number | None, Number]:
     headline = results["estimates"]["headline"]
     scored = section[headline["scorer"]]
 
     def number(quantity: str) -> Number | None:
         return Number.of(scored[quantity][headline["estimator"]][headline["unit"]]) if quantity in scored else None
 
+    def novel(term: str) -> Number | None:
+        return Number.of(emi_of(scored, term, "novel")) if term in scored.get("by_source", {}) else None
+
     emi = number("emi")
     assert emi is not None
-    return emi, number("emid"), number("estimator_shift")
+    traced = scored["identified"]["policy"]
+    identified = Number.of(traced.get("novel", traced["whole"]))
+    return emi, number("emid"), number("estimator_shift"), novel("emi"), novel("emid"), identified
 
 
 COLUMNS = pa.schema(
@@ -117,6 +134,7 @@ COLUMNS = pa.schema(
         pa.field("shift", pa.string()),
         pa.field("conditioning", pa.string()),
         pa.field("quantity", pa.string()),
+        pa.field("part", pa.string()),
         pa.field("formula", pa.string()),
         pa.field("unit", pa.string()),
         pa.field("value", pa.float64()),
@@ -135,7 +153,8 @@ def table_of(results: Results) -> pa.Table:
     """Returns one row a category or shift, conditioning (reasoned or plain), quantity, formula and unit.
 
     Quantities are "golden" and "policy" (Ihat of these replies), "emi", "emid" and "estimator_shift", in the units of
-    `information.estimates`; columns are those of `COLUMNS`.
+    `information.estimates`; parts are whole replies, their sources and what is novel in them (`information.copying`);
+    "identified" and "misplaced_equivalent" stand among the formulas. Columns are those of `COLUMNS`.
     """
     return pa.Table.from_pylist(list(_rows(results)), schema=COLUMNS)
 
@@ -146,17 +165,22 @@ def _rows(results: Results) -> Iterator[dict[str, Any]]:
         for name, section in estimates["categories" if kind == "category" else "shifts"].items():
             shift = name if kind == "shift" else section["shift"]
             for conditioning in estimates["estimators"]:
-                for quantity, formula, unit, number in _numbers(section[conditioning]):
+                for quantity, part, formula, unit, number in _numbers(section[conditioning]):
                     keys = {"kind": kind, "name": name, "shift": shift, "conditioning": conditioning}
                     values = dataclasses.asdict(Number.of(number))
                     del values["estimator"]
-                    yield {**keys, "quantity": quantity, "formula": formula, **values, "unit": unit}
+                    yield {**keys, "quantity": quantity, "part": part, "formula": formula, **values, "unit": unit}
 
 
-def _numbers(section: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Estimate]]:
-    """(quantity, formula, unit, number) of a category or shift under one conditioning."""
+def _numbers(section: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str, Estimate]]:
+    """(quantity, part, formula, unit, number) of a category or shift under one conditioning."""
     for quantity in ("golden", "policy", *QUANTITIES):
-        for formula, units in section.get(quantity, {}).items():
-            if formula not in ("retrieval", "saturated"):
-                for unit, number in units.items():
-                    yield quantity, formula, unit, number
+        parts = {"whole": section.get(quantity, {})} | section.get("by_source", {}).get(quantity, {})
+        for part, formulas in parts.items():
+            for formula, units in formulas.items():
+                if formula not in ("retrieval", "saturated"):
+                    for unit, number in units.items():
+                        yield quantity, part, formula, unit, number
+        for formula in ("identified", "misplaced_equivalent"):
+            for part, number in section[formula].get(quantity, {}).items():
+                yield quantity, part, formula, number["unit"], number

@@ -9,7 +9,7 @@ records that it may score.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -17,7 +17,8 @@ from remid_jax.dialogues.manifest import Category as CategoryDesign
 from remid_jax.dialogues.parsing import Parsed
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record, has_golden
-from remid_jax.information.score_table import SCORERS
+from remid_jax.information.emi import half_a_turn
+from remid_jax.information.score_table import SCORERS, SOURCES, blocks_of
 from remid_jax.information.self_information import unavailable
 from remid_jax.models.tokenizer import Tokenizer
 from remid_jax.roles.control_policies import reply_sets
@@ -25,16 +26,19 @@ from remid_jax.roles.members import Member, Records, folds
 from remid_jax.scoring.engine import Report, ScoringEngine
 from remid_jax.scoring.generation import Sample
 from remid_jax.scoring.requests import Continuation, Request
-from remid_jax.scoring.texts import Reply, answer_ids, chat_ids, responder_ids
+from remid_jax.scoring.texts import Reply, answer_ids, chat_ids, responder_ids, token_sources
 from remid_jax.shifts.bounds import FEWEST_SAMPLES
 from remid_jax.shifts.sections import MOST_CONTEXTS
+
+GOLDEN, GOLDEN_OTHER = "golden", "golden_other"
 
 
 @dataclasses.dataclass(frozen=True)
 class Question:
     """A block of the score table: `answers` [columns] after each of `prefixes` [rows], summed to nats and reshaped.
 
-    With `at`, indices along each of its axes, it is only the part of a block of that `shape` that stands there.
+    With `at`, indices along each of its axes, it is only the part of a block of that `shape` that stands there. `by_source` are
+    blocks of the same answers parted by where their tokens come from: {name: the source of each token of each answer}.
     """
 
     name: str
@@ -43,28 +47,39 @@ class Question:
     group: str
     shape: tuple[int, ...]
     at: tuple[Sequence[int], ...] | None = None
+    by_source: Mapping[str, Sequence[np.ndarray]] = dataclasses.field(default_factory=dict)
 
     def requests(self) -> list[Request]:
         continuations = [Continuation(answer) for answer in self.answers]
         return [Request(prefix, continuations, self.group) for prefix in self.prefixes]
 
-    def block(self, sums: np.ndarray) -> np.ndarray:
-        """The sums [rows, columns] as the block; NaN where it was not asked for."""
+    def blocks(self, scores: Sequence[Sequence[np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]:
+        """The blocks of the log-probabilities of each token of the answers (rows of columns), in nats, float64."""
+        yield self.name, self._placed(np.array([[logs.sum() for logs in row] for row in scores]))
+        for name, sources in self.by_source.items():
+            parted = [[_sums_by_source(logs, of) for logs, of in zip(row, sources, strict=True)] for row in scores]
+            yield name, self._placed(np.array(parted), (len(SOURCES),))
+
+    def _placed(self, sums: np.ndarray, more: tuple[int, ...] = ()) -> np.ndarray:
+        """The sums [rows, columns, ...] as a block of the question's shape; NaN where it was not asked for."""
         if self.at is None:
-            return sums.reshape(self.shape)
-        whole = np.full(self.shape, np.nan)
-        whole[np.ix_(*self.at)] = sums.reshape([len(axis) for axis in self.at])
+            return sums.reshape(*self.shape, *more)
+        whole = np.full((*self.shape, *more), np.nan)
+        whole[np.ix_(*self.at)] = sums.reshape(*(len(axis) for axis in self.at), *more)
         return whole
 
 
+def _sums_by_source(logs: np.ndarray, sources: np.ndarray) -> np.ndarray:
+    return np.bincount(sources, weights=logs, minlength=len(SOURCES))
+
+
 def ask(engine: ScoringEngine, questions: Sequence[Question], report: Report) -> dict[str, np.ndarray]:
-    """Log-likelihoods, nats, float64, of every question, from one plan."""
+    """Log-likelihoods, nats, float64, of every question, whole and by source, from one plan."""
     requests = [question.requests() for question in questions]
     scores = iter(engine.score([request for asked in requests for request in asked], report))
-    answers = {}
+    answers: dict[str, np.ndarray] = {}
     for question, asked in zip(questions, requests, strict=True):
-        sums = np.array([[row.astype(np.float64).sum() for row in next(scores)] for _ in asked])
-        answers[question.name] = question.block(sums)
+        answers |= question.blocks([[row.astype(np.float64) for row in next(scores)] for _ in asked])
     return answers
 
 
@@ -92,15 +107,45 @@ class Estimator:
         features = [self.features[record.id].text if scorer == "reasoned" else None for record in records]
         return [responder_ids(self.tokenizer, self.prompts, *pair) for pair in zip(records, features, strict=True)]
 
-    def lengths(self, category: str, replies: Mapping[str, Sequence[Reply]]) -> dict[str, np.ndarray]:
-        """The arrays of tokens and characters of every set of replies."""
+    def lengths(
+        self, category: str, replies: Mapping[str, Sequence[Reply]], sources: Mapping[str, Sequence[np.ndarray]]
+    ) -> dict[str, np.ndarray]:
+        """The arrays of tokens, of all sources and by source, and of characters of every set of replies."""
         arrays = {}
         for name, said in replies.items():
             arrays[f"{category}/tokens/{name}"] = np.array([len(answer_ids(self.tokenizer, reply)) for reply in said])
             arrays[f"{category}/chars/{name}"] = np.array([len(reply.text) for reply in said])
+        for name, of_replies in sources.items():
+            counts = [np.bincount(of_reply, minlength=len(SOURCES)) for of_reply in of_replies]
+            arrays[f"{category}/tokens_by_source/{name}"] = np.array(counts)
         return arrays
 
-    def own(self, category: str, records: Sequence[Record], replies: Mapping[str, Sequence[Reply]]) -> Iterator[Question]:
+    def sources(
+        self, records: Sequence[Record], replies: Mapping[str, Sequence[Reply]], blocks: Sequence[np.ndarray]
+    ) -> dict[str, list[np.ndarray]]:
+        """Where the tokens of each reply of every set come from, by the context it is given in.
+
+        `golden_other` stands in the order of the golden replies: what of reply j comes from the context that hears it.
+        """
+
+        def of(name: str, hearers: Sequence[Record]) -> list[np.ndarray]:
+            return [
+                token_sources(self.tokenizer, answer_ids(self.tokenizer, reply), record)
+                for reply, record in zip(replies[name], hearers, strict=True)
+            ]
+
+        sources = {name: of(name, records) for name in replies}
+        if GOLDEN in replies:
+            sources[GOLDEN_OTHER] = of(GOLDEN, [records[hearer] for hearer in np.argsort(half_a_turn(blocks))])
+        return sources
+
+    def own(
+        self,
+        category: str,
+        records: Sequence[Record],
+        replies: Mapping[str, Sequence[Reply]],
+        sources: Mapping[str, Sequence[np.ndarray]],
+    ) -> Iterator[Question]:
         n, nowhere = len(records), responder_ids(self.tokenizer, self.prompts, None, None)
         mine = self.member.mine(records)
         if not mine:
@@ -108,10 +153,12 @@ class Estimator:
         contexts = {scorer: self.contexts([records[i] for i in mine], scorer) for scorer in SCORERS}
         for name, said in replies.items():
             answers = [answer_ids(self.tokenizer, said[i]) for i in mine]
+            parted = {of: [sources[of][i] for i in mine] for of in ((GOLDEN, GOLDEN_OTHER) if name == GOLDEN else (name,))}
             for scorer in SCORERS:
-                loglik, marginal = f"{category}/loglik/{scorer}/{name}", f"{category}/marginal/{scorer}/{name}"
-                yield Question(loglik, contexts[scorer], answers, category, (n, n), (mine, mine))
-                yield Question(marginal, [nowhere], answers, category, (n,), (mine,))
+                for array, prefixes, shape in (("loglik", contexts[scorer], (n, n)), ("marginal", [nowhere], (n,))):
+                    by_source = {f"{category}/{array}_by_source/{scorer}/{of}": codes for of, codes in parted.items()}
+                    at = (mine,) * len(shape)
+                    yield Question(f"{category}/{array}/{scorer}/{name}", prefixes, answers, category, shape, at, by_source)
 
     def cross(self, name: str, contexts: Sequence[Record], repliers: Sequence[Record], group: str) -> Iterator[Question]:
         rows, columns = self.member.mine(contexts), self.member.mine(repliers)
@@ -168,9 +215,10 @@ def questions(
         arrays[f"{category}/lineage"] = np.array([record.lineage for record in members])
         arrays[f"{category}/shift"] = np.array(categories[category].shift or "")
         arrays[f"{category}/reference"] = np.array(categories[category].reference or "")
-        arrays |= estimators[0].lengths(category, sets)
+        sources = estimators[0].sources(members, sets, blocks_of(arrays.get(f"{category}/fold"), len(members)))
+        arrays |= estimators[0].lengths(category, sets, sources)
         for estimator, asked in zip(estimators, of_estimators, strict=True):
-            asked += estimator.own(category, members, sets)
+            asked += estimator.own(category, members, sets, sources)
         if policy is not None:
             arrays |= policy.about(members, category)
     if policy is None:
@@ -192,6 +240,27 @@ def questions(
                 asked += estimator.cross(f"{category}/{block}", contexts, repliers, group)
             of_policy.append(policy.question(f"{category}/{block}/self", contexts, repliers, group))
     return arrays, of_estimators, of_policy
+
+
+def golden_of_another(arrays: Mapping[str, np.ndarray], categories: Iterable[str]) -> dict[str, np.ndarray]:
+    """Returns the arrays of the control that says golden replies of other contexts, from those of the golden ones."""
+    found: dict[str, np.ndarray] = {}
+    for category in categories:
+        if f"{category}/tokens/{GOLDEN}" not in arrays:
+            continue
+        records = len(arrays[f"{category}/record"])
+        order = half_a_turn(blocks_of(arrays.get(f"{category}/fold"), records))
+        parted = {f"{category}/tokens_by_source/{GOLDEN_OTHER}": arrays[f"{category}/tokens_by_source/{GOLDEN_OTHER}"]}
+        names = [f"{array}/{scorer}" for array in ("loglik", "marginal") for scorer in SCORERS]
+        for stem in ("tokens", "chars", *names):
+            whole = arrays[f"{category}/{stem}/{GOLDEN}"]
+            found[f"{category}/{stem}/{GOLDEN_OTHER}"] = whole[:, order] if stem.startswith("loglik") else whole[order]
+            array, _, scorer = stem.partition("/")
+            if scorer:
+                name = f"{category}/{array}_by_source/{scorer}/{GOLDEN_OTHER}"
+                parted[name] = arrays[name]
+        found |= {name: of[:, order] if "/loglik_by_source/" in name else of[order] for name, of in parted.items()}
+    return found
 
 
 def _bounded(arrays: Mapping[str, np.ndarray], category: str, reference: str) -> bool:

@@ -74,6 +74,7 @@ def score(run: Run, written: Written, replies: dict[str, Reply], samples: Sample
             for (model, questions), share in zip(asked, shares(advance, len(asked)), strict=True)
         ]
         arrays |= asking.pooled(answers)
+        arrays |= asking.golden_of_another(arrays, run.records)
     with run.stages.stage("embed") as advance:
         pooling = run.config.embedding.pooling
         arrays |= contexts.embed(run.engines.scoring(run.models.encoder), run.records, pooling, advance)

@@ -16,7 +16,7 @@ import numpy as np
 from remid_jax.information.intervals import Replicates, average, combine, difference, interval
 from remid_jax.information.score_table import Replies
 
-CONTROLS = ("golden", "golden_other", "constant", "golden_half")
+CONTROLS = ("golden", "golden_other", "constant", "golden_half", "parrot", "reciter")
 OF_GOLDEN = ("golden", "golden_other", "golden_half")
 """The controls whose replies are made of golden ones."""
 
@@ -53,12 +53,12 @@ def relative(policy: Replicates, golden: Replicates, estimator: str, level: floa
 
 def golden_of_another(golden: Replies, blocks: Sequence[np.ndarray]) -> Replies:
     """The control policy that answers each context with the golden reply of another: half a turn of each block's order."""
-    order = np.arange(len(golden.tokens))
+    return golden.answering(half_a_turn(blocks))
+
+
+def half_a_turn(blocks: Sequence[np.ndarray]) -> np.ndarray:
+    """Whose golden reply that control says to each record [n]."""
+    order = np.empty(sum(map(len, blocks)), int)
     for block in blocks:
         order[block] = np.roll(block, len(block) // 2)
-    return Replies(
-        golden.tokens[order],
-        golden.chars[order],
-        {scorer: loglik[:, order] for scorer, loglik in golden.loglik.items()},
-        {scorer: marginal[order] for scorer, marginal in golden.marginal.items()},
-    )
+    return order

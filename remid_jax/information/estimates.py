@@ -10,13 +10,18 @@
              "emi": {estimator: {unit: number}},               Ihat(yhat) - Ihat(y*); under "reasoned" it is R-EMI
              "emid": {estimator: {unit: number}},              EMI(reference) - EMI(category); under "reasoned" it is R-EMID
              "estimator_shift": {estimator: {unit: number}},   Ihat_reference(y*) - Ihat_category(y*)
-             "relative": {estimator: number}},                 Ihat(yhat) / Ihat(y*) - 1, from responses
+             "relative": {estimator: number},                  Ihat(yhat) / Ihat(y*) - 1, from responses
+             "by_source", "identified", "misplaced_equivalent"},          see `information.copying`
+         "copied",                                             see `information.copying`
          "reasoning_gain": {unit: number},                     golden log-likelihood with reasoning minus without
          "self": {"self_information": {unit: number}, "leave_one_out": number, "self_emi_mixed_scorers": {scorer: number},
                   "samples", "truncated"} or {"self_information": None, "reason"}}},
-     "shifts": {shift: {"categories", scorer: {"emi", "emid", "estimator_shift"}}},
-     "controls": {scorer: {control: {category: {estimator: {unit: number}, "retrieval": number}}}},
-     "headline": {"estimator", "unit", "scorer", "categories": {category: number}, "shifts": {shift: number}}}
+     "shifts": {shift: {"categories", scorer: {"emi", "emid", "estimator_shift", "by_source", "identified",
+                                               "misplaced_equivalent"}}},
+     "controls": {scorer: {control: {category: {estimator: {unit: number}, "retrieval": number,
+                                                "novel", "identified", "copied"}}}},
+     "headline": {"estimator", "unit", "scorer", "categories": {category: number}, "shifts": {shift: number}},
+     "verdict": see `information.verdict`}
 
 A number is {value, unit, estimator, n, interval}, see `intervals.number`; its `estimator` is the formula, one of
 `measurement.ESTIMATORS`. A scorer is the estimator model with reasoning in its context or without. "emid" and
@@ -33,7 +38,8 @@ import numpy as np
 
 from remid_jax.errors import UserError
 from remid_jax.information import emi
-from remid_jax.information.intervals import Estimate, Replicates, difference, number, ratio
+from remid_jax.information.copying import Copying
+from remid_jax.information.intervals import Estimate, Replicates, difference, number, ratio, smallest_loss
 from remid_jax.information.measurement import (
     ESTIMATORS,
     Measured,
@@ -46,6 +52,7 @@ from remid_jax.information.measurement import (
 )
 from remid_jax.information.score_table import NO_GOLDEN, SCORERS, Category, ScoreTable
 from remid_jax.information.self_information import unavailable
+from remid_jax.information.verdict import verdict
 from remid_jax.parallel import Devices
 
 VERSION = 1
@@ -123,22 +130,27 @@ class _Report:
                 self.rows["emid"][scorer, name] = emi.drop(rows[scorer, reference], rows[scorer, name])
                 self.rows["estimator_shift"][scorer, name] = emi.drop(golden[reference], golden[name])
         self.shifts = table.shifts
+        self.copying = Copying(table, plan, self.number, settings.level)
 
     def measure(self, name: str, category: Category, replies: str, scorer: str) -> Measured:
         if replies == "golden" and category.golden is None:
             return unmeasured(self.plan, NO_GOLDEN)
         return measure(name, category, category.replies[replies], scorer, self.plan)
 
-    def number(self, quantity: Replicates, unit: str, estimator: str, reason: str = "") -> Estimate:
+    def number(self, quantity: Replicates, unit: str, estimator: str, reason: str = "", loss: bool = False) -> Estimate:
+        """A number; of a `loss` with the smallest that a run of this size finds."""
         if not reason and estimator == "mixture":
             reason = NO_CRITIC
-        return number(quantity, unit=unit, estimator=estimator, n=self.plan.n, level=self.settings.level, reason=reason)
+        made = number(quantity, unit=unit, estimator=estimator, n=self.plan.n, level=self.settings.level, reason=reason)
+        if loss and made["interval"] is not None:
+            made["smallest_loss"] = smallest_loss(made["interval"])
+        return made
 
-    def tree(self, quantities: emi.Estimates) -> Tree:
+    def tree(self, quantities: emi.Estimates, loss: bool = False) -> Tree:
         """{estimator: {unit: number}}."""
         result: Tree = {}
         for (estimator, unit), quantity in quantities.items():
-            result.setdefault(estimator, {})[unit] = self.number(quantity, unit, estimator)
+            result.setdefault(estimator, {})[unit] = self.number(quantity, unit, estimator, loss=loss)
         return result
 
     def sections(self) -> dict[str, object]:
@@ -146,7 +158,7 @@ class _Report:
             scorer: [float(a.values[0]) if np.isfinite(a.values[0]) else None for a in pair]
             for scorer, pair in self.plan.scales.items()
         }
-        return {
+        found: dict[str, Any] = {
             "version": VERSION,
             "settings": dataclasses.asdict(self.settings),
             "n": self.plan.n,
@@ -157,6 +169,7 @@ class _Report:
             "controls": {scorer: self.controls(scorer) for scorer in self.table.scorers},
             "headline": self.headline(),
         }
+        return found | {"verdict": verdict(found)}
 
     def category(self, name: str, category: Category) -> dict[str, object]:
         result: dict[str, object] = {
@@ -175,6 +188,8 @@ class _Report:
             result[scorer] = self.scored(scorer, name)
         if set(self.table.scorers) == set(SCORERS):
             result["reasoning_gain"] = self.reasoning_gain(name, category)
+        if self.copying.parted:
+            result["copied"] = self.copying.copied(name)
         result["self"] = self.self_section(name, category)
         return result
 
@@ -195,7 +210,8 @@ class _Report:
             }
         for row, of in self.rows.items():
             if (scorer, name) in of:
-                result[row] = self.tree(of[scorer, name])
+                result[row] = self.tree(of[scorer, name], loss=row == "emid")
+        result |= self.copying.category(scorer, name)
         result["relative"] = {}
         for estimator in ESTIMATORS:
             sides = (policy.estimates[estimator, "response"], golden.estimates[estimator, "response"])
@@ -240,7 +256,9 @@ class _Report:
         for row, of in self.rows.items():
             for scorer in result:
                 if all((scorer, name) in of for name in names):
-                    result[scorer][row] = self.tree(emi.shift_row([of[scorer, name] for name in names]))
+                    result[scorer][row] = self.tree(emi.shift_row([of[scorer, name] for name in names]), loss=row == "emid")
+        for scorer, section in result.items():
+            section |= self.copying.shift(scorer, names)
         return result
 
     def controls(self, scorer: str) -> dict[str, dict[str, dict[str, object]]]:
@@ -252,7 +270,7 @@ class _Report:
             of_golden = absent
             if category.golden is not None:
                 of_golden = measure(name, category, category.golden, scorer, plan, CONTROLLED)
-                policies["golden_other"] = emi.golden_of_another(category.golden, category.blocks)
+                policies.setdefault("golden_other", emi.golden_of_another(category.golden, category.blocks))
             for control in emi.CONTROLS:
                 if control in policies:
                     measured = measure(name, category, policies[control], scorer, plan, CONTROLLED)
@@ -264,7 +282,8 @@ class _Report:
                 if control == "golden" and any(np.any(np.nan_to_num(quantity.values) != 0) for quantity in quantities.values()):
                     raise RuntimeError(f"{name}: the EMI of the golden control is not 0: estimators are not deterministic here")
                 retrieval = self.number(measured.retrieved, "share", "mean", NO_CRITIC)
-                result.setdefault(control, {})[name] = {**self.tree(quantities), "retrieval": retrieval}
+                more = self.copying.control(scorer, name, control)
+                result.setdefault(control, {})[name] = {**self.tree(quantities), "retrieval": retrieval, **more}
         return result
 
     def headline(self) -> dict[str, object]:
@@ -281,9 +300,11 @@ class _Report:
                 if of == scorer and side.saturated.values[0] > SATURATED_AT_MOST:
                     return result | {"reason": f"mixture is saturated on over {SATURATED_AT_MOST:.0%} of {name}/{replies}"}
         rows = {name: self.rows["emid"][scorer, name] for name in self.references}
-        result["categories"] = {name: self.number(row[estimator, unit], unit, estimator) for name, row in rows.items()}
+        result["categories"] = {
+            name: self.number(row[estimator, unit], unit, estimator, loss=True) for name, row in rows.items()
+        }
         result["shifts"] = {
-            shift: self.number(emi.shift_row([rows[name] for name in names])[estimator, unit], unit, estimator)
+            shift: self.number(emi.shift_row([rows[name] for name in names])[estimator, unit], unit, estimator, loss=True)
             for shift, names in self.shifts.items()
         }
         return result

@@ -15,9 +15,11 @@ import numpy as np
 from scipy.special import stdtrit
 
 BOOTSTRAP_FROM = 32  # lineages; below, the percentile bootstrap covers 82-86% instead of 95%
+POWER = 0.8
 NEVER = 10**9  # lineages: no number of them makes this interval a validated one
 VALIDATED_FROM = {  # lineages; estimators of information as `python -m experiments.validate` finds them
     "mean": 16, "club": 16, "prompt_marginal": 32, "mixture": 64, "mixture_raw": 16, "leave_one_out": 32,
+    "identified": 16, "misplaced": NEVER,
     "representation": 32, "classifier": 32, "layered": NEVER, "bound": NEVER, "risk": NEVER, "correlation": NEVER,
 }  # fmt: skip
 
@@ -45,6 +47,7 @@ class Estimate(TypedDict):
     n: int
     interval: Interval | None
     reason: NotRequired[str]
+    smallest_loss: NotRequired[float | None]  # what a run of this size finds with 80% power (docs/protocol.md, rule 26)
 
 
 class Replicates(NamedTuple):
@@ -169,6 +172,18 @@ def interval(quantity: Replicates, estimator: str, level: float) -> Interval:
             "validated": validated, "draws": len(drawn),
         }  # fmt: skip
     return result
+
+
+def smallest_loss(of: Interval) -> float | None:
+    """Returns the loss that an estimate with this interval finds in `POWER` of runs: (t_level + t_power) times its error.
+
+    None where there is no interval.
+    """
+    if of["low"] is None or of["high"] is None:
+        return None
+    freedom = of["clusters"] - 1
+    half, found = stdtrit(freedom, (1 + of["level"]) / 2), stdtrit(freedom, POWER)
+    return float((of["high"] - of["low"]) / 2 * (half + found) / half)
 
 
 def number(quantity: Replicates, *, unit: str, estimator: str, n: int, level: float, reason: str = "") -> Estimate:

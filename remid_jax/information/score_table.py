@@ -9,6 +9,9 @@ Layout, for each category (`IDTest`, `german`, ..., `Film & Television`, ...) wi
     {category}/marginal/{scorer}/{replies}       [n] float     log q_0(y_j): the same model without context, nats
     {category}/tokens/{replies}                  [n] int       >= 1; the end-of-turn token counts
     {category}/chars/{replies}                   [n] int       code points
+    {category}/tokens_by_source/{replies}             [n, 4] int       of `SOURCES`, in this order; their sum is `tokens`
+    {category}/loglik_by_source/{scorer}/{replies}    [n, n, 4] float  what these tokens add to `loglik`
+    {category}/marginal_by_source/{scorer}/{replies}  [n, 4] float     and to `marginal`
     {category}/self/loglik                       [n, n, S] float   log P_theta(y_j^s | x_i), the policy's kernel and samples
     {category}/self/tokens                       [n, S] int
     {category}/self/truncated                    [n, S] bool   stopped by the length limit, not by its end token
@@ -22,8 +25,9 @@ Layout, for each category (`IDTest`, `german`, ..., `Film & Television`, ...) wi
 
 scorer: the estimator model with reasoning in its context, `reasoned`, or without, `plain`; at least one of the two, the same
 in every category. replies: `golden`, `policy` (for each scorer, with marginals), and those of the control policies,
-`golden_half`, `constant` (optional, their marginals too). `policy` is required; `golden` is left out as a whole where a
-category has no golden replies, and then so is what golden replies make. Optional, each as a whole: `self/`, or it without its
+`golden_other`, `golden_half`, `constant`, `parrot`, `reciter` (optional, their marginals too). `policy` is required; `golden`
+is left out as a whole where a category has no golden replies, and then so is what golden replies make. Optional, each as a
+whole: what replies copy from their own contexts, `..._by_source` (docs/protocol.md, rule 23); `self/`, or it without its
 `loglik`, which is not worth scoring once too many samples are truncated; the blocks of a shifted category with its reference,
 `of_id/` and `in_id/`, which bounds need (docs/protocol.md, rule 13); `embedding/`; `identity/`; `shift` and
 `reference`, "" for none. Nothing else may be in the file, and no pickled objects.
@@ -34,8 +38,9 @@ categories. Absent it is 0 everywhere. Between folds a log-likelihood may be NaN
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -52,7 +57,12 @@ RPGBENCH_SHIFTS |= dict.fromkeys(("Literature", "Film & Television", "Theater", 
 RPGBENCH_SHIFTS |= dict.fromkeys(("TurnLevelComposition", "WordLevelComposition"), "dialogue")
 """The shifts of tables that do not say theirs."""
 FACTORS = ("user", "character", "dialogue")
-REPLIES = (*WITH_MARGINALS, "golden_half", "constant")
+REPLIES = (*WITH_MARGINALS, "golden_other", "golden_half", "constant", "parrot", "reciter")
+SOURCES = ("echo", "long_quote", "short_quote", "own")
+"""Where a token of a reply comes from: the dialogue of its own context, a run of a profile there, or neither."""
+NOVEL = ("short_quote", "own")
+"""What tells more about a context than saying it back (docs/protocol.md, rule 23)."""
+SUMS_WITHIN = 1e-6  # nats: parts by source are sums of the same float64 numbers as their whole
 EXPECTED = {"U": "str", "fiu": "float", "iu": "int", "b": "bool"}  # numpy type kinds in words
 
 
@@ -64,6 +74,40 @@ class Replies:
     chars: np.ndarray  # [n] int
     loglik: dict[str, np.ndarray]  # scorer -> [n, n]
     marginal: dict[str, np.ndarray]  # scorer -> [n]
+    by_source: BySource | None = None
+
+    def part(self, sources: Collection[str]) -> Replies:
+        """What the tokens of some sources add to the log-likelihoods of these replies; the lengths are those of whole replies.
+
+        `club` and `prompt_marginal` are linear, so those of parts sum to those of the whole.
+        """
+        assert self.by_source is not None
+        chosen = [SOURCES.index(source) for source in sources]
+        loglik = {scorer: parts[..., chosen].sum(-1) for scorer, parts in self.by_source.loglik.items()}
+        marginal = {scorer: parts[..., chosen].sum(-1) for scorer, parts in self.by_source.marginal.items()}
+        return Replies(self.tokens, self.chars, loglik, marginal)
+
+    def answering(self, order: np.ndarray) -> Replies:
+        """The same replies, each given in another context: reply `order[i]` in context i; its sources stay what they were."""
+        loglik = {scorer: of[:, order] for scorer, of in self.loglik.items()}
+        marginal = {scorer: of[order] for scorer, of in self.marginal.items()}
+        parts = self.by_source
+        if parts is not None:
+            parts = BySource(
+                parts.tokens[order],
+                {scorer: of[:, order] for scorer, of in parts.loglik.items()},
+                {scorer: of[order] for scorer, of in parts.marginal.items()},
+            )
+        return Replies(self.tokens[order], self.chars[order], loglik, marginal, parts)
+
+
+@dataclass(frozen=True)
+class BySource:
+    """A set of replies by where its tokens come from; the last axis is that of `SOURCES`."""
+
+    tokens: np.ndarray  # [n, 4] int
+    loglik: dict[str, np.ndarray]  # scorer -> [n, n, 4]
+    marginal: dict[str, np.ndarray]  # scorer -> [n, 4]
 
 
 @dataclass(frozen=True)
@@ -106,7 +150,13 @@ class Category:
     @property
     def blocks(self) -> list[np.ndarray]:
         """The record indices of each fold, ascending: within them contexts and replies are compared."""
-        return [np.flatnonzero(self.folds == fold) for fold in np.unique(self.folds)]
+        return blocks_of(self.fold, len(self.record))
+
+
+def blocks_of(fold: np.ndarray | None, records: int) -> list[np.ndarray]:
+    """The indices of each fold's records, ascending; all records where nothing parts them."""
+    folds = np.zeros(records, np.int64) if fold is None else fold
+    return [np.flatnonzero(folds == number) for number in np.unique(folds)]
 
 
 class Design(NamedTuple):
@@ -310,7 +360,29 @@ class _Reader:
             for scorer in scorers
             if name in WITH_MARGINALS or self.has(f"marginal/{scorer}/{name}")
         }
-        return Replies(self.counts(f"tokens/{name}", (n,), 1), self.counts(f"chars/{name}", (n,), 0), loglik, marginal)
+        tokens, chars = self.counts(f"tokens/{name}", (n,), 1), self.counts(f"chars/{name}", (n,), 0)
+        whole = Replies(tokens, chars, loglik, marginal)
+        stems = (f"tokens_by_source/{name}", *(f"loglik_by_source/{scorer}/{name}" for scorer in scorers))
+        return dataclasses.replace(whole, by_source=self.by_source(name, whole, n)) if any(map(self.has, stems)) else whole
+
+    def by_source(self, name: str, whole: Replies, n: int | None) -> BySource:
+        tokens, last = f"tokens_by_source/{name}", len(SOURCES)
+        parts = BySource(self.counts(tokens, (n, last), 0), {}, {})
+        self.sums_to(tokens, parts.tokens, whole.tokens)
+        for scorer, loglik in whole.loglik.items():
+            stem, read = f"loglik_by_source/{scorer}/{name}", np.isfinite(loglik)
+            each = np.repeat(read[..., None], last, -1) if read.ndim == 2 else None
+            parts.loglik[scorer] = self.take(stem, "fiu", (n, n, last), each)
+            self.sums_to(stem, parts.loglik[scorer], loglik)
+        for scorer, marginal in whole.marginal.items():
+            stem = f"marginal_by_source/{scorer}/{name}"
+            parts.marginal[scorer] = self.take(stem, "fiu", (n, last))
+            self.sums_to(stem, parts.marginal[scorer], marginal)
+        return parts
+
+    def sums_to(self, quantity: str, parts: np.ndarray, whole: np.ndarray) -> None:
+        if parts.shape[:-1] == whole.shape and np.nanmax(np.abs(parts.sum(-1) - whole), initial=0.0) > SUMS_WITHIN:
+            self.fault(quantity, f"does not sum to {quantity.replace('_by_source', '')}")
 
     def self_scores(self, n: int | None) -> SelfScores:
         tokens = self.counts("self/tokens", (n, None), 1)
@@ -334,6 +406,10 @@ def flatten(table: ScoreTable) -> dict[str, np.ndarray]:
             arrays |= {f"{name}/tokens/{replies}": scores.tokens, f"{name}/chars/{replies}": scores.chars}
             arrays |= {f"{name}/loglik/{scorer}/{replies}": array for scorer, array in scores.loglik.items()}
             arrays |= {f"{name}/marginal/{scorer}/{replies}": array for scorer, array in scores.marginal.items()}
+            if (parts := scores.by_source) is not None:
+                arrays[f"{name}/tokens_by_source/{replies}"] = parts.tokens
+                arrays |= {f"{name}/loglik_by_source/{scorer}/{replies}": array for scorer, array in parts.loglik.items()}
+                arrays |= {f"{name}/marginal_by_source/{scorer}/{replies}": array for scorer, array in parts.marginal.items()}
         if category.self_scores is not None:
             for quantity in ("loglik", "tokens", "truncated"):
                 if (array := getattr(category.self_scores, quantity)) is not None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib.resources
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from remid_jax import dialogues
 from remid_jax.dialogues.prompts import Prompts
+from remid_jax.dialogues.reading import teacher_files
 from remid_jax.files import read_bytes
 from remid_jax.models.loading import LanguageModel, open_model, read_as
 from remid_jax.parallel import Devices
@@ -69,6 +68,4 @@ def reasoning_content(source: str) -> str:
     """
     if not source.startswith("package:"):
         return hashlib.sha256(read_bytes(source)).hexdigest()
-    within = importlib.resources.files(dialogues) / source.removeprefix("package:") / "teacher.jsonl"
-    with importlib.resources.as_file(within) as path:
-        return hashlib.sha256(read_bytes(path)).hexdigest()
+    return hashlib.sha256(b"".join(file.read_bytes() for file in teacher_files(source))).hexdigest()

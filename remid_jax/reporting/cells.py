@@ -21,7 +21,15 @@ UNITS = {
     "per_token": "nats per token",
     "per_char": "nats per character",
 }
-FORMS = {"response": "+.2f", "relative": "+.0%", "share": ".0%", "tokens": ".1f", "chars": ".1f"}
+FORMS = {
+    "response": "+.2f",
+    "relative": "+.0%",
+    "share": ".0%",
+    "points": "+.0%",
+    "misplaced": ".0%",
+    "tokens": ".1f",
+    "chars": ".1f",
+}
 
 
 @dataclass(frozen=True)
@@ -135,11 +143,14 @@ def cell(number: Estimate | None, reason: str = "") -> Cell:
     if value is None or bounds is None:
         return Cell(DASH, reason=number["reason"])
     text = write_value(value, number["unit"])
-    if number["unit"] == "share" or bounds["low"] == bounds["high"] == 0:
-        return Cell(text, value)  # the jackknife of a share passes 0% and 100%; a control that is exactly 0 has no spread
     if bounds["low"] is None or bounds["high"] is None:
         return Cell(text, value, note=f"no interval: {bounds['reason']}")
-    low, high = (write_value(end, number["unit"]) for end in (bounds["low"], bounds["high"]))
+    if bounds["low"] == bounds["high"]:
+        return Cell(text, value)  # a control that is exactly 0, and a share of 0%, have no spread
+    ends = (bounds["low"], bounds["high"])
+    if number["unit"] == "share":
+        ends = (max(ends[0], 0.0), min(ends[1], 1.0))  # the jackknife of a share passes 0% and 100%
+    low, high = (write_value(end, number["unit"]) for end in ends)
     note = f"{bounds['level']:.0%} {bounds['method']} ({low}, {high}), {bounds['clusters']} clusters"
     if (beside := bounds["bootstrap"]) and beside["low"] is not None and beside["high"] is not None:
         note += f"; bootstrap ({', '.join(write_value(end, number['unit']) for end in (beside['low'], beside['high']))})"

@@ -69,6 +69,7 @@ def html(results: Results, vectors: Mapping[str, bytes], samples: Sequence[Sampl
             (name, row["record"], row["tokens"]) for name, found in results["categories"].items() for row in found["excluded"]
         ],
         headline=tables.headline(results),
+        conditions=tables.conditions(results),
         no_headline=results["estimates"]["headline"].get("reason"),
         terms=tables.terms(results),
         by_estimator={

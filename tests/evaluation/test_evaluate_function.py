@@ -1,5 +1,6 @@
 """One tiny evaluation three ways: the command line's main, Python with paths, Python with objects. All give equal numbers."""
 
+import html
 import json
 import re
 
@@ -120,20 +121,28 @@ def test_the_table_holds_every_number_once(from_objects):
     sections = {"category": estimates["categories"], "shift": estimates["shifts"]}
     for row in rows:
         section = sections[row["kind"]][row["name"]][row["conditioning"]]
-        number = Number.of(section[row["quantity"]][row["formula"]][row["unit"]])
+        if row["formula"] in ("identified", "misplaced_equivalent"):
+            number = Number.of(section[row["formula"]][row["quantity"]][row["part"]])
+        else:
+            terms = section if row["part"] == "whole" else section["by_source"]
+            of_part = terms[row["quantity"]] if row["part"] == "whole" else terms[row["quantity"]][row["part"]]
+            number = Number.of(of_part[row["formula"]][row["unit"]])
         assert (row["value"], row["low"], row["high"], row["n"]) == (number.value, number.low, number.high, number.n)
     # 3 categories and 2 shifts by 2 conditionings; IDTest, the reference, has no EMID and no estimator shift.
-    emi = [row for row in rows if row["quantity"] == "emi" and (row["formula"], row["unit"]) == ("club", "token_rate")]
-    emid = [row for row in rows if row["quantity"] == "emid" and (row["formula"], row["unit"]) == ("club", "token_rate")]
+    in_headline = [row for row in rows if (row["formula"], row["unit"]) == ("club", "token_rate")]
+    emi = [row for row in in_headline if row["quantity"] == "emi" and row["part"] == "whole"]
+    emid = [row for row in in_headline if row["quantity"] == "emid" and row["part"] == "novel"]
     assert (len(emi), len(emid)) == ((3 + 2) * 2, (2 + 2) * 2)
-    keys = [tuple(row[key] for key in ("kind", "name", "conditioning", "quantity", "formula", "unit")) for row in rows]
+    names = ("kind", "name", "conditioning", "quantity", "part", "formula", "unit")
+    keys = [tuple(row[key] for key in names) for row in rows]
     assert len(set(keys)) == len(keys)
     [german] = [row for row in rows if HEADLINE.items() <= row.items() and row["kind"] == "category"]
     assert german["value"] == from_objects.categories["german"].r_emid.value
     assert german["shift"] == "user"
 
 
-HEADLINE = {"name": "german", "conditioning": "reasoned", "quantity": "emid", "formula": "club", "unit": "token_rate"}
+HEADLINE = {"name": "german", "conditioning": "reasoned", "quantity": "emid", "part": "whole", "formula": "club"}
+HEADLINE |= {"unit": "token_rate"}
 
 
 def test_shifts_are_the_means_of_their_categories(from_objects):
@@ -149,6 +158,17 @@ def test_shifts_are_the_means_of_their_categories(from_objects):
         assert shift.r_emid.value == pytest.approx(categories[name].r_emid.value, abs=1e-12)
 
 
+def test_the_answer_and_what_is_new_in_replies_are_at_hand(from_objects):
+    found = from_objects.estimates
+    assert from_objects.verdict == found["verdict"]["sentences"]
+    assert str(from_objects) == "\n".join(from_objects.verdict)
+    assert set(from_objects.novel) == {"user", "dialogue", "german", "WordLevelComposition"}
+    assert set(from_objects.identified) == {*from_objects.novel, "IDTest"}
+    of_german = found["categories"]["german"]["reasoned"]
+    assert from_objects.novel["german"].value == of_german["by_source"]["emid"]["novel"]["club"]["token_rate"]["value"]
+    assert from_objects.identified["german"].value == of_german["identified"]["policy"]["novel"]["value"]
+
+
 def test_a_report_is_one_file_with_the_headline(from_objects, tmp_path):
     from_objects.report(tmp_path / "report.html")
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
@@ -160,7 +180,7 @@ def test_a_report_is_one_file_with_the_headline(from_objects, tmp_path):
 
 def test_a_notebook_shows_the_headline(from_objects):
     shown = from_objects._repr_html_()
-    assert from_objects.first_line in shown
+    assert html.escape(" ".join(from_objects.verdict)) in shown
     for text in cells(from_objects):
         assert text in shown
 

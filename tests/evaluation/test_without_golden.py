@@ -191,4 +191,4 @@ def test_golden_replies_are_asked_for_unless_they_are_said_to_be_optional(evalua
     with pytest.raises(UserError) as error:
         evaluated(partly)
     wanted = "1 of the 4 records of category 'german' have a golden reply: give one to all records of a category or to none"
-    assert str(error.value) == f"given in Python: {wanted}"
+    assert str(error.value) == f"records: {wanted}"

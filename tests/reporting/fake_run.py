@@ -13,7 +13,7 @@ from remid_jax.dialogues.languages import language_name
 from remid_jax.dialogues.manifest import RPGBENCH
 from remid_jax.evaluation.estimating import estimates
 from remid_jax.information.estimates import Settings
-from remid_jax.information.score_table import FACTORS, Category, CrossBlocks, Replies, ScoreTable, SelfScores
+from remid_jax.information.score_table import FACTORS, BySource, Category, CrossBlocks, Replies, ScoreTable, SelfScores
 from remid_jax.parallel import Devices
 
 N = 8
@@ -30,7 +30,15 @@ def replies(rng: np.random.Generator, scorers, boost: float, density: float, tok
     marginal = {
         scorer: np.diagonal(matrix) - (0.5 * boost + rng.normal(0, 0.05, n)) * tokens for scorer, matrix in loglik.items()
     }
-    return Replies(tokens, np.maximum(1, np.round(tokens / density)).astype(int), loglik, marginal)
+    shares = rng.dirichlet((1.0, 0.5, 0.5, 4.0), n)
+    counts = np.array([rng.multinomial(count, share) for count, share in zip(tokens, shares, strict=True)])
+    parts = counts / tokens[:, None]
+    by_source = BySource(
+        counts,
+        {scorer: matrix[..., None] * parts for scorer, matrix in loglik.items()},
+        {scorer: of_reply[:, None] * parts for scorer, of_reply in marginal.items()},
+    )
+    return Replies(tokens, np.maximum(1, np.round(tokens / density)).astype(int), loglik, marginal, by_source)
 
 
 @functools.cache
@@ -45,6 +53,7 @@ def table(names: tuple[str, ...], scorers: tuple[str, ...], with_self: bool = Tr
             "policy": replies(rng, scorers, boost, 0.22, 50, n),
             "golden_half": replies(rng, scorers, 0.3, density, 30, n),
             "constant": replies(rng, scorers, 0.0, 0.25, 10, n),
+            "parrot": replies(rng, scorers, 0.5, density, 20, n),
         }
         own = None
         if with_self and shift != "character":

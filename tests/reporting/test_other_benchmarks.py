@@ -91,7 +91,7 @@ def test_every_estimator_of_every_row_is_the_number_of_the_results(results, scor
 
 
 def test_a_shift_is_the_mean_of_differences_to_each_category_s_own_reference(results):
-    emi = {name: values(row)[1] for name, row in by_label(tables.headline(results)).items()}
+    emi = {name: values(row)[0] for name, row in by_label(tables.conditions(results)).items()}
     rows = by_label(tables.headline(results))
     for name, reference in REFERENCES.items():
         assert values(rows[name])[0] == pytest.approx(emi[reference] - emi[name], abs=1e-12)
@@ -146,7 +146,13 @@ def test_each_reference_has_its_own_risk_curves(results):
 
 
 def test_the_page_holds_every_table_with_its_numbers(results, page):
-    expected = [tables.headline(results), tables.terms(results), tables.self_information(results), tables.controls(results)]
+    expected = [
+        tables.headline(results),
+        tables.conditions(results),
+        tables.terms(results),
+        tables.self_information(results),
+        tables.controls(results),
+    ]
     expected += [tables.diagnostics(results), shift_tables.divergences(results), shift_tables.attribution(results)]
     expected += [shift_tables.bounds(results), *shift_tables.risks(results)]
     for scorer in ("reasoned", "plain"):

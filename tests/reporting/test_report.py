@@ -3,6 +3,7 @@
 import re
 
 import fake_run
+import markupsafe
 import pytest
 from html_page import Page
 
@@ -31,7 +32,7 @@ def page(written):
 
 
 def test_the_page_holds_every_number_of_every_table(results, page):
-    expected = [tables.headline(results), tables.terms(results), tables.self_information(results)]
+    expected = [tables.headline(results), tables.conditions(results), tables.terms(results), tables.self_information(results)]
     expected += [tables.controls(results), tables.diagnostics(results)]
     expected += [shift_tables.divergences(results), shift_tables.attribution(results), shift_tables.bounds(results)]
     expected += shift_tables.risks(results)
@@ -64,9 +65,11 @@ def test_missing_values_tell_their_reason_by_tooltip_and_footnote(page):
     assert any("50% of the policy's samples are truncated" in text for text in page.text)
 
 
-def test_first_line_comes_first_and_all_warnings_follow(results, written):
+def test_the_answer_comes_first_and_all_warnings_follow(results, written):
     body = written[written.index("<h1>") :]
-    assert body.index(results["first_line"]) < body.index("<ul")
+    sentences = [*results["estimates"]["verdict"]["sentences"], results["first_line"]]
+    places = [body.index(str(markupsafe.escape(text))) for text in (*sentences, *results["warnings"])]
+    assert places == sorted(places)
     assert body.count("<li>german: 12%") == 1
     assert body.index("<li>korean") < body.index("<table")
 

