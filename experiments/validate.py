@@ -24,7 +24,7 @@ from remid_jax.scoring.store import Store
 from remid_jax.settings import check_settings
 from remid_jax.synthetic import enumerable
 from remid_jax.theory.worlds.scenarios import SCENARIOS
-from remid_jax.validation import coverage_study, divergence_study, page, policy_study, world_study
+from remid_jax.validation import coverage_study, crossed_study, divergence_study, page, policy_study, world_study
 
 from . import cli
 
@@ -39,6 +39,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
     stages, devices = Timed(cli.progress()), Devices(local=True)
     parts = Parts(workdir / "parts", stages)
     c = config
+    halved = max(1, c.replications // 2)  # of the study of crossed clusters, whose tables are larger
     found: dict[str, object] = {
         "settings": {name: c[name] for name in ("seed", "worlds", "restarts", "steps", "replications", "draws")},
         "version": remid_jax.__version__,
@@ -52,6 +53,13 @@ def main(config: ConfigDict, workdir: Path) -> None:
                 partial(coverage, channel, c.replications, c.seed),
             )
             for name, channel in coverage_study.channels().items()
+        },
+        "crossed": {
+            name: parts.part(
+                f"crossed {name}", {"replications": halved, "seed": c.seed}, "tables",
+                partial(crossed_study.study, name, halved, c.seed),
+            )
+            for name in crossed_study.WORLDS
         },
         "bias": parts.part("bias", {"seed": c.seed}, "cells", lambda report: bias(c.seed, report)),
         "divergences": parts.part(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ class Assembly:
         self._entries: list[_Entry] = []
         self._places: dict[str, str] = {}
         self._cards: dict[Path, Card] = {}
+        self._kinds: tuple[list[str], str] | None = None  # of clusters, and the row that named them first
 
     def add(self, conversation: Conversation, place: str, where: str, faults_before: int) -> None:
         """Takes a row found at `place`, named `where` in its faults; it is faulty if faults came since `faults_before`."""
@@ -69,10 +70,20 @@ class Assembly:
                     golden=until[-1].text if until[-1].speaker == "agent" else "",
                     category="",
                     lineage=conversation.lineage or identity,
+                    clusters=conversation.clusters,
                 )
                 for until, suffix in cut
             )
+        self._check_kinds(conversation.clusters, place, report)
         self._entries.append(_Entry(where, conversation.category, conversation.category_field, records))
+
+    def _check_kinds(self, clusters: Mapping[str, str], place: str, report: Report) -> None:
+        """Reports a row whose lineage names other kinds of clusters than the first row's."""
+        here = sorted(clusters)
+        kinds, first = self._kinds = self._kinds or (here, place)
+        if here != kinds:
+            named = [", ".join(of) or "no kind of cluster" for of in (here, kinds)]
+            report(f"lineage: names {named[0]}, and {named[1]} at {first}: name the same in all records")
 
     def benchmark(self, categories: Sequence[str]) -> Benchmark:
         """Returns the benchmark of all rows, or of `categories` and the references that they need."""

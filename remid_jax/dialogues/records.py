@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -29,7 +29,8 @@ class Record:
     `agent_character` is any mapping (its values may be nested lists and mappings), in the order of its file. `dialogue`
     alternates and ends with the user. Records with one `lineage` share a base dialogue, character or user: they are one cluster
     of the intervals and never on both sides of a cross-fit (docs/protocol.md, rules 10 and 19). Without one a record is its own
-    lineage. `golden` is "" where there is no golden reply.
+    lineage. `clusters` are for records that share their user with some and their character with others: {"user": "u7",
+    "character": "c2"}, of which `lineage` is then made. `golden` is "" where there is no golden reply.
     """
 
     id: str
@@ -39,10 +40,18 @@ class Record:
     golden: str
     category: str
     lineage: str = ""
+    clusters: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.lineage:
+        if self.clusters:
+            object.__setattr__(self, "lineage", ", ".join(sorted(self.origins)))
+        elif not self.lineage:
             object.__setattr__(self, "lineage", self.id)
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """What it was made from: its lineage, or each of its clusters with its kind. Related records have one in common."""
+        return frozenset(f"{kind} {name}" for kind, name in self.clusters.items()) or frozenset({self.lineage})
 
     def in_category(self, category: str) -> Record:
         """Returns the record as one of another category."""
@@ -61,7 +70,7 @@ class Record:
         """Returns the record in the keys of RPGBench, plus `lineage`; without a golden reply that key is left out."""
         row = {
             "sample_ID": self.id,
-            "lineage": self.lineage,
+            "lineage": dict(self.clusters) or self.lineage,
             "subset_tag": self.category,
             "user_persona": self.user_persona,
             "agent_character": self.agent_character,

@@ -9,7 +9,8 @@ from pathlib import Path
 from remid_jax.errors import UserError
 from remid_jax.evaluation.evaluation import Evaluation
 from remid_jax.identity import Identity
-from remid_jax.information.score_table import ScoreTable, parse
+from remid_jax.information.score_arrays import parse
+from remid_jax.information.score_table import ScoreTable
 from remid_jax.reporting.subjects import Results
 
 Source = str | Path | Evaluation
@@ -64,7 +65,7 @@ def check_comparable(runs: Sequence[ComparedRun]) -> None:
         if differing := _measurement(baseline).differences(_measurement(run)):
             raise UserError(
                 f"{run.name}: cannot be compared with {baseline.name}, from which it differs in {', '.join(differing)}: "
-                "evaluate both with the same benchmark, prompts, estimator and statistics"
+                "evaluate both with the same benchmark, horizon, prompts, estimator and statistics"
             )
 
 
@@ -75,6 +76,7 @@ def _measurement(run: ComparedRun) -> Identity:
     reader, adapters = results["reading"]["models"]["estimator"], estimator["adapters"] or {}
     settings = {
         "conditioning": " and ".join(run.scores.scorers),
+        "horizon": run.scores.horizon or "whole replies",
         "control_tokens": results["reading"]["control_tokens"],
         "estimator.dtype": estimator["dtype"],
         "estimator.reasoning": estimator["reasoning"],

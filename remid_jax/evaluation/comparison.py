@@ -23,7 +23,8 @@ from remid_jax.information.common_records import Common, changed_lineages, golde
 from remid_jax.information.differences import Layout, Quantities, differences, quantities
 from remid_jax.information.estimates import Settings
 from remid_jax.information.intervals import number
-from remid_jax.information.score_table import ScoreTable, flatten
+from remid_jax.information.score_arrays import flatten
+from remid_jax.information.score_table import ScoreTable
 from remid_jax.parallel import Devices
 from remid_jax.reporting import comparison as shown
 from remid_jax.reporting.page import table_html

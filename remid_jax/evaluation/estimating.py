@@ -14,7 +14,8 @@ from remid_jax.errors import UserError
 from remid_jax.evaluation.score_files import read_scores
 from remid_jax.information import estimates as information
 from remid_jax.information.estimates import Settings
-from remid_jax.information.score_table import ScoreTable, parse
+from remid_jax.information.score_arrays import parse
+from remid_jax.information.score_table import ScoreTable
 from remid_jax.parallel import Devices
 from remid_jax.shifts.sections import shift_sections
 
@@ -36,7 +37,7 @@ def estimates(table: ScoreTable, settings: Settings, devices: Devices) -> dict[s
 def estimate(
     scores: str | Path | Mapping[str, np.ndarray] | ScoreTable, *, devices: Devices | None = None, **settings: Any
 ) -> dict[str, Any]:
-    """Returns every estimate of a score table: a file, its arrays by name, or a table (layout: `information.score_table`).
+    """Returns every estimate of a score table: a file, its arrays by name, or a table (layout: `information.score_arrays`).
 
     `settings` are those of `information.estimates.Settings` by name. The result is laid out as `information.estimates` says.
 

@@ -15,7 +15,7 @@ from remid_jax.evaluation.evaluation import Evaluation
 from remid_jax.evaluation.results import gathered
 from remid_jax.evaluation.run import begin
 from remid_jax.evaluation.stages import reason, respond, score
-from remid_jax.information.score_table import parse
+from remid_jax.information.score_arrays import parse
 from remid_jax.models.loading import LanguageModel
 from remid_jax.parallel import Devices
 from remid_jax.progress import Reports, Shown, Timed

@@ -32,7 +32,7 @@ class Evaluation:
 
     Attributes:
       results: everything in the layout of results.json.
-      scores: the arrays of the score table (layout: remid_jax.information.score_table).
+      scores: the arrays of the score table (layout: remid_jax.information.score_arrays).
       samples: a row a record: its texts and its own numbers.
       run: seconds a stage, and what the engines did.
     """

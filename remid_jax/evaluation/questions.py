@@ -3,7 +3,8 @@
 The estimator scores every set of replies in every context of its category, with reasoning, without, and without context. The
 policy scores its own samples in every context. For bounds (docs/protocol.md, rule 13) both also score the replies of the
 reference in the contexts of each shifted category, and the reverse. Of several members of an estimator each is asked about the
-records that it may score.
+records that it may score; what is compared within folds alone is asked within folds alone (docs/protocol.md, rule 22). Answers
+are cut to the horizon (docs/protocol.md, rule 21).
 """
 
 from __future__ import annotations
@@ -26,11 +27,15 @@ from remid_jax.roles.members import Member, Records, folds
 from remid_jax.scoring.engine import Report, ScoringEngine
 from remid_jax.scoring.generation import Sample
 from remid_jax.scoring.requests import Continuation, Request
-from remid_jax.scoring.texts import Reply, answer_ids, chat_ids, responder_ids, token_sources
+from remid_jax.scoring.texts import Reply, answer_chars, answer_ids, chat_ids, responder_ids, token_sources
 from remid_jax.shifts.bounds import FEWEST_SAMPLES
+from remid_jax.shifts.fold_blocks import fold_blocks, unbounded
 from remid_jax.shifts.sections import MOST_CONTEXTS
 
 GOLDEN, GOLDEN_OTHER = "golden", "golden_other"
+
+Folds = tuple[np.ndarray, np.ndarray]
+"""The fold of each context and of each replier."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +43,8 @@ class Question:
     """A block of the score table: `answers` [columns] after each of `prefixes` [rows], summed to nats and reshaped.
 
     With `at`, indices along each of its axes, it is only the part of a block of that `shape` that stands there. `by_source` are
-    blocks of the same answers parted by where their tokens come from: {name: the source of each token of each answer}.
+    blocks of the same answers parted by where their tokens come from: {name: the source of each token of each answer}. With
+    `paired`, each answer stands after the prefix at its own place alone.
     """
 
     name: str
@@ -48,9 +54,13 @@ class Question:
     shape: tuple[int, ...]
     at: tuple[Sequence[int], ...] | None = None
     by_source: Mapping[str, Sequence[np.ndarray]] = dataclasses.field(default_factory=dict)
+    paired: bool = False
 
     def requests(self) -> list[Request]:
         continuations = [Continuation(answer) for answer in self.answers]
+        if self.paired:
+            pairs = zip(self.prefixes, continuations, strict=True)
+            return [Request(prefix, [continuation], self.group) for prefix, continuation in pairs]
         return [Request(prefix, continuations, self.group) for prefix in self.prefixes]
 
     def blocks(self, scores: Sequence[Sequence[np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]:
@@ -74,12 +84,15 @@ def _sums_by_source(logs: np.ndarray, sources: np.ndarray) -> np.ndarray:
 
 
 def ask(engine: ScoringEngine, questions: Sequence[Question], report: Report) -> dict[str, np.ndarray]:
-    """Log-likelihoods, nats, float64, of every question, whole and by source, from one plan."""
+    """Log-likelihoods, nats, float64, of every question, whole and by source, from one plan; questions of one name fill one
+    block."""
     requests = [question.requests() for question in questions]
     scores = iter(engine.score([request for asked in requests for request in asked], report))
     answers: dict[str, np.ndarray] = {}
     for question, asked in zip(questions, requests, strict=True):
-        answers |= question.blocks([[row.astype(np.float64) for row in next(scores)] for _ in asked])
+        for name, block in question.blocks([[row.astype(np.float64) for row in next(scores)] for _ in asked]):
+            before = answers.get(name)
+            answers[name] = block if before is None else np.where(np.isnan(before), block, before)
     return answers
 
 
@@ -96,12 +109,21 @@ def pooled(answers: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Estimator:
-    """Asks a member about golden and policy replies, under prompts with the core features of its reasoning or without."""
+    """Asks a member about golden and policy replies, under prompts with the core features of its reasoning or without.
+
+    Where `scorers` are not both, golden replies are scored without reasoning in their own contexts: so it is known what
+    reasoning does to them.
+    """
 
     prompts: Prompts
     tokenizer: Tokenizer
     member: Member
     features: Mapping[str, Parsed]
+    scorers: Sequence[str] = SCORERS
+    horizon: int | None = None
+
+    def answer(self, reply: Reply) -> tuple[int, ...]:
+        return answer_ids(self.tokenizer, reply, horizon=self.horizon)
 
     def contexts(self, records: Sequence[Record], scorer: str) -> list[list[int]]:
         features = [self.features[record.id].text if scorer == "reasoned" else None for record in records]
@@ -113,8 +135,8 @@ class Estimator:
         """The arrays of tokens, of all sources and by source, and of characters of every set of replies."""
         arrays = {}
         for name, said in replies.items():
-            arrays[f"{category}/tokens/{name}"] = np.array([len(answer_ids(self.tokenizer, reply)) for reply in said])
-            arrays[f"{category}/chars/{name}"] = np.array([len(reply.text) for reply in said])
+            arrays[f"{category}/tokens/{name}"] = np.array([len(self.answer(reply)) for reply in said])
+            arrays[f"{category}/chars/{name}"] = np.array([answer_chars(self.tokenizer, of, self.horizon) for of in said])
         for name, of_replies in sources.items():
             counts = [np.bincount(of_reply, minlength=len(SOURCES)) for of_reply in of_replies]
             arrays[f"{category}/tokens_by_source/{name}"] = np.array(counts)
@@ -130,7 +152,7 @@ class Estimator:
 
         def of(name: str, hearers: Sequence[Record]) -> list[np.ndarray]:
             return [
-                token_sources(self.tokenizer, answer_ids(self.tokenizer, reply), record)
+                token_sources(self.tokenizer, self.answer(reply), record)
                 for reply, record in zip(replies[name], hearers, strict=True)
             ]
 
@@ -151,24 +173,32 @@ class Estimator:
         if not mine:
             return
         contexts = {scorer: self.contexts([records[i] for i in mine], scorer) for scorer in SCORERS}
+        if len(self.scorers) < len(SCORERS) and GOLDEN in replies:
+            answers = [self.answer(replies[GOLDEN][i]) for i in mine]
+            yield Question(f"{category}/unreasoned/{GOLDEN}", contexts["plain"], answers, category, (n,), (mine,), paired=True)
         for name, said in replies.items():
-            answers = [answer_ids(self.tokenizer, said[i]) for i in mine]
+            answers = [self.answer(said[i]) for i in mine]
             parted = {of: [sources[of][i] for i in mine] for of in ((GOLDEN, GOLDEN_OTHER) if name == GOLDEN else (name,))}
-            for scorer in SCORERS:
+            for scorer in self.scorers:
                 for array, prefixes, shape in (("loglik", contexts[scorer], (n, n)), ("marginal", [nowhere], (n,))):
                     by_source = {f"{category}/{array}_by_source/{scorer}/{of}": codes for of, codes in parted.items()}
                     at = (mine,) * len(shape)
                     yield Question(f"{category}/{array}/{scorer}/{name}", prefixes, answers, category, shape, at, by_source)
 
-    def cross(self, name: str, contexts: Sequence[Record], repliers: Sequence[Record], group: str) -> Iterator[Question]:
-        rows, columns = self.member.mine(contexts), self.member.mine(repliers)
-        if not rows or not columns:
-            return
-        answers = [answer_ids(self.tokenizer, Reply(repliers[j].golden)) for j in columns]
-        shape = (len(contexts), len(repliers))
-        for scorer in SCORERS:
-            prefixes = self.contexts([contexts[i] for i in rows], scorer)
-            yield Question(f"{name}/golden/{scorer}", prefixes, answers, group, shape, (rows, columns))
+    def cross(
+        self, name: str, contexts: Sequence[Record], repliers: Sequence[Record], folds: Folds, group: str
+    ) -> Iterator[Question]:
+        """Asks about the golden replies of one category in the contexts of another, fold by fold."""
+        for _, of_contexts, of_repliers in fold_blocks(*folds):
+            rows = [int(of_contexts[i]) for i in self.member.mine([contexts[i] for i in of_contexts])]
+            columns = [int(of_repliers[j]) for j in self.member.mine([repliers[j] for j in of_repliers])]
+            if not rows or not columns:
+                continue
+            answers = [self.answer(Reply(repliers[j].golden)) for j in columns]
+            shape = (len(contexts), len(repliers))
+            for scorer in self.scorers:
+                prefixes = self.contexts([contexts[i] for i in rows], scorer)
+                yield Question(f"{name}/golden/{scorer}", prefixes, answers, group, shape, (rows, columns))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,19 +208,30 @@ class Policy:
     prompts: Prompts
     tokenizer: Tokenizer
     samples: Mapping[str, Sequence[Sample]]
+    horizon: int | None = None
 
     def about(self, records: Sequence[Record], category: str) -> dict[str, np.ndarray]:
         """The arrays of tokens and truncations of a category's samples."""
         drawn = [self.samples[record.id] for record in records]
         return {
-            f"{category}/self/tokens": np.array([[len(s.ids) for s in row] for row in drawn]),
-            f"{category}/self/truncated": np.array([[s.finish == "length" for s in row] for row in drawn]),
+            f"{category}/self/tokens": np.array([[len(s.ids[: self.horizon]) for s in row] for row in drawn]),
+            f"{category}/self/truncated": np.array([[self._goes_on(s) for s in row] for row in drawn]),
         }
 
-    def question(self, name: str, contexts: Sequence[Record], repliers: Sequence[Record], group: str) -> Question:
-        prefixes = [chat_ids(self.tokenizer, self.prompts.policy(record)) for record in contexts]
-        answers = [sample.ids for record in repliers for sample in self.samples[record.id]]
-        return Question(name, prefixes, answers, group, (len(contexts), len(repliers), len(answers) // len(repliers)))
+    def _goes_on(self, sample: Sample) -> bool:
+        """Whether the end of the sample is not among what is scored."""
+        return sample.finish == "length" or len(sample.ids) > (self.horizon or len(sample.ids))
+
+    def questions(
+        self, name: str, contexts: Sequence[Record], repliers: Sequence[Record], folds: Folds, group: str
+    ) -> Iterator[Question]:
+        """Asks about the samples of `repliers` in `contexts`, fold by fold."""
+        count = len(self.samples[repliers[0].id])
+        shape = (len(contexts), len(repliers), count)
+        for _, rows, columns in fold_blocks(*folds):
+            prefixes = [chat_ids(self.tokenizer, self.prompts.policy(contexts[i])) for i in rows]
+            answers = [sample.ids[: self.horizon] for j in columns for sample in self.samples[repliers[j].id]]
+            yield Question(name, prefixes, answers, group, shape, (rows.tolist(), columns.tolist(), range(count)))
 
 
 def questions(
@@ -202,9 +243,9 @@ def questions(
 ) -> tuple[dict[str, np.ndarray], list[list[Question]], list[Question]]:
     """(arrays that need no model, questions for each estimator, questions for the policy) of a whole evaluation.
 
-    Samples of which too many are cut off would give no estimate, so they are not worth their scores; blocks between categories
-    grow with the square of their contexts, so above `MOST_CONTEXTS` they are not asked for, nor where folds part them or
-    golden replies are missing.
+    Without a horizon samples of which too many are cut off would give no estimate, so they are not worth their scores. Blocks
+    between categories grow with the square of their contexts, so above `MOST_CONTEXTS` in a fold they are not asked for, nor
+    where a fold is too small for a bound or golden replies are missing.
     """
     arrays = folds(records, [estimator.member for estimator in estimators])
     of_estimators: list[list[Question]] = [[] for _ in estimators]
@@ -213,8 +254,12 @@ def questions(
         sets = reply_sets(members, dict(replies))
         arrays[f"{category}/record"] = np.array([record.id for record in members])
         arrays[f"{category}/lineage"] = np.array([record.lineage for record in members])
+        for kind in members[0].clusters:
+            arrays[f"{category}/cluster/{kind}"] = np.array([record.clusters[kind] for record in members])
         arrays[f"{category}/shift"] = np.array(categories[category].shift or "")
         arrays[f"{category}/reference"] = np.array(categories[category].reference or "")
+        if estimators[0].horizon is not None:
+            arrays[f"{category}/horizon"] = np.array(estimators[0].horizon)
         sources = estimators[0].sources(members, sets, blocks_of(arrays.get(f"{category}/fold"), len(members)))
         arrays |= estimators[0].lengths(category, sets, sources)
         for estimator, asked in zip(estimators, of_estimators, strict=True):
@@ -224,22 +269,31 @@ def questions(
     if policy is None:
         return arrays, of_estimators, of_policy
     for category, members in records.items():
-        if unavailable(arrays[f"{category}/self/truncated"]) is not None:
+        if unavailable(arrays[f"{category}/self/truncated"], policy.horizon) is not None:
             continue
-        of_policy.append(policy.question(f"{category}/self/loglik", members, members, category))
+        own = _folds(arrays, category)
+        of_policy += policy.questions(f"{category}/self/loglik", members, members, (own, own), category)
         reference = categories[category].reference
-        if reference is None or not _bounded(arrays, category, reference):
+        if reference is None or not _bounded(arrays, category, reference, policy.horizon):
             continue
         theirs = records[reference]
         if not has_golden([*members, *theirs]):
             continue
         # In the reference's contexts the rows form a group of their own, so that an edit here moves none of the reference's.
-        visits = (("of_id", members, theirs, category), ("in_id", theirs, members, f"{category} in {reference}"))
-        for block, contexts, repliers, group in visits:
+        others = _folds(arrays, reference)
+        visits = (
+            ("of_id", members, theirs, (own, others), category),
+            ("in_id", theirs, members, (others, own), f"{category} in {reference}"),
+        )
+        for block, contexts, repliers, folds_of, group in visits:
             for estimator, asked in zip(estimators, of_estimators, strict=True):
-                asked += estimator.cross(f"{category}/{block}", contexts, repliers, group)
-            of_policy.append(policy.question(f"{category}/{block}/self", contexts, repliers, group))
+                asked += estimator.cross(f"{category}/{block}", contexts, repliers, folds_of, group)
+            of_policy += policy.questions(f"{category}/{block}/self", contexts, repliers, folds_of, group)
     return arrays, of_estimators, of_policy
+
+
+def _folds(arrays: Mapping[str, np.ndarray], category: str) -> np.ndarray:
+    return arrays.get(f"{category}/fold", np.zeros(len(arrays[f"{category}/record"]), np.int64))
 
 
 def golden_of_another(arrays: Mapping[str, np.ndarray], categories: Iterable[str]) -> dict[str, np.ndarray]:
@@ -252,7 +306,7 @@ def golden_of_another(arrays: Mapping[str, np.ndarray], categories: Iterable[str
         order = half_a_turn(blocks_of(arrays.get(f"{category}/fold"), records))
         parted = {f"{category}/tokens_by_source/{GOLDEN_OTHER}": arrays[f"{category}/tokens_by_source/{GOLDEN_OTHER}"]}
         names = [f"{array}/{scorer}" for array in ("loglik", "marginal") for scorer in SCORERS]
-        for stem in ("tokens", "chars", *names):
+        for stem in ("tokens", "chars", *(name for name in names if f"{category}/{name}/{GOLDEN}" in arrays)):
             whole = arrays[f"{category}/{stem}/{GOLDEN}"]
             found[f"{category}/{stem}/{GOLDEN_OTHER}"] = whole[:, order] if stem.startswith("loglik") else whole[order]
             array, _, scorer = stem.partition("/")
@@ -263,11 +317,13 @@ def golden_of_another(arrays: Mapping[str, np.ndarray], categories: Iterable[str
     return found
 
 
-def _bounded(arrays: Mapping[str, np.ndarray], category: str, reference: str) -> bool:
+def _bounded(arrays: Mapping[str, np.ndarray], category: str, reference: str, horizon: int | None) -> bool:
     """Whether a bound can come of the category's blocks with its reference."""
-    if unavailable(arrays.get(f"{reference}/self/truncated")) is not None:
+    if unavailable(arrays.get(f"{reference}/self/truncated"), horizon) is not None:
         return False
-    if len({fold for name in (reference, category) for fold in arrays.get(f"{name}/fold", np.zeros(1, int)).tolist()}) > 1:
+    of_both = [_folds(arrays, name) for name in (reference, category)]
+    if unbounded(reference, *of_both) is not None:
         return False
-    shapes = [arrays[f"{name}/self/tokens"].shape for name in (reference, category)]
-    return all(contexts <= MOST_CONTEXTS and samples >= FEWEST_SAMPLES for contexts, samples in shapes)
+    largest = max(int(np.unique(folds_of, return_counts=True)[1].max()) for folds_of in of_both)
+    samples = min(arrays[f"{name}/self/tokens"].shape[1] for name in (reference, category))
+    return largest <= MOST_CONTEXTS and samples >= FEWEST_SAMPLES

@@ -17,6 +17,7 @@ from remid_jax.dialogues.languages import language_name, language_share
 from remid_jax.dialogues.manifest import Manifest
 from remid_jax.dialogues.parsing import Parsed
 from remid_jax.dialogues.records import Record, has_golden
+from remid_jax.evaluation.lineages import lineage_warnings
 from remid_jax.evaluation.models import described_reading
 from remid_jax.evaluation.run import Run
 from remid_jax.information.score_table import NO_GOLDEN
@@ -80,7 +81,10 @@ def gathered(
             "date": run.reading["date"].isoformat(),
             "models": {role: described_reading(model) for role, model in models.by_role().items()},
         },
-        "warnings": warnings(categories, in_sample=run.pairs is not None and run.pairs.protocol == "in_sample"),
+        "warnings": [
+            *warnings(categories, in_sample=run.pairs is not None and run.pairs.protocol == "in_sample"),
+            *lineage_warnings(run.records),
+        ],
         "categories": categories,
         "estimates": estimates,
         "records": contributed,
@@ -237,6 +241,10 @@ def contributions(arrays: Arrays, category: str, scorers: Sequence[str]) -> list
     names, lineages = arrays[f"{category}/record"], arrays[f"{category}/lineage"]
     fold = arrays.get(f"{category}/fold", np.zeros(len(names)))
     rows: list[dict[str, Any]] = [{"record": str(n), "lineage": str(g)} for n, g in zip(names, lineages, strict=True)]
+    for name, clusters in arrays.items():
+        if name.startswith(f"{category}/cluster/"):
+            for row, cluster in zip(rows, clusters, strict=True):
+                row[f"cluster_{name.removeprefix(f'{category}/cluster/')}"] = str(cluster)
     for side in ("golden", "policy"):
         if f"{category}/tokens/{side}" not in arrays:
             columns = ("tokens", "chars", *(f"{kind}_{scorer}" for scorer in scorers for kind in ("loglik", "club")))

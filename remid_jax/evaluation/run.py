@@ -11,6 +11,7 @@ from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Benchmark
 from remid_jax.errors import UserError
 from remid_jax.evaluation.arguments import Given
+from remid_jax.evaluation.horizons import horizon_of
 from remid_jax.evaluation.models import Models, open_models
 from remid_jax.evaluation.records import Records, choose_records, read_records, ready_texts
 from remid_jax.information.estimates import Settings
@@ -29,6 +30,7 @@ class Run:
 
     config: ConfigDict
     statistics: Settings
+    horizon: int | None  # tokens of an answer at most; None: whole answers
     benchmark: Benchmark
     records: Records
     excluded: Mapping[str, Mapping[str, int]]
@@ -49,6 +51,7 @@ def begin(config: ConfigDict, store: Store, reading: Reading, stages: Timed, giv
     Raises:
       UserError: for whatever its caller can mend.
     """
+    horizon = horizon_of(config)
     benchmark = read_records(config, given.benchmark)
     prompts = Prompts.load(config.prompts)
     c = config.statistics
@@ -59,6 +62,8 @@ def begin(config: ConfigDict, store: Store, reading: Reading, stages: Timed, giv
             f"config.estimator.reasoning={config.estimator.reasoning}: was written with golden replies in view, so it would "
             "measure its author's knowledge of them: leave it empty or name a file"
         )
+    if config.estimator.plain not in (None, "", "golden"):
+        raise UserError(f"config.estimator.plain={config.estimator.plain!r}: choose golden, or leave it out for all replies")
     devices = Devices(config.devices.parallel, config.devices.mesh_model)
     models = open_models(config, given.models, bool(config.policy.replies), devices, reading)
     thinking = thinking_of(config.policy.thinking) == "tags"
@@ -70,6 +75,6 @@ def begin(config: ConfigDict, store: Store, reading: Reading, stages: Timed, giv
     d = config.devices
     engines = Engines(devices, store, d.tokens_per_step, d.max_row, d.sampling_rows)
     return Run(
-        config, statistics, benchmark, records, excluded, prompts, models, pairs, members, engines, stages, reading, replies,
-        reasoning,
+        config, statistics, horizon, benchmark, records, excluded, prompts, models, pairs, members, engines, stages, reading,
+        replies, reasoning,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Score tables as `.npz` files; their layout stands in `remid_jax.information.score_table`."""
+"""Score tables as `.npz` files; their layout stands in `remid_jax.information.score_arrays`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import numpy as np
 
 from remid_jax.errors import UserError
 from remid_jax.files import write_bytes
-from remid_jax.information.score_table import ScoreTable, parse
+from remid_jax.information.score_arrays import parse
+from remid_jax.information.score_table import ScoreTable
 
 
 def read_scores(path: str | os.PathLike[str]) -> ScoreTable:

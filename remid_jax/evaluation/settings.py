@@ -13,6 +13,7 @@ def default_settings() -> ConfigDict:
     config = ConfigDict()
     config.store = config_dict.placeholder(str)  # finished device work, shared by runs that name it; by default the workdir's
     config.seed = 0
+    config.horizon = config_dict.placeholder(int)  # scored tokens of an answer; by default policy.max_reply, of ready ones all
     config.max_prompt = 640  # tokens after the template, before any reasoning; longer records are excluded and listed
     config.prompts = config_dict.placeholder(str)  # a folder with your own templates (see remid_jax/dialogues/prompts/)
     config.control_tokens = "text"  # their names in people's texts are text; or "tokens", read as transformers reads them
@@ -37,6 +38,7 @@ def default_settings() -> ConfigDict:
     config.estimator.adapters = "package:smollm2_estimator"  # or "" for the model as it is
     config.estimator.reasoning = config_dict.placeholder(str)  # ready reasoning, JSONL {"sample_ID", "reasoning"}
     config.estimator.max_reasoning = 64  # new tokens
+    config.estimator.plain = config_dict.placeholder(str)  # "golden": without reasoning golden replies alone; by default all
     config.estimator.fallback = "empty"  # or "whole_text", when a reasoning lacks its block (docs/protocol.md, rule 18)
 
     config.policy = ConfigDict()

@@ -9,6 +9,7 @@ from remid_jax.evaluation import contexts
 from remid_jax.evaluation import questions as asking
 from remid_jax.evaluation.records import everyone
 from remid_jax.evaluation.run import Run
+from remid_jax.information.score_table import SCORERS
 from remid_jax.progress import shares
 from remid_jax.roles import policy, reasoner
 from remid_jax.roles.reading import thinking_of
@@ -54,12 +55,15 @@ def respond(run: Run) -> tuple[dict[str, Reply], Samples | None]:
 
 
 def score(run: Run, written: Written, replies: dict[str, Reply], samples: Samples | None) -> dict[str, np.ndarray]:
-    """Returns the arrays of the score table (layout: remid_jax.information.score_table)."""
+    """Returns the arrays of the score table (layout: remid_jax.information.score_arrays)."""
     tokenizer = tokenizer_of(run.models.estimator)
-    estimators = [asking.Estimator(run.prompts, tokenizer, member, written[member.name]) for member in run.members]
+    scorers = ("reasoned",) if run.config.estimator.plain == "golden" else SCORERS
+    estimators = [
+        asking.Estimator(run.prompts, tokenizer, member, written[member.name], scorers, run.horizon) for member in run.members
+    ]
     sampled = None
     if samples is not None and run.models.policy is not None:
-        sampled = asking.Policy(run.prompts, tokenizer_of(run.models.policy), samples)
+        sampled = asking.Policy(run.prompts, tokenizer_of(run.models.policy), samples, run.horizon)
     arrays, of_members, of_policy = asking.questions(
         run.records, run.benchmark.manifest.categories, replies, estimators, sampled
     )

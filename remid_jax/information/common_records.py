@@ -109,6 +109,7 @@ def _restricted(category: Category, places: np.ndarray) -> Category:
         category,
         record=category.record[places],
         lineage=category.lineage[places],
+        clusters={kind: of[places] for kind, of in category.clusters.items()},
         replies=replies,
         self_scores=None,
         cross=None,
@@ -140,7 +141,8 @@ def _with_one_fold(tables: Mapping[str, ScoreTable], kept: dict[str, dict[str, C
 
 
 def changed_lineages(run: ScoreTable, baseline: ScoreTable, within: float) -> dict[str, int]:
-    """Returns {category: lineages in which a policy reply is another}, of two tables on the same records.
+    """Returns {category: lineages in which a policy reply is another}, of two tables on the same records; where clusters are of
+    several kinds, those of the kind with fewest.
 
     A reply is the same if it is as long and its log-likelihoods in every context are `within` nats a token of one another.
     """
@@ -150,7 +152,8 @@ def changed_lineages(run: ScoreTable, baseline: ScoreTable, within: float) -> di
         other = (now.tokens != before.tokens) | (now.chars != before.chars)
         for scorer in before.loglik:
             other |= _gaps(now, before, scorer, category.folds) > within
-        counts[name] = len(np.unique(category.lineage[other]))
+        kinds = category.clusters.values() or [category.lineage]
+        counts[name] = min(len(np.unique(clusters[other])) for clusters in kinds)
     return counts
 
 

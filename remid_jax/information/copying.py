@@ -217,7 +217,7 @@ def identification(plan: Plan, name: str, category: Category, replies: Replies, 
     rates = rates_of(replies, scorer, novel=view != WHOLE)
 
     def of(chosen: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
-        return {"": identified(rates[np.ix_(chosen, chosen)], category.lineage[chosen], weights)}
+        return {"": identified(rates[np.ix_(chosen, chosen)], category.origins[:, chosen], weights)}
 
     return plan.mean(name, category.lineage, of)[""]
 

@@ -1,6 +1,6 @@
 """All estimates of a score table, as one JSON-ready dictionary; needs the stored matrices alone.
 
-    {"version", "settings", "n", "estimators": ["reasoned", "plain"],
+    {"version", "settings", "n", "horizon": tokens of an answer, or None for whole replies, "estimators": ["reasoned", "plain"],
      "calibration": {scorer: {"scale": [for replies of fold 0, of fold 1]}},
      "categories": {category: {
          "shift", "records", "lineages", "subsamples", "blocks" (where the table holds folds),
@@ -50,7 +50,7 @@ from remid_jax.information.measurement import (
     per_response,
     unmeasured,
 )
-from remid_jax.information.score_table import NO_GOLDEN, SCORERS, Category, ScoreTable
+from remid_jax.information.score_table import NO_GOLDEN, Category, ScoreTable
 from remid_jax.information.self_information import unavailable
 from remid_jax.information.verdict import verdict
 from remid_jax.parallel import Devices
@@ -162,6 +162,7 @@ class _Report:
             "version": VERSION,
             "settings": dataclasses.asdict(self.settings),
             "n": self.plan.n,
+            "horizon": self.table.horizon,
             "estimators": list(self.table.scorers),
             "calibration": {scorer: {"scale": scale} for scorer, scale in scales.items()},
             "categories": {name: self.category(name, category) for name, category in self.table.categories.items()},
@@ -182,11 +183,13 @@ class _Report:
                 replies: self.lengths(self.measured[self.table.scorers[0], name, replies]) for replies in ("golden", "policy")
             },
         }
+        if category.clusters:
+            result["clusters"] = {kind: len(np.unique(clusters)) for kind, clusters in category.clusters.items()}
         if category.fold is not None:
             result["blocks"] = len(category.blocks)
         for scorer in self.table.scorers:
             result[scorer] = self.scored(scorer, name)
-        if set(self.table.scorers) == set(SCORERS):
+        if "reasoned" in self.table.scorers and (category.golden is None or category.golden_unreasoned is not None):
             result["reasoning_gain"] = self.reasoning_gain(name, category)
         if self.copying.parted:
             result["copied"] = self.copying.copied(name)
@@ -221,18 +224,18 @@ class _Report:
 
     def reasoning_gain(self, name: str, category: Category) -> dict[str, Estimate]:
         """Paired difference of golden log-likelihoods; below 0 where reasoning makes golden replies less likely."""
-        lengths, golden = self.measured["reasoned", name, "golden"], category.golden
-        if golden is None:
+        lengths, golden, unreasoned = self.measured["reasoned", name, "golden"], category.golden, category.golden_unreasoned
+        if golden is None or unreasoned is None:
             nats = self.plan.resampling.constant(np.nan, NO_GOLDEN)
         else:
-            gained = np.diagonal(golden.loglik["reasoned"]) - np.diagonal(golden.loglik["plain"])
+            gained = np.diagonal(golden.loglik["reasoned"]) - unreasoned
             nats = self.plan.of_items(name, category.lineage, gained)
         in_units = per_response("mean", nats, lengths.tokens, lengths.chars)
         return {unit: self.number(quantity, unit, "mean") for (_, unit), quantity in in_units.items()}
 
     def self_section(self, name: str, category: Category) -> dict[str, object]:
         scores = category.self_scores
-        reason = unavailable(None if scores is None else scores.truncated)
+        reason = unavailable(None if scores is None else scores.truncated, category.horizon)
         if scores is None or scores.loglik is None or reason:
             return {"self_information": None, "reason": reason or "the policy's samples were not scored"}
         measured = measure_self(name, category, scores, self.plan)

@@ -23,12 +23,13 @@ def identified(
 
     Args:
       rates: log-likelihood of reply i in context k, nats a token; row = context, column = reply, own pairs on the diagonal.
-      lineage: of each record.
+      lineage: of each record, or its clusters of several kinds [kinds, n]: then what counts is whether records share any.
       weights: how often each record counts, a row a replicate; copies of one record are no pair.
     """
     silent = np.isnan(np.diagonal(rates))
     rates = np.where(silent, 0.0, rates)
-    same = lineage[:, None] == lineage
+    of_kinds = np.atleast_2d(lineage)
+    same = (of_kinds[:, :, None] == of_kinds[:, None]).any(axis=0)
     step = max(1, AT_ONCE // rates.size)
     return np.concatenate([_traced(rates, silent, same, weights[k : k + step]) for k in range(0, len(weights), step)])
 

@@ -57,7 +57,7 @@ class Plan:
 
     def without_bootstrap(self) -> Plan:
         resampling = dataclasses.replace(self.resampling, multiplicities=self.resampling.multiplicities[:0])
-        kept = 1 + len(resampling.lineages)
+        kept = 1 + resampling.deleted
         scales = {
             scorer: (zero._replace(values=zero.values[:kept]), one._replace(values=one.values[:kept]))
             for scorer, (zero, one) in self.scales.items()
@@ -106,9 +106,16 @@ def make_plan(table: ScoreTable, devices: Devices, *, subsamples: int, pairs: in
     members = {name: category.blocks for name, category in table.categories.items()}
     n = min(len(block) for of_category in members.values() for block in of_category)
     blocks = {name: drawn(name, of_category, n, subsamples, seed) for name, of_category in members.items()}
-    by_block = {f"{name}/{i}": lineages[name][block] for name, of in members.items() for i, block in enumerate(of)}
-    folds = calibration.folds(by_block)
-    resampling = Resampling.of(lineages, bootstrap, seed)
+    clusters = {name: category.clusters for name, category in table.categories.items()}
+    resampling = Resampling.of(lineages, bootstrap, seed, clusters)
+    group = resampling.components
+    by_block = {
+        f"{name}/{i}": [group[lineage] for lineage in lineages[name][block].tolist()]
+        for name, of in members.items()
+        for i, block in enumerate(of)
+    }
+    of_group = calibration.folds(by_block)
+    folds = {lineage: of_group[name] for lineage, name in group.items()}
     scales = {scorer: _fit_scales(table, scorer, blocks, folds, resampling) for scorer in table.scorers}
     return Plan(n, blocks, mismatched_pairs(n, pairs, seed), resampling, folds, scales, devices)
 
@@ -308,15 +315,15 @@ def _measuring_self(devices: Devices) -> Callable:
 
 
 def measure_self(name: str, category: Category, scores: SelfScores, plan: Plan) -> dict[str, Replicates]:
-    """`mixture` and `leave_one_out` of the self information I(P_X (x) P_theta), nats per response, over finished samples, and
-    their mean `tokens`: in expectation below and above I. The kernel is exact, so no critic is fitted."""
+    """`mixture` and `leave_one_out` of the self information I(P_X (x) P_theta), nats per response, over samples that are
+    events, and their mean `tokens`: in expectation below and above I. The kernel is exact, so no critic is fitted."""
     loglik = scores.loglik
     assert loglik is not None
 
     def of(chosen: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
         rows = {"columns": loglik[np.ix_(chosen, chosen)].transpose(1, 2, 0), "own": np.arange(len(chosen))}
         terms = plan.devices.map_rows(_measuring_self(plan.devices), weights, rows)
-        counted = weights.T[:, None] * ~scores.truncated[chosen][:, :, None]
+        counted = weights.T[:, None] * category.sampled_events[chosen][:, :, None]
         terms["tokens"] = np.broadcast_to(scores.tokens[chosen, :, None], counted.shape)
         return {name: (counted * values).sum(axis=(0, 1)) / counted.sum(axis=(0, 1)) for name, values in terms.items()}
 

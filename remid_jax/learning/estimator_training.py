@@ -21,6 +21,7 @@ from remid_jax.identity import Identity, identify
 from remid_jax.information.calibration import folds
 from remid_jax.learning.controls import Controls, controls_of
 from remid_jax.learning.corl import LEARNERS, CoRL, Settings
+from remid_jax.learning.groups import unrelated_groups
 from remid_jax.learning.inputs import Inputs, content_of, file_content, open_inputs, reasoning_content
 from remid_jax.learning.journal import Journal
 from remid_jax.learning.loop import Heeding, Phase, Stopped, run
@@ -113,7 +114,7 @@ def train_estimator(
         corl = CoRL(inputs.base, part.seen, teacher, inputs.prompts, settings, inputs.devices, store)
         learners = train_pair(corl, part.name, folder, identity, config, progress, stopping)
         reasoner, responder = (adapter_of(learners[name]) for name in LEARNERS)
-        pairs.append(Pair(part.name, reasoner, responder, frozenset(record.lineage for record in part.seen)))
+        pairs.append(Pair(part.name, reasoner, responder, frozenset().union(*(record.origins for record in part.seen))))
         if part.unseen:
             heeding = Heeding(progress, stopping, Stopped(steps, steps, part.name))
             controls[part.name] = controls_of(corl, learners, part.unseen, part.name, heeding)
@@ -180,11 +181,19 @@ def split(config: ConfigDict, records: Sequence[Record]) -> list[Fold]:
     if config.protocol == "in_sample":
         parts = [Fold("all", list(records), [])]
     else:
-        lineages: dict[str, list[str]] = {}
-        for record in records:
-            lineages.setdefault(record.category, []).append(record.lineage)
-        fold = folds(lineages, "cross-fitting")
-        halves = [[record for record in records if fold[record.lineage] == f] for f in (0, 1)]
+        groups: dict[str, list[str]] = {}
+        group = unrelated_groups(records)
+        for record, name in zip(records, group, strict=True):
+            groups.setdefault(record.category, []).append(name)
+        if records[0].clusters and len(set(group)) == 1:
+            kinds = ", ".join(records[0].clusters)
+            raise UserError(
+                f"{config.benchmark.source}: all {len(records)} records hang together by the clusters of their lineages "
+                f"({kinds}), so no two folds are unrelated: measure with the bare estimator (config.estimator.adapters=), "
+                "or name as lineage only what no two folds may share"
+            )
+        fold = folds(groups, "cross-fitting")
+        halves = [[record for record, name in zip(records, group, strict=True) if fold[name] == f] for f in (0, 1)]
         parts = [Fold(f"fold{f}", halves[f], halves[1 - f]) for f in (0, 1)]
     needed = max(config.batch, config.prompts_per_step)
     for part in parts:

@@ -7,7 +7,7 @@ from typing import Any
 
 from remid_jax.information.score_table import FACTORS
 from remid_jax.reporting.cells import DASH, Cell, Column, Results, Row, Table, cell, given, groups, headline_key, plain
-from remid_jax.reporting.subjects import reference, risky
+from remid_jax.reporting.subjects import at_horizon, reference, risky
 from remid_jax.shifts.attribution import NAMES, WHOLE
 from remid_jax.theory.bounds.balls import BALLS
 
@@ -130,8 +130,17 @@ def bounds(results: Results) -> Table:
         f"Bounds on self EMID, nats per reply, golden term {given(scorer)}",
         columns,
         _rows(results, row),
-        notes=correlations(results),
+        notes=[*at_horizon(results), *_folds(results), *correlations(results)],
     )
+
+
+def _folds(results: Results) -> list[str]:
+    data, scorer = shift_data(results)["categories"], headline_key(results)[2]
+    return _blocks(max((data[name]["bounds"][scorer].get("blocks", 1) for name in bounded(results)), default=1))
+
+
+def _blocks(count: int) -> list[str]:
+    return [f"Mean over {count} folds of the cross-fitted estimator, each of its own contexts."] if count > 1 else []
 
 
 def correlations(results: Results) -> list[str]:
@@ -160,10 +169,10 @@ def predicted_from(results: Results) -> str:
 
 def risks(results: Results) -> list[Table]:
     """The predicted worst self EMID at every radius, a table for each reference that has a prediction."""
-    return [_risk(name, risk) for name, risk in predictions(results).items()]
+    return [_risk(name, risk, at_horizon(results)) for name, risk in predictions(results).items()]
 
 
-def _risk(reference: str, found: Mapping[str, Any]) -> Table:
+def _risk(reference: str, found: Mapping[str, Any], notes: list[str]) -> Table:
     columns = [
         Column(part, meaning, ball, interval=part == "risk")
         for ball in BALLS
@@ -182,4 +191,4 @@ def _risk(reference: str, found: Mapping[str, Any]) -> Table:
             cells += [attack, cell(of_ball["linear"][k]), cell(of_ball["risk"][k])]
         rows.append(Row(f"{radius:g}", cells))
     title = f"Worst self EMID over a ball of shifts, nats per reply, from {reference} alone"
-    return Table(title, columns, rows, "radius (nats)")
+    return Table(title, columns, rows, "radius (nats)", notes + _blocks(found.get("blocks", 1)))

@@ -46,6 +46,12 @@ def risky(results: Results) -> str:
     return next((name for name in named if name), next(iter(references(results)), "the reference"))
 
 
+def at_horizon(results: Results) -> list[str]:
+    """Returns a sentence that says which part of a reply was scored; none where replies were scored whole."""
+    horizon = results["estimates"].get("horizon")
+    return [f"Of the first {horizon} tokens of a reply, or all of one that ends sooner (the horizon)."] if horizon else []
+
+
 def title(results: Results) -> str:
     """Returns what was measured, by which formula and estimator, and on which benchmark, as the title of an evaluation:
 

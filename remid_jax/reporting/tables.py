@@ -29,7 +29,7 @@ from remid_jax.reporting.cells import (
     rows_of,
     write_value,
 )
-from remid_jax.reporting.subjects import compared_with, reference, references
+from remid_jax.reporting.subjects import at_horizon, compared_with, reference, references
 
 POLICIES = {
     "policy": "the evaluated policy",
@@ -133,7 +133,8 @@ def terms(results: Results) -> Table:
     for scorer in scorers:
         columns += [Column("Ihat(golden)", "", given(scorer)), Column("Ihat(policy)", "", given(scorer))]
         columns += [Column(f"{prefix(scorer)}EMI", "Ihat(policy) - Ihat(golden)", given(scorer))]
-    if gained := len(scorers) == 2:
+    categories = results["estimates"]["categories"].values()
+    if gained := all("reasoning_gain" in category for category in categories):
         columns.append(Column("reasoning gain", "golden log-likelihood with reasoning minus without, nats per token"))
 
     def row(name: str) -> list[Cell]:
@@ -216,7 +217,7 @@ def self_information(results: Results) -> Table:
             for s in scorers
         ),
         Column("samples a context"),
-        Column("cut off"),
+        Column("cut off", "samples in all that go on beyond what is scored"),
     ]
 
     def row(name: str) -> list[Cell]:
@@ -229,7 +230,7 @@ def self_information(results: Results) -> Table:
             *(cell(mixed[scorer]) for scorer in scorers), plain(section["samples"]), plain(section["truncated"]),
         ]  # fmt: skip
 
-    return Table("Self information of the policy", columns, rows_of(results, row))
+    return Table("Self information of the policy", columns, rows_of(results, row), notes=at_horizon(results))
 
 
 def without_golden(results: Results) -> list[str]:

@@ -38,7 +38,7 @@ Protocol = Literal["cross_fitted", "in_sample"]
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """A reasoner and a responder trained together; `seen` are the lineages of the records they were trained on."""
+    """A reasoner and a responder trained together; `seen` are the origins of the records they were trained on."""
 
     name: str
     reasoner: Adapter
@@ -65,9 +65,9 @@ class Pairs:
         described = [self.base, self.protocol, [pair.described() for pair in self.pairs]]
         return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
-    def scorers(self, lineage: str) -> tuple[str, ...]:
-        """The names of the pairs that may score records of a lineage."""
-        return tuple(pair.name for pair in self.pairs if self.protocol == "in_sample" or lineage not in pair.seen)
+    def scorers(self, record: Record) -> tuple[str, ...]:
+        """The names of the pairs that may score a record: those that have seen neither its lineage nor any of its clusters."""
+        return tuple(pair.name for pair in self.pairs if self.protocol == "in_sample" or not record.origins & pair.seen)
 
 
 def scored_by(pairs: Pairs, records: Sequence[Record]) -> dict[str, frozenset[str]]:
@@ -76,7 +76,7 @@ def scored_by(pairs: Pairs, records: Sequence[Record]) -> dict[str, frozenset[st
     Raises:
       UserError: if every pair has seen the lineage of a record; such records are named.
     """
-    scorers = {record.id: pairs.scorers(record.lineage) for record in records}
+    scorers = {record.id: pairs.scorers(record) for record in records}
     overlap = [f"{record.id} (lineage {record.lineage})" for record in records if not scorers[record.id]]
     if overlap:
         more = f" and {len(overlap) - NAMED} more" if len(overlap) > NAMED else ""

@@ -47,9 +47,19 @@ class Reply:
     thought: Thought | None = None
 
 
-def answer_ids(tokenizer: Tokenizer, reply: Reply, after: Sequence[int] = ()) -> tuple[int, ...]:
-    """The scored ids of a reply behind the ids `after`: its own, and the end of the turn if it finished."""
-    return (*tokenizer.encode(reply.text, after), *((tokenizer.end_of_turn_id,) if reply.finished else ()))
+def answer_ids(tokenizer: Tokenizer, reply: Reply, after: Sequence[int] = (), horizon: int | None = None) -> tuple[int, ...]:
+    """The scored ids of a reply behind the ids `after`: its own, and the end of the turn if it finished.
+
+    With a `horizon` the first so many of these, so the end only of a reply that is shorter (docs/protocol.md, rule 21).
+    """
+    return (*tokenizer.encode(reply.text, after), *((tokenizer.end_of_turn_id,) if reply.finished else ()))[:horizon]
+
+
+def answer_chars(tokenizer: Tokenizer, reply: Reply, horizon: int | None) -> int:
+    """The code points of what `answer_ids` scores; a character of which a first piece is scored counts."""
+    whole, scored = (answer_ids(tokenizer, reply, horizon=limit) for limit in (None, horizon))
+    text = len(reply.text)
+    return text if len(scored) == len(whole) else min(text, len(tokenizer.decode(scored)))
 
 
 def chat_ids(tokenizer: Tokenizer, messages: Sequence[Mapping[str, str]], opening: str = "") -> list[int]:

@@ -67,11 +67,15 @@ def compare(
     features: tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]], lineages: tuple[np.ndarray, np.ndarray],
     resampling: Resampling, seed: int,
 ) -> Pair:  # fmt: skip
-    """A category beside its reference, from unit feature rows [n, D] of each factor and lineages [n], of both in this order."""
+    """A category beside its reference, from unit feature rows [n, D] of each factor and lineages [n], of both in this order.
+
+    Lineages that clusters of any kind link keep together in relabellings, and predict nothing of one another.
+    """
     n = len(lineages[0])
     lineage, in_p = np.concatenate(lineages), np.arange(2 * n) < n
     grams = subset_grams(np.stack([gram(np.concatenate([side[factor] for side in features])) for factor in FACTORS]))
-    relabelled = relabellings(lineage, in_p, RELABELLINGS, seed)
+    group = np.array([resampling.components[name] for name in lineage.tolist()])
+    relabelled = relabellings(group, in_p, RELABELLINGS, seed)
     rows = resampling.weights(lineage)
     with np.errstate(invalid="ignore", divide="ignore"):
         p, q = ((rows * side) / (rows * side).sum(1, keepdims=True) for side in (in_p, ~in_p))
@@ -82,7 +86,7 @@ def compare(
     values[usable] = found[: usable.sum()]
     null = found[usable.sum() :]
     labels = np.concatenate([in_p[None], relabelled]).T
-    regressors = {subset: left_out(grams[number], lineage) for number, subset in enumerate(SUBSETS) if subset}
+    regressors = {subset: left_out(grams[number], group) for number, subset in enumerate(SUBSETS) if subset}
     return Pair(
         lineage, in_p, relabelled, resampling,
         {subset: resampling.replicates([(values[:, i], lineage)]) for i, subset in enumerate(SUBSETS[1:])},

@@ -10,13 +10,15 @@ contexts of both. With the log means over contexts, a reply's own context left o
 the sample's own self EMID (leave-one-out on both sides, two scorers) is exactly mean_P g - mean_Q g + T. `plug_in` and
 `unknown_shift` replace its first part by `information` (or `information_variance`, if smaller) and by `unknown_shift` of
 docs/theory.md, T3. Each term is an estimate; the golden one is exact only in a world whose golden replies follow the estimator.
+
+Of a cross-fitted estimator all this holds within each fold; results tell the mean over folds (docs/protocol.md, rule 22).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -28,10 +30,12 @@ from remid_jax.information.mutual_information import log_mixture
 from remid_jax.information.score_table import NO_GOLDEN, Category
 from remid_jax.information.self_information import unavailable
 from remid_jax.parallel import Devices
+from remid_jax.shifts.fold_blocks import unbounded
 from remid_jax.theory.bounds.log_cosh import log_cosh_bound, spread
 
 FEWEST_SAMPLES = 4  # a context: two independent halves of at least two
 SATURATED_WITHIN, SATURATED_AT_MOST = 0.1, 0.1
+SATURATED_FROM = 3  # replies: one or two of a small block may stand there by chance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,28 +105,21 @@ def saturated(own_gap: np.ndarray, contexts: int) -> str | None:
     """Why a mixture may not enter g: log n, its ceiling with a reply's own context among the candidates, is reached and never
     passed. A left-out mixture has no ceiling, so it is never refused."""
     ceiling = np.log(contexts)
-    near = float(np.mean(own_gap > ceiling - SATURATED_WITHIN))
-    if near > SATURATED_AT_MOST and own_gap.max() <= ceiling + 1e-9:
-        return f"{near:.0%} of the replies stand at log n, the ceiling of a mixture that includes their own context"
-    return None
-
-
-def blocked(*categories: Category) -> str | None:
-    """Why no matrix holds all contexts of these categories; None when one does."""
-    if len(np.unique(np.concatenate([category.folds for category in categories]))) > 1:
-        return "the estimator is cross-fitted, so no part of it scored all contexts"
+    near = own_gap > ceiling - SATURATED_WITHIN
+    if near.sum() >= SATURATED_FROM and near.mean() > SATURATED_AT_MOST and own_gap.max() <= ceiling + 1e-9:
+        return f"{near.mean():.0%} of the replies stand at log n, the ceiling of a mixture that includes their own context"
     return None
 
 
 def missing(reference: str, of_id: Category, category: Category) -> str | None:
     """Why a category has no bound; None when it has one."""
-    if (reason := blocked(of_id, category)) is not None:
+    if (reason := unbounded(reference, of_id.folds, category.folds)) is not None:
         return reason
     for name, side in ((reference, of_id), ("the category", category)):
         if side.golden is None:
             return f"{name}: {NO_GOLDEN}"
         scores = side.self_scores
-        if (reason := unavailable(None if scores is None else scores.truncated)) is not None:
+        if (reason := unavailable(None if scores is None else scores.truncated, side.horizon)) is not None:
             return f"{name}: {reason}"
         if scores is None or scores.loglik is None:
             return f"{name}: its samples were not scored"
@@ -161,7 +158,7 @@ class Bounded:
 
     values: dict[str, Replicates]  # emid, shift, output, plug_in, unknown_shift, variance, ...
     g: np.ndarray  # [2n], contexts of the reference first
-    left_out: int  # contexts without a finished sample in both halves
+    left_out: int  # contexts without a sample that is an event in both halves
 
 
 def bound(
@@ -220,16 +217,19 @@ def bound(
     return Bounded(found, g[0], int((~known).sum()))
 
 
-def section(of: Bounded, divergence: Replicates | None, n: int, level: float) -> dict[str, object]:
-    """The measured self EMID = shift + output, both bounds = their own shift + the same output, and their parts, JSON-ready:
+def section(
+    averages: Mapping[str, Replicates], of_blocks: Sequence[Bounded], divergence: Replicates | None, n: int, level: float
+) -> dict[str, object]:
+    """The averages over blocks of `n` contexts a side, JSON-ready: the measured self EMID = shift + output, both bounds = their
+    own shift + the same output, and their parts:
 
     {"emid", "shift", "output": {"sum", "policy", "golden"}, "variance", "output_divergence": {"policy", "golden"} (each
     KL(Q_Y || P_Y)), "unknown_shift": {"bound", "shift"}, "plug_in": {"bound", "shift", "by_law_of_g", "by_variance",
-    "divergence"}, "contexts_left_out"}: numbers in nats per response, the variance in nats^2.
+    "divergence"}, "contexts_left_out", "blocks"}: numbers in nats per response, the variance in nats^2.
     """
 
     def told(name: str) -> Estimate:
-        return number(of.values[name], unit="response", estimator="bound", n=n, level=level)
+        return number(averages[name], unit="response", estimator="bound", n=n, level=level)
 
     found: dict[str, object] = {
         "emid": told("emid"),
@@ -238,7 +238,8 @@ def section(of: Bounded, divergence: Replicates | None, n: int, level: float) ->
         "variance": told("variance"),
         "unknown_shift": {"bound": told("unknown_shift"), "shift": told("spread")},
         "output_divergence": {"policy": told("kl_policy"), "golden": told("kl_golden")},
-        "contexts_left_out": of.left_out,
+        "contexts_left_out": sum(of.left_out for of in of_blocks),
+        "blocks": len(of_blocks),
     }
     if divergence is None:
         return found | {"plug_in": {"reason": "the texts of the contexts were not embedded, so D_JS is not known"}}

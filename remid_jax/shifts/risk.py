@@ -9,19 +9,21 @@ on the side of caution; every figure is an estimate, and none says anything abou
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from remid_jax.information.intervals import Estimate, Resampling, number
+from remid_jax.information.intervals import Estimate, Replicates, Resampling, number
 from remid_jax.information.mutual_information import log_mixture
-from remid_jax.information.score_table import Category
+from remid_jax.information.score_table import FACTORS, Category
 from remid_jax.parallel import Devices
 from remid_jax.shifts.bounds import Side, gaps, saturated
+from remid_jax.shifts.fold_blocks import average_of_blocks
 from remid_jax.theory.bounds.attack import attack
 from remid_jax.theory.bounds.balls import BALLS
 from remid_jax.theory.bounds.risk import Gradient, risk
@@ -75,14 +77,64 @@ def structured_rows(g_theta: np.ndarray, g_golden: np.ndarray, p: np.ndarray, sh
     return Gradient(*(part[:, None] for part in (*means, law)))
 
 
+@dataclasses.dataclass(frozen=True)
+class Curves:
+    """The risk of one block of contexts.
+
+    Attributes:
+      values: "emi", and by "ball/part/radius" the curves for any shift; for pure shifts of a factor with "factor/" before it.
+      attack: by ball, what reweighting finds at each radius; None where it rests on fewer than half of the contexts.
+      reasons: by factor, why there are no curves of its pure shifts.
+    """
+
+    values: dict[str, Replicates]
+    attack: dict[str, list[float | None]]
+    reasons: dict[str, str]
+
+
 def section(
-    of_id: Category, scorer: str, chosen: np.ndarray, resampling: Resampling, devices: Devices, level: float
-) -> dict[str, object]:
+    of_id: Category, scorer: str, blocks: Sequence[tuple[float, np.ndarray]], resampling: Resampling, devices: Devices,
+    level: float,
+) -> dict[str, object]:  # fmt: skip
     """{"radii", "emi", "balls": {ball: {"risk", "linear": [number per radius], "attack": [nats]}}, "structured"} or {"reason"}.
 
-    An attack that rests on fewer than half of the contexts is null: left-out mixtures of so few are no longer those of a law.
-    `chosen` are the contexts, `resampling` deletes their lineages.
+    Everything is the mean over `blocks` (share, contexts), all of one size; `resampling` deletes lineages. An attack that rests
+    on fewer than half of the contexts of a block is null: left-out mixtures of so few are no longer those of a law.
     """
+    found = [curves(of_id, scorer, chosen, resampling, devices) for _, chosen in blocks]
+    if reasons := [of for of in found if isinstance(of, str)]:
+        return {"reason": reasons[0]}
+    of_blocks, shares, n = [of for of in found if isinstance(of, Curves)], [share for share, _ in blocks], len(blocks[0][1])
+    kept = set.intersection(*(set(of.values) for of in of_blocks))
+    averages = average_of_blocks([{name: of.values[name] for name in of.values if name in kept} for of in of_blocks], shares)
+
+    def told(name: str) -> Estimate:
+        return number(averages[name], unit="response", estimator="risk", n=n, level=level)
+
+    def balls(factor: str) -> dict[str, dict[str, list[object]]]:
+        return {
+            ball: {part: [told(f"{factor}{ball}/{part}/{k}") for k in range(len(RADII))] for part in ("risk", "linear")}
+            for ball in BALLS
+        }
+
+    of_any = balls("")
+    for ball in BALLS:
+        of_radius = zip(*(of.attack[ball] for of in of_blocks), strict=True)
+        of_any[ball]["attack"] = [_average(attacks, shares) for attacks in of_radius]
+    structured: dict[str, object] = {}
+    for factor in FACTORS:
+        refused = [of.reasons[factor] for of in of_blocks if factor in of.reasons]
+        structured[factor] = {"reason": refused[0]} if refused else {"balls": balls(f"{factor}/")}
+    return {"radii": list(RADII), "emi": told("emi"), "balls": of_any, "structured": structured, "blocks": len(blocks)}
+
+
+def _average(attacks: Sequence[float | None], shares: Sequence[float]) -> float | None:
+    found = [share * attack for share, attack in zip(shares, attacks, strict=True) if attack is not None]
+    return sum(found) if len(found) == len(attacks) else None
+
+
+def curves(of_id: Category, scorer: str, chosen: np.ndarray, resampling: Resampling, devices: Devices) -> Curves | str:
+    """Returns the risk from the contexts `chosen` alone, or why there is none."""
     scores = of_id.self_scores
     assert scores is not None
     assert scores.loglik is not None
@@ -90,52 +142,49 @@ def section(
     weights = resampling.weights(lineage)
     own = scores.loglik[block]
     golden = of_id.replies["golden"].loglik[scorer][block][..., None]
-    finished = ~scores.truncated[chosen]
+    events = of_id.sampled_events[chosen]
     policy, gold = (
         _to_own(Side(scored.transpose(1, 2, 0), counted, 0), weights, devices)
-        for scored, counted in ((own, finished), (golden, np.ones((n, 1), bool)))
+        for scored, counted in ((own, events), (golden, np.ones((n, 1), bool)))
     )
     for of in (policy, gold):
         if reason := saturated(of[:, 0], n):
-            return {"reason": reason}
+            return reason
     known = np.isfinite(policy[:, 0])
     counted = weights * known
     p = counted / counted.sum(1, keepdims=True)
     g_theta, g_golden = (np.where(known, of.T, 0.0) for of in (policy, gold))
-
-    def told(values: np.ndarray) -> Estimate:
-        quantity = resampling.replicates([(values, lineage)])
-        return number(quantity, unit="response", estimator="risk", n=n, level=level)
+    values: dict[str, np.ndarray] = {}
+    with np.errstate(invalid="ignore"):  # of two lineages, deleting one leaves no other context to mix
+        values["emi"] = (p * (g_theta - g_golden)).sum(1)
 
     def solve(rows: Gradient) -> dict[str, np.ndarray]:
         found = devices.map_rows(_risking(devices), np.array(RADII), rows)
-        return {"risk": found["value"], "linear": found["linear"]}
-
-    def curves(parts: dict[str, np.ndarray]) -> dict[str, dict[str, list[object]]]:
         return {
-            ball: {name: [told(values[:, i, k]) for k in range(len(RADII))] for name, values in parts.items()}
+            f"{ball}/{part}/{k}": found[name][:, i, k]
+            for part, name in (("risk", "value"), ("linear", "linear"))
             for i, ball in enumerate(BALLS)
+            for k in range(len(RADII))
         }
 
     of_any = solve(Gradient(*(part[:, None] for part in (g_theta, g_golden, p))))  # type: ignore[arg-type]
-    balls = curves(of_any)
-    attacked, effective = _attacks(jnp.asarray(own), jnp.asarray(finished, float), jnp.asarray(golden), jnp.asarray(p[0]))
+    values |= of_any
+    attacked, effective = _attacks(jnp.asarray(own), jnp.asarray(events, float), jnp.asarray(golden), jnp.asarray(p[0]))
+    attack: dict[str, list[float | None]] = {}
     for i, ball in enumerate(BALLS):
         pairs = zip(attacked[i], effective[i], strict=True)
-        balls[ball]["attack"] = [float(found) if contexts >= n / 2 else None for found, contexts in pairs]
-    structured: dict[str, object] = {}
+        attack[ball] = [float(found) if contexts >= n / 2 else None for found, contexts in pairs]
+    reasons = {}
     identities = {factor: names[chosen] for factor, names in of_id.identities.items()}
-    for shift in ("user", "character", "dialogue"):
-        groups = grouping(identities, shift)
+    for factor in FACTORS:
+        groups = grouping(identities, factor)
         if isinstance(groups, str):
-            structured[shift] = {"reason": groups}
-        else:
-            of_pure = solve(structured_rows(g_theta, g_golden, p, shift, groups))
-            # Omega (docs/theory.md, T6 (d)) is concave in g: of a mean g it may exceed that of any shift, which holds too.
-            structured[shift] = {"balls": curves({name: np.minimum(of_pure[name], of_any[name]) for name in of_any})}
-    with np.errstate(invalid="ignore"):  # of two lineages, deleting one leaves no other context to mix
-        emi = told((p * (g_theta - g_golden)).sum(1))
-    return {"radii": list(RADII), "emi": emi, "balls": balls, "structured": structured}
+            reasons[factor] = groups
+            continue
+        of_pure = solve(structured_rows(g_theta, g_golden, p, factor, groups))
+        # Omega (docs/theory.md, T6 (d)) is concave in g: of a mean g it may exceed that of any shift, which holds too.
+        values |= {f"{factor}/{name}": np.minimum(of_pure[name], of_any[name]) for name in of_any}
+    return Curves({name: resampling.replicates([(of, lineage)]) for name, of in values.items()}, attack, reasons)
 
 
 def _to_own(side: Side, weights: np.ndarray, devices: Devices) -> np.ndarray:

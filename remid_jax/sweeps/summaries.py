@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from remid_jax.dialogues.records import Benchmark, Record
+from remid_jax.learning.groups import unrelated_groups
 from remid_jax.reporting.subjects import Results
 
 CONTROLS = ("own", "empty", "shuffled", "teacher", "leaking")
@@ -107,17 +108,20 @@ def unseen(rows: Iterable[Mapping[str, Any]], reasons: bool, benchmark: Benchmar
 
 
 def by_lineage(values: Mapping[str, float], benchmark: Benchmark) -> dict[str, dict[str, object]]:
-    """Returns values of records, nested by where the records belong.
+    """Returns values of records, nested by where the records belong; a lineage is all that clusters of any kind link.
 
     {"train": {lineage: {record: value}},
      "test": {shift, or a category without one: {category: {lineage: {record: value}}}}}
     """
 
+    everyone = [*benchmark.train, *(record for records in benchmark.test.values() for record in records)]
+    group = dict(zip((record.id for record in everyone), unrelated_groups(everyone), strict=True))
+
     def nested(records: Sequence[Record]) -> dict[str, dict[str, float]]:
         lineages: dict[str, dict[str, float]] = {}
         for record in records:
             if record.id in values:
-                lineages.setdefault(record.lineage, {})[record.id] = values[record.id]
+                lineages.setdefault(group[record.id], {})[record.id] = values[record.id]
         return lineages
 
     test: dict[str, Any] = {}

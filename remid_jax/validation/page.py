@@ -9,6 +9,7 @@ from typing import Any
 from remid_jax.information.measurement import ESTIMATORS
 from remid_jax.theory.bounds.on_worlds import BOUNDS, CERTIFIED
 from remid_jax.theory.worlds.scenarios import SCENARIOS
+from remid_jax.validation import crossed_study
 from remid_jax.validation.coverage_study import claims, smallest_validated
 from remid_jax.validation.policy_study import MEANINGS
 
@@ -44,6 +45,11 @@ def validated(found: Results) -> dict[str, int | None]:
     return smallest_validated([row for of in found["coverage"].values() for row in of["rows"]])
 
 
+def crossed_validated(found: Results) -> dict[str, int | None]:
+    """The same of intervals over users and characters: clusters of the kind with fewest."""
+    return crossed_study.smallest_validated([row for rows in found["crossed"].values() for row in rows])
+
+
 def faults(found: Results) -> list[str]:
     """Where the product says more than these figures show."""
     wrong = [
@@ -64,6 +70,13 @@ def faults(found: Results) -> list[str]:
             wrong.append(
                 f"intervals of {name} are called validated from n = {claimed}, coverage is right from {shown or 'nowhere'}"
             )
+    of_crossed = crossed_validated(found)
+    wrong += [
+        f"intervals of {name} over several kinds are called validated from {claimed} clusters, coverage is right from "
+        f"{of_crossed[name] or 'nowhere'}"
+        for name, claimed in crossed_study.claims().items()
+        if claimed is not None and ((shown := of_crossed[name]) is None or shown > claimed)
+    ]
     for bound, ratio in REACHED.items():
         if (best := max(of[bound]["highest"] for of in found["ascents"].values())) < ratio:
             wrong.append(f"the ascent reaches {best:.3f} of {bound}, less than {ratio}: the search is broken")
@@ -88,6 +101,7 @@ def _lines(found: Results) -> Iterator[str]:
     yield from _bounds(found)
     yield from _ascents(found)
     yield from _coverage(found)
+    yield from _crossed(found)
     yield from _bias(found)
     yield from _divergences(found)
     yield from _policies(found)
@@ -167,6 +181,41 @@ def _coverage(found: Results) -> Iterator[str]:
     yield from paragraph(
         f"Within 93 to 97% in every cell: {shown}. The product marks intervals from fewer lineages as unvalidated "
         f"({', '.join(f'{name} {n}' for name, n in claims().items())})."
+    )
+
+
+def _crossed(found: Results) -> Iterator[str]:
+    yield "### Users and characters crossed"
+    yield ""
+    yield from paragraph(
+        "The same on worlds in which the policy's loss has effects of users, of characters and of their pairs "
+        "(`remid_jax/validation/crossed_study.py`), by `club`: intervals over both kinds of clusters, with the degrees of "
+        "freedom of the kind with fewest; half as many replications. EMI / R-EMID; the shifted category has the same users "
+        "and other characters."
+    )
+    rows: dict[str, dict[tuple[str, str], str]] = {}
+    for world, of_world in found["crossed"].items():
+        for row in of_world:
+            if row["estimator"] == "club":
+                cell = f"{row['emi']:.3f} / {row['emid']:.3f}"
+                rows.setdefault(row["design"], {})[world, row["way"]] = cell
+    worlds = list(found["crossed"])
+    yield from table(
+        ["users x characters", *(f"{name}: {crossed_study.WORLDS[name].meaning}" for name in worlds)],
+        ([design, *(cells[world, "both"] for world in worlds)] for design, cells in rows.items()),
+    )
+    design, cells = next(iter(rows.items()))
+    ways = [way for way in crossed_study.WAYS if (worlds[0], way) in cells]
+    yield from paragraph(f"What other clusters would have said of {design}, by `club`:")
+    yield from table(["clusters", *worlds], ([way, *(cells[world, way] for world in worlds)] for way in ways))
+    shown = ", ".join(
+        f"`{name}` from {n} clusters" if n else f"`{name}` nowhere" for name, n in crossed_validated(found).items()
+    )
+    lowest = min(min(row["emi"], row["emid"]) for of in found["crossed"].values() for row in of if row["way"] == "both")
+    yield from paragraph(
+        f"Within 93 to 97% in every cell and all larger ones: {shown}; the lowest coverage of any estimator is {lowest:.3f}. "
+        "These intervals are too wide rather than too narrow: few clusters of one kind give the sum of two variances more "
+        "degrees of freedom than are counted, and the sum is never taken for less than one kind alone."
     )
 
 

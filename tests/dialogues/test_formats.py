@@ -154,6 +154,16 @@ def test_pdgbench():
     )
 
 
+def test_crossed_clusters():
+    records = read_benchmark(FORMATS / "crossed.jsonl").test["all"]
+    assert [(record.id, record.clusters) for record in records] == [
+        (f"{user}-{character}", {"user": user, "character": character})
+        for user in ("mia", "leo")
+        for character in ("miller", "heron")
+    ]
+    assert records[0].lineage == "character miller, user mia"
+
+
 def test_the_page_names_every_file_and_shows_what_they_hold():
     page = (DOCS / "formats.md").read_text(encoding="utf-8")
     assert set(re.findall(r"\(formats/([^)]+)\)", page)) == {file.name for file in FORMATS.iterdir()}
@@ -162,7 +172,7 @@ def test_the_page_names_every_file_and_shows_what_they_hold():
     held += [json.loads(text) for text in texts if text.startswith(("{\n", "[\n"))]
     held += [row for value in held if isinstance(value, list) for row in value]
     shown = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
-    assert len(shown) == 7
+    assert len(shown) == 8
     assert [block for block in shown if block not in held] == []
 
 

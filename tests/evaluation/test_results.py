@@ -7,7 +7,7 @@ from score_arrays import score_arrays
 from remid_jax.evaluation.estimating import estimates
 from remid_jax.evaluation.results import first_line, warnings
 from remid_jax.information.estimates import Settings
-from remid_jax.information.score_table import parse
+from remid_jax.information.score_arrays import parse
 from remid_jax.parallel import Devices
 
 

@@ -203,7 +203,7 @@ def test_over_long_records_are_counted_listed_and_left_out(evaluate, tmp_path, f
     assert "over-long records excluded: IDTest 1" in found["warnings"]
 
 
-def test_bounds_risk_and_attribution_of_a_run_whose_samples_end(evaluate, ending_directory):
+def test_bounds_risk_and_attribution_of_a_run(evaluate, ending_directory):
     model = str(ending_directory)
     changes = {"estimator.model": model, "policy.model": model, "policy.max_reply": 40, "policy.self_samples": 4}
     work = evaluate("work", changes)
@@ -230,15 +230,14 @@ def test_bounds_risk_and_attribution_of_a_run_whose_samples_end(evaluate, ending
 
 
 def self_emid(of_id, category, scorer):
-    """Leave-one-out self EMI of IDTest minus the category's, over finished samples, in plain loops."""
+    """Leave-one-out self EMI of IDTest minus the category's, over all samples, in plain loops."""
     total = 0.0
     for sign, of in ((1, of_id), (-1, category)):
-        own, cut, golden = of.self_scores.loglik, of.self_scores.truncated, of.replies["golden"].loglik[scorer]
+        own, golden = of.self_scores.loglik, of.replies["golden"].loglik[scorer]
         n, gaps = len(golden), []
         for j in range(n):
             others = [i for i in range(n) if i != j]
-            samples = [s for s in range(own.shape[2]) if not cut[j, s]]
-            policy = np.mean([own[j, j, s] - logsumexp(own[others, j, s]) + np.log(n - 1) for s in samples])
+            policy = np.mean(own[j, j] - logsumexp(own[others, j], axis=0) + np.log(n - 1))
             gaps.append(policy - (golden[j, j] - logsumexp(golden[others, j]) + np.log(n - 1)))
         total += sign * np.mean(gaps)
     return total

@@ -19,18 +19,21 @@ from remid_jax.parallel import Devices
 
 
 def in_folds(arrays, folds):
-    """The arrays with `folds` {category: [n]}, and NaN wherever two folds meet in what an estimator scored."""
+    """The arrays with `folds` {category: [n]}, and NaN wherever two folds meet."""
     found = dict(arrays)
     for category, fold in folds.items():
         found[f"{category}/fold"] = fold = np.array(fold)
-        apart = fold[:, None] != fold
         for name, array in arrays.items():
-            if name.startswith(f"{category}/loglik/"):
-                found[name] = np.where(apart, np.nan, array)
-            if name.startswith(f"{category}/of_id/golden/"):
-                found[name] = np.where(fold[:, None] != np.array(folds["IDTest"]), np.nan, array)
-            if name.startswith(f"{category}/in_id/golden/"):
-                found[name] = np.where(np.array(folds["IDTest"])[:, None] != fold, np.nan, array)
+            here, there = fold, np.array(folds["IDTest"])
+            apart = {
+                "loglik/": here[:, None] != here,
+                "self/loglik": here[:, None] != here,
+                "of_id/": here[:, None] != there,
+                "in_id/": there[:, None] != here,
+            }
+            for block, between in apart.items():
+                if name.startswith(f"{category}/{block}"):
+                    found[name] = np.where(between if array.ndim == 2 else between[..., None], np.nan, array)
     return found
 
 
@@ -175,21 +178,6 @@ def test_contributions_average_to_the_estimate():
     others = [j for j in range(8) if fold[j] == fold[2] and j != 2]
     expected = scores[2, 2] - np.mean([(scores[2, j] + scores[j, 2]) / 2 for j in others])
     assert contributions(table(), "german", ["plain"])[2]["golden_club_plain"] == pytest.approx(expected, rel=1e-10)
-
-
-@pytest.mark.parametrize("folds", [{"IDTest": HALVES, "german": HALVES}, {"IDTest": [0] * 8, "german": [1] * 8}])
-def test_bounds_are_null_with_their_reason_and_divergences_of_contexts_are_what_they_are_without_folds(folds):
-    arrays = with_shifts(score_arrays({"IDTest": 8, "german": 8}, samples=4))
-    whole, blocks = (
-        estimates(score_table.parse(of), Settings(bootstrap=0), Devices())["bounds"] for of in (arrays, in_folds(arrays, folds))
-    )
-    assert blocks["contexts"] == 8
-    assert blocks["categories"]["german"]["divergence"] == whole["categories"]["german"]["divergence"]
-    assert blocks["categories"]["german"]["bounds"]["reason"].startswith("the estimator is cross-fitted")
-    if folds["IDTest"] == HALVES:
-        assert blocks["risk"]["reason"].startswith("IDTest: the estimator is cross-fitted")
-    else:  # one estimator scored all of IDTest
-        assert blocks["risk"] == whole["risk"]
 
 
 def test_one_fold_everywhere_changes_nothing():

@@ -10,7 +10,8 @@ from score_arrays import score_arrays, with_sources, without
 
 from remid_jax.evaluation.estimating import estimate, estimates
 from remid_jax.information.estimates import Settings
-from remid_jax.information.score_table import NOVEL, SOURCES, parse
+from remid_jax.information.score_arrays import parse
+from remid_jax.information.score_table import NOVEL, SOURCES
 from remid_jax.parallel import Devices
 
 COUNTS = {"IDTest": 8, "german": 8, "Gaming": 8}

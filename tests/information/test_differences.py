@@ -17,7 +17,7 @@ from remid_jax.information.common_records import changed_lineages, golden_gap, o
 from remid_jax.information.differences import OVERALL, Layout, Place, differences, quantities
 from remid_jax.information.estimates import Settings
 from remid_jax.information.intervals import number
-from remid_jax.information.score_table import parse
+from remid_jax.information.score_arrays import parse
 from remid_jax.parallel import Devices
 
 LAYOUT = Layout(

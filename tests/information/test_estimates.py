@@ -15,7 +15,7 @@ from remid_jax.information import emi
 from remid_jax.information.estimates import Settings
 from remid_jax.information.intervals import Replicates
 from remid_jax.information.measurement import make_plan
-from remid_jax.information.score_table import parse
+from remid_jax.information.score_arrays import parse
 from remid_jax.parallel import Devices
 
 COUNTS = {"IDTest": 8, "german": 8, "korean": 8, "Gaming": 8, "TurnLevelComposition": 8}

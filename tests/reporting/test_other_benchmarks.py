@@ -13,7 +13,8 @@ from score_arrays import score_arrays
 from remid_jax.dialogues.languages import language_name
 from remid_jax.evaluation.estimating import estimates
 from remid_jax.information.estimates import Settings
-from remid_jax.information.score_table import FACTORS, parse
+from remid_jax.information.score_arrays import parse
+from remid_jax.information.score_table import FACTORS
 from remid_jax.parallel import Devices
 from remid_jax.reporting import cells, figures, report, shift_tables, tables, terminal
 from remid_jax.theory.bounds.balls import BALLS

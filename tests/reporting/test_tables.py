@@ -6,7 +6,7 @@ import pytest
 
 from remid_jax.dialogues.manifest import RPGBENCH
 from remid_jax.information.estimates import Settings
-from remid_jax.reporting import cells, tables
+from remid_jax.reporting import cells, shift_tables, tables
 
 SHIFT_ROWS = {f"{shift} shift, mean": shift for shift in ("user", "character", "dialogue")}
 
@@ -227,3 +227,21 @@ def test_controls_fall_back_to_club_where_they_lack_the_headlines_estimator():
     expected = results["estimates"]["categories"]["german"]["plain"]["emi"]["club"]["token_rate"]["value"]
     assert by_label(table)["german"].cells[0].value == expected
     assert tables.headline(results).title.startswith("EMID, leave_one_out response (nats per reply)")
+
+
+def test_tables_of_self_information_bounds_and_risk_say_their_horizon_and_their_folds():
+    found = fake_run.results()
+    assert found["estimates"]["horizon"] is None
+    whole = [tables.self_information(found), shift_tables.bounds(found), *shift_tables.risks(found)]
+    assert not [note for table in whole for note in table.notes if "horizon" in note or "folds" in note]
+    found["estimates"]["horizon"] = 64
+    for category in found["estimates"]["bounds"]["categories"].values():
+        for scorer in ("reasoned", "plain"):
+            if "emid" in category["bounds"].get(scorer, {}):
+                category["bounds"][scorer]["blocks"] = 2
+    horizon = "Of the first 64 tokens of a reply, or all of one that ends sooner (the horizon)."
+    assert tables.self_information(found).notes == [horizon]
+    assert shift_tables.bounds(found).notes[:2] == [
+        horizon, "Mean over 2 folds of the cross-fitted estimator, each of its own contexts."
+    ]  # fmt: skip
+    assert [table.notes for table in shift_tables.risks(found)] == [[horizon]]

@@ -50,7 +50,10 @@ class FakeEngine:
         self.who = who
 
     def score(self, requests, report):
-        return [[np.array([value(self.who, r.prefix, c.ids)]) for c in r.continuations] for r in requests]
+        def logprobs(prefix, ids):
+            return np.array([value(self.who, prefix, ids), *[0.0] * (len(ids) - 1)], np.float32)
+
+        return [[logprobs(r.prefix, c.ids) for c in r.continuations] for r in requests]
 
 
 def answered(model, records, of, samples=None):

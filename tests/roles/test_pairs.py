@@ -167,3 +167,17 @@ def test_a_killed_save_leaves_no_manifest(tmp_path, monkeypatch):
         save(tmp_path)
     with pytest.raises(UserError, match=r"manifest\.json: cannot be read"):
         read_pairs(tmp_path, tiny_model())
+
+
+def test_a_pair_scores_no_record_with_a_cluster_that_it_has_seen():
+    def crossed(user, character):
+        return dataclasses.replace(record(f"{user}{character}", ""), clusters={"user": user, "character": character})
+
+    made = Pair("a", adapter(0), adapter(1), crossed("u1", "c1").origins | crossed("u2", "c1").origins)
+    other = Pair("b", adapter(2), adapter(3), crossed("u3", "c3").origins)
+    estimator = module.Pairs((made, other), "cross_fitted", "base")
+    asked = [crossed("u1", "c2"), crossed("u4", "c1"), crossed("u3", "c2"), crossed("u9", "c9"), crossed("c1", "u1")]
+    found = scored_by(estimator, asked)
+    assert found == {"a": {"u3c2", "u9c9", "c1u1"}, "b": {"u1c2", "u4c1", "u9c9", "c1u1"}}
+    with pytest.raises(UserError, match=r"lineage of u1c3 \(lineage character c3, user u1\)"):
+        scored_by(estimator, [crossed("u1", "c3")])

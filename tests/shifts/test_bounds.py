@@ -164,6 +164,8 @@ def test_a_mixture_that_includes_the_own_context_is_refused_at_its_ceiling():
         "100% of the replies stand at log n, the ceiling of a mixture that includes their own context"
     )
     assert saturated(np.full(20, np.log(20) - 0.5), 20) is None
+    by_chance = np.append(np.full(6, 1.0), [np.log(8) - 0.05, np.log(8) - 0.05])
+    assert saturated(by_chance, 8) is None  # two of eight are no sign of a ceiling
     left_out = np.append(np.full(19, np.log(20)), 12.0)
     assert saturated(left_out, 20) is None  # it passes log n, so it is not capped there
     # And in a whole bound: replies whose every context but their own is out of reach would be capped.

@@ -11,7 +11,8 @@ from remid_jax.dialogues.manifest import RPGBENCH
 from remid_jax.errors import UserError
 from remid_jax.evaluation.estimating import estimates
 from remid_jax.information.estimates import Settings
-from remid_jax.information.score_table import by_name, flatten, parse
+from remid_jax.information.score_arrays import flatten, parse
+from remid_jax.information.score_table import by_name
 from remid_jax.parallel import Devices
 
 NAMES = ("IDTest", "german", "Gaming")
@@ -157,5 +158,5 @@ def test_a_design_that_contradicts_itself_is_refused(arrays, design, faults):
     with pytest.raises(UserError) as error:
         parse(designed(arrays, design))
     count = f"{len(faults)} fault{'s' * (len(faults) > 1)}"
-    mend = "write it as remid_jax/information/score_table.py says"
+    mend = "write it as remid_jax/information/score_arrays.py says"
     assert str(error.value) == f"score table: {count}: {'; '.join(faults)}: {mend}"

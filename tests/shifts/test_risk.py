@@ -33,7 +33,7 @@ def of_id():
 
 def sections(of_id, chosen):
     lineage = of_id.lineage[chosen]
-    return section(of_id, "plain", chosen, Resampling.of({"IDTest": lineage}, 0, 0), Devices(), 0.95)
+    return section(of_id, "plain", [(1.0, chosen)], Resampling.of({"IDTest": lineage}, 0, 0), Devices(), 0.95)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 
 from remid_jax.theory.bounds.on_worlds import BOUNDS, CERTIFIED
 from remid_jax.theory.worlds.scenarios import SCENARIOS
-from remid_jax.validation import coverage_study, page, policy_study
+from remid_jax.validation import coverage_study, crossed_study, page, policy_study
 from remid_jax.validation.world_study import ATTACKED
 
 
@@ -32,6 +32,13 @@ def found():
         },
         "ascents": ascents,
         "coverage": {"calm": {"information": 0.3, "meaning": "q = p", "rows": rows}},
+        "crossed": {
+            name: [
+                {"design": "8 x 5, 40 records", "fewest": 5, "way": way, "estimator": estimator, "emi": 0.953, "emid": 0.947}
+                for way in crossed_study.WAYS for estimator in crossed_study.ESTIMATED
+            ]
+            for name in crossed_study.WORLDS
+        },
         "bias": {"information": 1.0, "rows": [{"n": 16, "smoothing": 0.1, "of": bias}], "pairs": {"100": 0.5, "9900": 0.4}},
         "divergences": [{
             "divergence": 0.3, "n": 32, "draws": 10, "representation_holds": 1.0, "classifier_holds": 0.95, "rejected": 0.9,
@@ -57,7 +64,7 @@ def tables(text):
 def test_every_figure_stands_in_its_cell(found):
     text = page.page(found)
     assert max(len(line) for line in text.splitlines() if not line.startswith(("|", "-"))) <= page.WIDTH
-    worlds, ascents, coverage, bias, divergences, policies, estimators, real = tables(text)
+    worlds, ascents, coverage, crossed, ways, bias, divergences, policies, estimators, real = tables(text)
     assert worlds[0] == ["bound", *SCENARIOS]
     assert worlds[2][:2] == [next(iter(BOUNDS)), ".250/.500/.750"]
     assert worlds[-1][1] == "40%"
@@ -65,6 +72,9 @@ def test_every_figure_stands_in_its_cell(found):
     assert reached["published"] == ["17.2"] * len(SCENARIOS)
     assert reached["information"] == ["0.99000"] * len(SCENARIOS)
     assert coverage[2][2:] == ["0.951 / 0.949"] * 4
+    assert crossed[2] == ["8 x 5, 40 records", *["0.953 / 0.947"] * 4]
+    assert [row[0] for row in ways[2:]] == list(crossed_study.WAYS)
+    assert "the lowest coverage of any estimator is 0.947" in text
     assert bias[2][2] == "+0.50 / 0.25"
     assert divergences[2] == ["0.300", "1.000", "0.950", "0.900", "0.200", "0.250"]
     assert policies[2][0] == "right"

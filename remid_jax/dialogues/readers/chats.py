@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Literal, NamedTuple
 
 from remid_jax.dialogues.faults import kind, nearest
-from remid_jax.dialogues.readers.conversations import Conversation, Report, text_of
+from remid_jax.dialogues.readers.conversations import Conversation, Report, lineage_of, text_of
 from remid_jax.dialogues.records import Turn
 
 Role = Literal["system", "user", "agent"]
@@ -35,7 +35,7 @@ SHAREGPT = ChatForm(
     {"system": "system", "human": "user", "user": "user", "gpt": "agent", "assistant": "agent", "chatgpt": "agent"},
 )  # fmt: skip
 ALIASES = {"id": ("id", "sample_ID"), "category": ("category", "subset_tag")}
-PLAIN = ("lineage", "user_persona", "user_name")
+PLAIN = ("user_persona", "user_name")
 
 
 def conversation_of(row: dict[str, Any], report: Report, form: ChatForm, golden_optional: bool) -> Conversation:
@@ -50,6 +50,7 @@ def conversation_of(row: dict[str, Any], report: Report, form: ChatForm, golden_
         value = row.get(field)
         value = str(value) if role == "id" and type(value) is int else value
         texts[role] = "" if value is None else text_of(value, field, report, may_be_empty=role == "user_persona")
+    lineage, clusters = ("", {}) if row.get("lineage") is None else lineage_of(row["lineage"], report)
     system, turns = _turns(row.get(form.messages), row, report, form, golden_optional)
     character = row.get("agent_character")
     if system and isinstance(character, dict) and "description" not in character:
@@ -59,7 +60,8 @@ def conversation_of(row: dict[str, Any], report: Report, form: ChatForm, golden_
         character = None
     return Conversation(
         id=texts["id"],
-        lineage=texts["lineage"],
+        lineage=lineage,
+        clusters=clusters,
         category=texts["category"],
         user_persona=texts["user_persona"],
         user_name=texts["user_name"],
@@ -73,7 +75,7 @@ def conversation_of(row: dict[str, Any], report: Report, form: ChatForm, golden_
 @functools.lru_cache(1024)
 def _meant(key: str, messages: str) -> str | None:
     """The key that is meant, if it is spelt almost like one of ours."""
-    known = [name for names in ALIASES.values() for name in names] + [*PLAIN, "agent_character", messages]
+    known = [name for names in ALIASES.values() for name in names] + [*PLAIN, "lineage", "agent_character", messages]
     return key if key in known else nearest(key, known, 0.8)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping as Object
 from pathlib import Path
 from typing import Any
 
-from pydantic import field_validator
+from pydantic import ValidationInfo, field_validator
 
 from remid_jax.dialogues.faults import kind, meant, raise_all
 from remid_jax.dialogues.readers.conversations import Report
@@ -31,7 +31,7 @@ class DialoguePath(Written):
 
 class _Fields(Written):
     sample_ID: str | None = None
-    lineage: str | None = None
+    lineage: Any = None
     subset_tag: str | None = None
     user_persona: str | None = None
     user_name: str | None = None
@@ -41,12 +41,13 @@ class _Fields(Written):
     messages: str | None = None
     conversations: str | None = None
 
-    @field_validator("agent_character")
+    @field_validator("agent_character", "lineage")
     @classmethod
-    def _is_a_path_or_several(cls, value: Any) -> Any:
+    def _is_a_path_or_several(cls, value: Any, info: ValidationInfo) -> Any:
         paths = list(value.values()) if isinstance(value, dict) else [value]
         if not paths or not all(isinstance(path, str) for path in paths):
-            raise ValueError("must be a path, or an object of a path for each key of the character")
+            parts = "kind of cluster" if info.field_name == "lineage" else "key of the character"
+            raise ValueError(f"must be a path, or an object of a path for each {parts}")
         return value
 
 
@@ -83,7 +84,8 @@ class Mapping:
                     result["agent_golden_response"] = turns.pop()["agent_response"]
                 value: Any = turns
             elif isinstance(place, dict):
-                value = {key: part for key, path in place.items() if (part := _at(row, path)) is not None}
+                parts = {key: part for key, path in place.items() if (part := _at(row, path)) is not None}
+                value = {key: _as_field(name, part) for key, part in parts.items()} if name == "lineage" else parts
             else:
                 value = _as_field(name, _at(row, place))
             if value is not None:

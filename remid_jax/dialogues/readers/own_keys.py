@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any, Literal
 
 from remid_jax.dialogues.faults import kind, meant
-from remid_jax.dialogues.readers.conversations import Conversation, Report, check_turns, text_of
+from remid_jax.dialogues.readers.conversations import Conversation, Report, check_turns, lineage_of, text_of
 from remid_jax.dialogues.records import Turn
 
 KEYS = ("sample_ID", "user_persona", "agent_character", "dialogue_context", "agent_golden_response", "subset_tag")
@@ -30,14 +30,16 @@ def conversation_of(row: dict[str, Any], report: Report, optional: Collection[st
     no_golden = "agent_golden_response" in optional and not row.get("agent_golden_response")
     texts = {
         key: text_of(row[key], key, report, may_be_empty=key == "user_persona")
-        for key in ("sample_ID", "user_persona", "agent_golden_response", *OPTIONAL_KEYS, "subset_tag")
+        for key in ("sample_ID", "user_persona", "agent_golden_response", "user_name", "subset_tag")
         if key in row and not (key == "agent_golden_response" and no_golden)
     }
     turns = _dialogue(row["dialogue_context"], report) if "dialogue_context" in row else ()
     golden = texts.get("agent_golden_response", "")
+    lineage, clusters = lineage_of(row["lineage"], report) if "lineage" in row else ("", {})
     return Conversation(
         id=texts.get("sample_ID", ""),
-        lineage=texts.get("lineage", ""),
+        lineage=lineage,
+        clusters=clusters,
         category=texts.get("subset_tag", ""),
         user_persona=texts.get("user_persona", ""),
         user_name=texts.get("user_name", ""),

@@ -7,7 +7,6 @@ it (docs/metric.md, section 7 (Policies)).
 
 from __future__ import annotations
 
-import collections
 from collections.abc import Sequence
 
 import numpy as np
@@ -35,7 +34,7 @@ def make(resources: Resources, others: int = 4, seed: int = 0) -> Reward:
     responder, prompts = resources.engine("responder", "pointwise_information"), resources.prompts
     records = resources.records
     tokenizer = tokenizer_of(responder.model)
-    most = len(records) - max(collections.Counter(of.lineage for of in records).values(), default=0)
+    most = _fewest_strangers(records)
     if not 1 <= others <= most:
         raise UserError(
             f"config.reward_settings.pointwise_information.others={others}: some record has only {most} records of other "
@@ -70,6 +69,16 @@ def make(resources: Resources, others: int = 4, seed: int = 0) -> Reward:
 
 def other_contexts(record: Record, records: Sequence[Record], count: int, seed: int) -> list[Record]:
     """`count` records of other lineages, the same for the same record, records and seed."""
-    strangers = [of for of in records if of.lineage != record.lineage]
+    strangers = [of for of in records if not of.origins & record.origins]
     drawn = np.random.default_rng(record_key(seed, "other contexts", record.id)).choice(len(strangers), count, replace=False)
     return [strangers[n] for n in drawn]
+
+
+def _fewest_strangers(records: Sequence[Record]) -> int:
+    """Of all records, how many others the one has that has fewest unrelated to it."""
+    of_origin: dict[str, set[int]] = {}
+    for number, record in enumerate(records):
+        for origin in record.origins:
+            of_origin.setdefault(origin, set()).add(number)
+    related = (len(set().union(*(of_origin[origin] for origin in record.origins))) for record in records)
+    return len(records) - max(related, default=0)

@@ -114,7 +114,7 @@ def test_faults_of_a_mapping(tmp_path):
         return refusal(read_mapping, path).replace(f"{path}: ", "").split("; ")
 
     assert fault({"sampleID": "n", "lineage": 3, "agent_character": ["a"], "user_persona": ["b"], "dialogue_context": 5}) == [
-        "lineage: must be a text, not a number",
+        "lineage: must be a path, or an object of a path for each kind of cluster",
         "user_persona: must be a text, not a list",
         "agent_character: must be a path, or an object of a path for each key of the character",
         "sampleID: unknown key (did you mean 'sample_ID'?)",
