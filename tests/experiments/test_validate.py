@@ -5,8 +5,9 @@ from scripts import load
 
 from remid_jax.validation import coverage_study, crossed_study, world_study
 
+# Ascents are those of tests/validation/test_ascent.py: compiling one takes half a minute, running it few seconds.
 SMALL = {
-    "scenarios": ("user",), "worlds": 50, "restarts": 4, "steps": 100, "replications": 20, "draws": 4, "page": "page.md",
+    "scenarios": ("user",), "worlds": 50, "restarts": 12, "steps": 600, "replications": 20, "draws": 4, "page": "page.md",
 }  # fmt: skip
 
 
