@@ -40,7 +40,7 @@ def evaluated(ending_directory, tmp_path_factory):
             policy={"model": model, "max_reply": 48, "self_samples": 4},
             estimator={"model": model, "adapters": "", "max_reasoning": 4},
             statistics={"bootstrap": 0, "subsamples": 2},
-            devices={"tokens_per_step": 1024, "sampling_rows": 8},
+            devices={"tokens_per_step": 1024, "sampling_rows": 2},
             store=store,
             progress=Silent(),
         )
