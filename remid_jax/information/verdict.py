@@ -68,8 +68,7 @@ def _answer(findings: Mapping[str, str]) -> str:
         parts.append(f"no loss is shown under {_listed(of_kind[NONE])} shift")
     if of_kind[OPEN]:
         parts.append(f"nothing can be said of {_listed(of_kind[OPEN])} shift")
-    text = "; ".join(parts)
-    return f"{text[:1].upper()}{text[1:]}."
+    return f"On this benchmark, by this estimator: {'; '.join(parts)}."
 
 
 def _of_shift(shift: str, section: Mapping[str, Any], quantity: str) -> dict[str, str]:
@@ -78,19 +77,19 @@ def _of_shift(shift: str, section: Mapping[str, Any], quantity: str) -> dict[str
     of_whole = emi_of(section, "emid", "whole")
     whole = f" Of whole replies, copies among them, the loss is {_with_interval(of_whole)}." if quantity == "novel" else ""
     if found == OPEN:
-        sentence = f"{shift} shift: open, since {_why_open(number)}.{whole}"
+        sentence = f"{_capital(shift)} shift: open, since {_why_open(number)}.{whole}"
     elif found == LOSS:
         sentence = (
             f"{shift} shift costs {_with_interval(number)} nats a token of {words}{_misplaced(section, quantity)}.{whole}"
         )
     elif found == GAIN:
-        sentence = f"{shift} shift: the loss of {words} is {_with_interval(number)} nats a token, so replies tell more.{whole}"
+        sentence = f"{_capital(shift)} shift: the loss of {words} is {_with_interval(number)} nats a token, so replies tell more.{whole}"
     else:
         assert number["interval"] is not None
         assert number["interval"]["high"] is not None
         level = f"{number['interval']['level']:.0%}"
         sentence = (
-            f"{shift} shift: no loss is shown, {_with_interval(number)} nats a token of {words}; a loss above "
+            f"{_capital(shift)} shift: no loss is shown, {_with_interval(number)} nats a token of {words}; a loss above "
             f"{number['interval']['high']:.2f} is excluded at {level}, and one of {number.get('smallest_loss') or 0:.2f} would "
             f"be found in four runs of five.{whole}"
         )
@@ -149,6 +148,10 @@ def _why_open(number: Estimate) -> str:
     if bounds["low"] is None:
         return bounds.get("reason", "there is no interval")
     return f"{bounds['clusters']} lineages are fewer than its interval was validated for"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _listed(names: Sequence[str]) -> str:
