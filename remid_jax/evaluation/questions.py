@@ -279,8 +279,8 @@ def questions(
         theirs = records[reference]
         if not has_golden([*members, *theirs]):
             continue
-        # In the reference's contexts the rows of all categories form one group: so its prompts are encoded once for all of them,
-        # and an edit here moves none of the reference's own rows.
+        # In the reference's contexts the rows of all categories form one group: so its prompts are encoded once for all, and an
+        # edit here moves none of the reference's own rows.
         others = _folds(arrays, reference)
         visits = (
             ("of_id", members, theirs, (own, others), category),
