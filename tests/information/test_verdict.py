@@ -79,8 +79,8 @@ def test_each_shift_is_answered_and_the_answer_comes_first():
         "User shift costs +0.31 (+0.12, +0.50) nats a token of novel information, as if 23% more of the replies had been meant "
         "for somebody else. Of whole replies, copies among them, the loss is -0.40 (-0.90, +0.10).",
         "Character shift: no loss is shown, +0.01 (-0.14, +0.16) nats a token of novel information; a loss above 0.16 is "
-        "excluded at 95%, and one of 0.22 would be found in four runs of five. Of whole replies, copies among them, the loss "
-        "is +0.02 (-0.20, +0.24).",
+        "excluded at 95%, and one of 0.22 would be found in four of five such runs. Of whole replies, copies among them, "
+        "the loss is +0.02 (-0.20, +0.24).",
         "Dialogue shift: the loss is -0.12 (-0.20, -0.04) nats a token of novel information, so replies tell more. Of whole "
         "replies, copies among them, the loss is -0.10 (-0.20, +0.00).",
     ]
