@@ -86,8 +86,8 @@ def _of_shift(shift: str, section: Mapping[str, Any], quantity: str) -> dict[str
         assert number["interval"]["high"] is not None
         sentence = (
             f"{name}: no loss is shown, {told} {measured}; a loss above {number['interval']['high']:.2f} is excluded at "
-            f"{number['interval']['level']:.0%}, and one of {number.get('smallest_loss') or 0:.2f} would be found in four of five "
-            "such runs."
+            f"{number['interval']['level']:.0%}, and one of {number.get('smallest_loss') or 0:.2f} would be found in four of "
+            "five such runs."
         )
     if quantity == "novel":
         whole = _with_interval(emi_of(section, "emid", "whole"))
