@@ -172,7 +172,7 @@ def estimates(
                 ("club", emi),
                 ("identified", of_policy - of_golden_traced),
                 ("policy", of_policy),
-                ("misplaced", np.where(excludes_zero(of_other)[:, None], emi / of_other, np.nan)),
+                ("misplaced", np.divide(emi, of_other, out=np.full_like(emi, np.nan), where=excludes_zero(of_other)[:, None])),
             ):
                 made.setdefault((quantity, view), []).append(values)
     return made

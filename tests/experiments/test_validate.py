@@ -3,7 +3,7 @@
 import pytest
 from scripts import load
 
-from remid_jax.validation import crossed_study, world_study
+from remid_jax.validation import copying_study, crossed_study, world_study
 
 SMALL = {
     "scenarios": ("user",), "worlds": 50, "restarts": 4, "steps": 100, "replications": 20, "draws": 4, "page": "page.md",
@@ -20,6 +20,7 @@ def test_parts_are_kept_and_too_large_a_claim_is_an_error(refused, tmp_path, mon
 
     monkeypatch.setattr(world_study, "ascents", two_climbs)
     monkeypatch.setattr(crossed_study, "DESIGNS", crossed_study.DESIGNS[:2])
+    monkeypatch.setattr(copying_study, "SIZES", copying_study.SIZES[:2])
     first = refused("validate", SMALL)
     # 20 tables do not show coverage of 93 to 97%, so the product claims more than such a run finds.
     assert "the product claims more than was found: intervals of club" in first
