@@ -89,7 +89,7 @@ def worlds() -> dict[str, CopyingWorld]:
     made = {}
     for name, base, shares in (("calm", "calm", alone), ("heavy", "heavy", alone), ("copying", "calm", COPYING[hard])):
         channel = channels()[base]
-        made[name] = CopyingWorld(channel, shares, rng.integers(4, 21, channel.golden.shape[1]))
+        made[name] = CopyingWorld(channel, shares, rng.integers(4, 21, (channel.golden.shape[1],)))
     return made
 
 
