@@ -3,7 +3,8 @@
     python -m experiments.corl --config=configs/corl_quickstart.py
 
 50 minutes on two cores (mostly 12 to 18 seconds a step; for each fold four minutes of reasoning and controls at its end). The
-adapters that come with this package (`package:smollm2_estimator`) are of this run.
+adapters `package:smollm2_estimator` are of this run on `package:rpgbench_compact/eight`; those that evaluations take by default
+are of configs/estimator_quickstart.py.
 """
 
 from ml_collections import ConfigDict, config_dict

