@@ -147,9 +147,11 @@ def _replies(arrays: Mapping[str, np.ndarray], category: str, said: str, scorers
 
 
 def _described(rung: Rung, run: Run, sets: Mapping[str, Mapping[str, list[Reply]]]) -> dict[str, Any]:
+    """What a rung is; golden replies of others are not among the sets and count as changed."""
     changed = {}
     for name, members in run.records.items():
         told = degraded_records(members, rung.share, run.config.seed)
-        other = np.array([said != golden for said, golden in zip(sets[name].get(rung.said, [None] * len(members)), sets[name]["golden"])])
-        changed[name] = float(np.mean(told & other))
+        if rung.said in sets[name]:
+            told &= [said != golden for said, golden in zip(sets[name][rung.said], sets[name]["golden"], strict=True)]
+        changed[name] = float(told.mean())
     return {"meaning": MEANINGS[rung.said], "share": rung.share, "ladder": rung.ladder, "dose": rung.dose, "changed": changed}

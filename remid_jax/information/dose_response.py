@@ -7,6 +7,7 @@ against golden replies, so those of golden replies themselves are 0. {quantity: 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from remid_jax.parallel import Devices
 
 Values = dict[str, dict[str, dict[str, Estimate]]]
 Report = Callable[[int, int], None]
+CERTAIN_WITHIN = 1e-9  # of an interval: a value that no lineage changes, such as how far golden replies of others are misplaced
 SIZES = (8, 16, 32, 64)  # lineages of a run whose power is asked for
 
 
@@ -76,7 +78,7 @@ def on_ladders(found: Values, ladders: Mapping[str, Sequence[str]]) -> dict[str,
         if any(place is None for place in placed):
             return "missing"
         known = [place for place in placed if place is not None]
-        steps = list(zip(known, known[1:], strict=False))
+        steps = list(itertools.pairwise(known))
         if all(after.value <= before.value for before, after in steps):
             return "resolved" if known[-1].high < known[0].low else "monotone"
         return "reversed" if any(after.low > before.high for before, after in steps) else "within"
@@ -117,19 +119,24 @@ def power(
     """Returns {lineages: {quantity: {rung: effect over standard error}}} at each of `SIZES` that the tables have lineages for.
 
     Lineages are drawn with the seed into as many parts of a size as there are, without overlap; a ratio is the mean of its
-    absolute values over parts and categories where there is one, None where there is none. Wants float64.
+    absolute values over parts and categories: 0 where there is no value or no interval. None where no lineage changes the value
+    anywhere. Wants float64.
     """
     first = next(iter(tables.values()))
     lineages = np.unique(np.concatenate([category.lineage for category in first.categories.values()]))
     mixed = np.random.default_rng(seed).permutation(lineages)
     parts = {size: [mixed[k : k + size] for k in range(0, len(mixed) - size + 1, size)] for size in SIZES}
-    steps, found = sum(map(len, parts.values())) * len(tables), {}
-    done = 0
+    steps, done = sum(map(len, parts.values())) * len(tables), 0
+    found = {}
+
+    def advance(rungs: int, _: int) -> None:
+        report(done + rungs, steps)
+
     for size, of_size in parts.items():
         ratios: dict[str, dict[str, list[float]]] = {name: {rung: [] for rung in tables} for name in QUANTITIES}
         for part in of_size:
             subset = {rung: _of_lineages(table, part) for rung, table in tables.items()}
-            for name, of_categories in values(subset, settings, lambda now, _, done=done: report(done + now, steps)).items():
+            for name, of_categories in values(subset, settings, advance).items():
                 for of_rungs in of_categories.values():
                     for rung, number in of_rungs.items():
                         if (ratio := _over_error(number)) is not None:
@@ -159,11 +166,14 @@ def _placed(number: Estimate, sign: int) -> _Placed | None:
 
 
 def _over_error(number: Estimate) -> float | None:
+    """|value| over its standard error: 0 where nothing can be said, None where the error is rounding alone."""
     bounds = number["interval"]
     if number["value"] is None or bounds is None or bounds["low"] is None or bounds["high"] is None:
-        return None
+        return 0.0
     half = (bounds["high"] - bounds["low"]) / 2
-    return abs(number["value"]) / half * float(stdtrit(bounds["clusters"] - 1, (1 + bounds["level"]) / 2)) if half > 0 else None
+    if half < CERTAIN_WITHIN:
+        return None
+    return float(abs(number["value"]) / half * stdtrit(bounds["clusters"] - 1, (1 + bounds["level"]) / 2))
 
 
 def _of_lineages(table: ScoreTable, lineages: np.ndarray) -> ScoreTable:
