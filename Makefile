@@ -3,15 +3,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: evaluate test lint estimator policies ablation clean
+.PHONY: evaluate test lint estimator policy policies ablation clean
 
 evaluate: $(VENV)/.run
 	$(BIN)/python -m experiments.evaluate --config=configs/quickstart.py
 
-# The pairs of adapters that come with this package, made again.
+# The adapters that come with this package, made again: the pairs that measure, and the default policy's.
 estimator: $(VENV)/.run
-	$(BIN)/python -m experiments.corl --config=configs/corl_quickstart.py
-	cp -r runs/corl_quickstart/estimator/. remid_jax/roles/smollm2_estimator/
+	$(BIN)/python -m experiments.corl --config=configs/estimator_quickstart.py
+	cp -r runs/estimator_quickstart/estimator/. remid_jax/roles/smollm2_cold_start/
+
+policy: $(VENV)/.run
+	$(BIN)/python -m experiments.train --config=configs/policy_quickstart.py
+	cp -r runs/policy_quickstart/adapter/. remid_jax/roles/smollm2_policy/
 
 policies: $(VENV)/.run
 	$(BIN)/python -m experiments.sweep --config=configs/sweeps/policies.py

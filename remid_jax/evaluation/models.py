@@ -14,6 +14,7 @@ from remid_jax.models.loading import LanguageModel, open_model, read_as
 from remid_jax.models.peft_files import read_adapter
 from remid_jax.parallel import Devices
 from remid_jax.roles.reading import Reading, template_settings, thinking_of
+from remid_jax.roles.shipped import policy_parts
 from remid_jax.scoring.engine import Pooling
 from remid_jax.scoring.texts import tokenizer_of
 
@@ -45,19 +46,22 @@ def open_models(
     native = thinking_of(config.policy.thinking) == "native"
     templates = {role: template_settings(config[role].template, f"config.{role}.template") for role in ("estimator", "policy")}
 
+    policy_base, policy_adapter = policy_parts(config.policy.model, config.policy.adapter)
+    sources = {"estimator": config.estimator.model, "policy": policy_base, "embedding": config.embedding.model}
+
     def opened_as(role: str, dtype: str) -> LanguageModel:
-        return opened.get(role) or open_model(config[role].model, dtype, devices.parameter_mesh)
+        return opened.get(role) or open_model(sources[role], dtype, devices.parameter_mesh)
 
     base = opened_as("estimator", config.estimator.dtype)
     estimator = read_as(base, thinking=False, template=templates["estimator"], **reading)
     policy = None
     if not ready_replies:
-        same_source = (config.policy.model, config.policy.dtype) == (config.estimator.model, config.estimator.dtype)
+        same_source = (policy_base, config.policy.dtype) == (config.estimator.model, config.estimator.dtype)
         alike = same_source and opened.get("policy") is opened.get("estimator")
         policy = estimator if alike else opened_as("policy", config.policy.dtype)
         if not alike or native or templates["policy"] != templates["estimator"]:
             policy = read_as(policy, thinking=native, template=templates["policy"], **reading)
-        policy = adapted(policy, read_adapter(config.policy.adapter, policy)) if config.policy.adapter else policy
+        policy = adapted(policy, read_adapter(policy_adapter, policy)) if policy_adapter else policy
     for model in filter(None, (estimator, policy)):
         if not tokenizer_of(model).has_chat_template:
             lack = tokenizer_of(model).chat.lack

@@ -279,11 +279,12 @@ def questions(
         theirs = records[reference]
         if not has_golden([*members, *theirs]):
             continue
-        # In the reference's contexts the rows form a group of their own, so that an edit here moves none of the reference's.
+        # In the reference's contexts the rows of all categories form one group: so its prompts are encoded once for all, and an
+        # edit here moves none of the reference's own rows.
         others = _folds(arrays, reference)
         visits = (
             ("of_id", members, theirs, (own, others), category),
-            ("in_id", theirs, members, (others, own), f"{category} in {reference}"),
+            ("in_id", theirs, members, (others, own), f"in {reference}"),
         )
         for block, contexts, repliers, folds_of, group in visits:
             for estimator, asked in zip(estimators, of_estimators, strict=True):

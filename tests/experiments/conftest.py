@@ -11,6 +11,20 @@ import pytest
 from scripts import ROOT, Finished, change
 
 from remid_jax.errors import UserError
+from remid_jax.reporting import drawing
+
+
+@pytest.fixture(autouse=True)
+def _figures_made_but_not_drawn(request, monkeypatch):
+    """Figures are built, but drawn only for tests with `drawn_figures`: a second each, and tests/reporting draws them."""
+    if "drawn_figures" not in request.fixturenames:
+        monkeypatch.setattr(drawing, "svg_bytes", lambda figure: b"<svg></svg>")
+        monkeypatch.setattr(drawing, "png_bytes", lambda figure: b"")
+
+
+@pytest.fixture
+def drawn_figures():
+    """Asks for the true figures of the pages that `call` writes."""
 
 
 @pytest.fixture

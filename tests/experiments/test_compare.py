@@ -79,7 +79,7 @@ def test_evaluations_of_two_policies_by_one_estimator_are_comparable(tiny_direct
             str(few_records),
             policy={"replies": {record: f"{reply} ({record})" for record in records}},
             estimator={"model": tiny_directory, "adapters": "", "max_reasoning": 4},
-            devices={"sampling_rows": 4, "tokens_per_step": 1024},
+            devices={"sampling_rows": 2, "tokens_per_step": 1024},
             store=str(tmp_path / "store.sqlite"),
             progress=remid_jax.Silent(),
         )

@@ -29,7 +29,7 @@ RECORDS = [
 PHASES = ("cold_reasoner", "cold_responder", "reasoner_grpo", "responder_refit", "responder_grpo")
 SMALL = {
     "schedule": tuple((phase, 1) for phase in PHASES),
-    "batch": 2, "draws": 2, "max_reasoning": 4, "max_reply": 4, "devices.tokens_per_step": 1024, "devices.sampling_rows": 6,
+    "batch": 2, "draws": 2, "max_reasoning": 4, "max_reply": 4, "devices.tokens_per_step": 1024, "devices.sampling_rows": 2,
     "lora.rank": 2, "save_every": 1, "show_every": 1,
 }  # fmt: skip
 
@@ -111,7 +111,7 @@ def test_two_folds_each_blind_to_what_it_is_to_score_and_a_stop_changes_nothing(
             assert lines(stopped / name / file) == lines(whole / name / file)
 
 
-def test_in_sample_is_one_pair_of_everything_and_says_so(corl, ending_directory):
+def test_in_sample_is_one_pair_of_everything_and_says_so(drawn_figures, corl, ending_directory):
     base = open_model(str(ending_directory), "float32")
     folder = corl(protocol="in_sample", schedule=(("plain_responder", 1),))
     pairs = read_pairs(folder / "estimator", base)

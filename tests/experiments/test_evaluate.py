@@ -1,5 +1,6 @@
 """A whole evaluation: repeated, edited, killed; its results depend on none of that."""
 
+import contextlib
 import json
 import random
 import signal
@@ -10,10 +11,12 @@ import pytest
 from scipy.special import logsumexp
 from scripts import ROOT, compilations, load, shapes
 
+from experiments import cli
 from remid_jax.evaluation.estimating import estimates
 from remid_jax.evaluation.score_files import read_scores
 from remid_jax.information.estimates import Settings
 from remid_jax.parallel import Devices
+from remid_jax.progress import Silent
 
 RESULTS = ("results.json", "samples.parquet", "scores.npz")
 STAGES = ("reason", "respond", "score", "embed", "estimate", "report")
@@ -23,7 +26,7 @@ STAGES = ("reason", "respond", "score", "embed", "estimate", "report")
 def settings(tiny_directory, few_records):
     return {
         "benchmark.source": str(few_records), "estimator.model": str(tiny_directory), "policy.model": str(tiny_directory),
-        "estimator.adapters": "", "estimator.max_reasoning": 24, "policy.max_reply": 24, "devices.sampling_rows": 4,
+        "estimator.adapters": "", "estimator.max_reasoning": 24, "policy.max_reply": 24, "devices.sampling_rows": 2,
         "devices.tokens_per_step": 1024,
     }  # fmt: skip
 
@@ -52,10 +55,9 @@ def counts(workdir, kind):
     return found
 
 
-def test_repeated_edited_and_without_results(evaluate, run, flags, tmp_path, few_records):
+def test_repeated_edited_and_without_results(drawn_figures, evaluate, run, flags, tmp_path, few_records):
     work = tmp_path / "work"
-    fresh = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "xla"), "JAX_LOG_COMPILES": "1"}
-    first = run("evaluate", *flags, f"--workdir={work}", **fresh)
+    first = run("evaluate", *flags, f"--workdir={work}", JAX_LOG_COMPILES="1")
     assert first.code == 0, first.err
     before, scored = contents(work), counts(work, "scoring")
     # A bucket's rows are computed in steps of one or several sizes; none is compiled twice.
@@ -100,23 +102,53 @@ def load_scores(content, folder):
     return dict(np.load(folder / "scores.npz"))
 
 
-def test_killed_in_every_stage_it_ends_with_the_same_results(evaluate, run, flags, tmp_path):
+class Killed(BaseException):
+    """Stands in for a kill where what is on disk matters, and not how the process ended."""
+
+
+class Ending(Silent):
+    """Ends the evaluation inside a stage: when it has told `reports` times how far it is, at the latest with its last work."""
+
+    def __init__(self, stage, reports):
+        self.ending, self.left = stage, reports
+
+    @contextlib.contextmanager
+    def stage(self, name, unit="tokens"):
+        def advance(done, total):
+            if name == self.ending:
+                self.left -= 1
+                if self.left <= 0:
+                    raise Killed
+
+        yield advance
+        if name == self.ending:
+            raise Killed
+
+
+def test_ended_in_every_stage_it_comes_to_the_same_results(evaluate, monkeypatch):
+    whole, dice = evaluate("whole"), random.Random(2512)
+    # The first visit to a stage ends at once; later ones after any part of what is left.
+    moments = [*((stage, 1) for stage in STAGES), *((stage, dice.randint(1, 4)) for stage in ("respond", "score", "score"))]
+    for moment in moments:
+        with monkeypatch.context() as ending:
+            ending.setattr(cli, "progress", lambda moment=moment: Ending(*moment))
+            with pytest.raises(Killed):
+                evaluate("ended")
+    assert contents(evaluate("ended")) == contents(whole)
+
+
+def test_killed_while_it_draws_and_while_it_scores_it_ends_with_the_same_results(evaluate, run, flags, tmp_path):
     whole = evaluate("whole")
-    seconds, dice = load(whole / "run.json")["seconds"], random.Random(2512)
-    moments = [*STAGES, "respond", "score", "score"]
-    for n, stage in enumerate(moments):
+    dice = random.Random(2512)
+    for before in ("reason", "respond"):
         process = run.start("evaluate", *flags, f"--workdir={tmp_path / 'killed'}")
-        if stage != STAGES[0]:
-            before = STAGES[STAGES.index(stage) - 1]
-            while (line := process.stderr.readline()) and not line.startswith(before):
-                pass
-            assert line, f"kill {n}: ended before {stage} began"
-            # The first visit to a stage is killed inside it for sure; later ones at any moment of what it takes.
-            time.sleep(dice.uniform(0, 0.2 if n < len(STAGES) else seconds[stage]))
-        else:
-            time.sleep(dice.uniform(3, 6) + seconds[stage] / 2)  # it has to start first
+        while (line := process.stderr.readline()) and not line.startswith(before):
+            pass
+        assert line, f"ended before the stage behind {before} began"
+        time.sleep(dice.uniform(0, 0.2))  # inside that stage for sure
         process.send_signal(signal.SIGKILL)
         process.communicate()
+        assert process.returncode == -signal.SIGKILL
     assert contents(evaluate("killed")) == contents(whole)
 
 

@@ -64,7 +64,7 @@ def settings(records, tiny_directory):
     return {
         "benchmark.source": str(records), "estimator.model": str(tiny_directory), "policy.model": str(tiny_directory),
         "estimator.max_reasoning": 12, "estimator.fallback": "whole_text", "policy.max_reply": 12, "policy.self_samples": 0,
-        "devices.sampling_rows": 4, "devices.tokens_per_step": 1024, "estimator.adapters": "pairs",
+        "devices.sampling_rows": 2, "devices.tokens_per_step": 1024, "estimator.adapters": "pairs",
     }  # fmt: skip
 
 

@@ -60,7 +60,7 @@ def train(script, source, ending_directory, tmp_path):
 
     small = {
         "model": str(ending_directory), "benchmark.source": str(source), "steps": 1, "batch": 2, "rollouts.draws": 3,
-        "rollouts.max_new": MAX_NEW, "rollouts.rows": 6, "devices.tokens_per_step": 1024,
+        "rollouts.max_new": MAX_NEW, "rollouts.rows": 2, "devices.tokens_per_step": 1024,
     }  # fmt: skip
 
     def train(name, workdir="run", **changes):
@@ -139,7 +139,7 @@ def test_dpo_rejects_what_the_beginning_policy_says(train, ending_directory, tmp
     assert train("policy_dpo") == (found, rollouts)
 
 
-def test_rft_learns_the_replies_that_the_judge_likes_best(train, ending_directory):
+def test_rft_learns_the_replies_that_the_judge_likes_best(drawn_figures, train, ending_directory):
     model = beginning(ending_directory)
     found, rollouts = train("policy_rft")
     samples, best = drawn(model, 3), []
@@ -205,14 +205,14 @@ def test_thinking_sft_and_grpo(train, ending_directory, tmp_path):
 
 
 def test_stopped_while_it_draws_it_goes_on_from_what_was_drawn(train, script, tmp_path, monkeypatch):
-    whole = train("policy_rft", "whole", **{"rollouts.rows": 3})
+    whole = train("policy_rft", "whole", **{"rollouts.rows": 2})
     stop(monkeypatch, script, (look > 3 for look in itertools.count()))
     with pytest.raises(SystemExit, match="stopped after step 0 of 1"):
-        train("policy_rft", "stopped", **{"rollouts.rows": 3})
+        train("policy_rft", "stopped", **{"rollouts.rows": 2})
     monkeypatch.undo()
     made, serve = [], Seating.serve
     monkeypatch.setattr(Seating, "serve", lambda self, prompts, *more: made.extend(prompts) or serve(self, prompts, *more))
-    assert train("policy_rft", "stopped", **{"rollouts.rows": 3}) == whole
+    assert train("policy_rft", "stopped", **{"rollouts.rows": 2}) == whole
     assert 0 < len(made) < 6
 
 

@@ -120,12 +120,11 @@ def test_all_lines_that_do_not_fit_are_listed_at_once(tiny_directory, tmp_path):
     assert said[-1] == "and 10 more"
 
 
-def test_bad_input_is_one_line_and_nothing_is_written(run, tmp_path, tiny_directory):
+def test_bad_input_is_refused_and_nothing_is_written(refused, tmp_path, tiny_directory):
     (tmp_path / "out.jsonl").write_text("mine")
     lines = [{"id": "good", "prompt": "a", "answers": ["b"]}, {"id": 1, "prompt": "a", "answers": [""]}]
-    (tmp_path / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    flags = (f"--config.model={tiny_directory}", "--config.input=in.jsonl", "--config.output=out.jsonl", "--workdir=work")
-    error = run("score", f"--config={ROOT}/configs/score.py", *flags).error
+    jsonl(tmp_path / "in.jsonl", *lines)
+    error = refused("score", {"model": str(tiny_directory), "input": "in.jsonl", "output": "out.jsonl"})
     assert 'in.jsonl: line 2: "answers" must be' in error
     assert (tmp_path / "out.jsonl").read_text() == "mine"
 

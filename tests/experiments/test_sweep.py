@@ -81,7 +81,7 @@ def policies(base, tmp_path):
         "policies": ("base", "sft", "rft"), "output": str(tmp_path / "policies.json"), "page": str(tmp_path / "policies.md"),
         "evaluate.benchmark.source": str(tmp_path / "records.jsonl"), "evaluate.estimator.adapters": "",
         "evaluate.estimator.model": base, "evaluate.policy.model": base,
-        "evaluate.estimator.max_reasoning": 4, "evaluate.policy.max_reply": 4, "evaluate.devices.sampling_rows": 4,
+        "evaluate.estimator.max_reasoning": 4, "evaluate.policy.max_reply": 4, "evaluate.devices.sampling_rows": 2,
         "evaluate.prompts": str(world_models.PROMPTS), "evaluate.devices.tokens_per_step": 256, "evaluate.devices.max_row": 256,
     }  # fmt: skip
     for name in ("sft", "rft"):
@@ -89,7 +89,7 @@ def policies(base, tmp_path):
             f"train.{name}.{key}": value
             for key, value in {
                 "model": base, "prompts": str(world_models.PROMPTS), "benchmark.source": str(tmp_path / "records.jsonl"),
-                "steps": 2, "batch": 2, "rollouts.max_new": 4, "lora.rank": 2,
+                "steps": 2, "batch": 2, "rollouts.max_new": 4, "rollouts.rows": 2, "lora.rank": 2,
                 "devices.tokens_per_step": 256, "devices.max_row": 256,
             }.items()
         }  # fmt: skip
@@ -199,7 +199,8 @@ def arms(base, tmp_path):
         "evaluate.estimator.model": base, "evaluate.policy.model": base, "corl.prompts": prompts, "evaluate.prompts": prompts,
         "corl.teacher.reasoning": str(tmp_path / "teacher.jsonl"),
         "corl.batch": 2, "corl.draws": 3, "corl.max_reasoning": 4, "corl.lora.rank": 2,
-        "evaluate.estimator.max_reasoning": 4, "evaluate.policy.max_reply": 4,
+        "corl.devices.sampling_rows": 2, "world.corl.devices.sampling_rows": 2,
+        "evaluate.estimator.max_reasoning": 4, "evaluate.policy.max_reply": 4, "evaluate.devices.sampling_rows": 2,
         "corl.devices.tokens_per_step": 256, "corl.devices.max_row": 256, "evaluate.devices.tokens_per_step": 256,
         "evaluate.devices.max_row": 256, "world.corl.devices.tokens_per_step": 256, "world.corl.devices.max_row": 256,
         "world.records": 8, "world.base.steps": 2, "world.base.batch": 4,

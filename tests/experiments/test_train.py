@@ -21,8 +21,7 @@ from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.store import Store
 
 CONFIG = f"--config={ROOT}/configs/policy_sft.py"
-SMALL = ("--config.steps=6", "--config.batch=2", "--config.save_every=1", "--config.optimizer.learning_rate=0.02",
-         "--config.max_prompt=2000")  # fmt: skip
+SMALL = {"steps": 6, "batch": 2, "save_every": 1, "optimizer.learning_rate": 0.02, "max_prompt": 2000}
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +32,13 @@ def records(tmp_path_factory):
 
 
 @pytest.fixture
-def flags(tiny_directory, records):
-    return (CONFIG, f"--config.model={tiny_directory}", f"--config.benchmark.source={records}", *SMALL)
+def settings(tiny_directory, records):
+    return {"model": str(tiny_directory), "benchmark.source": str(records)} | SMALL
+
+
+@pytest.fixture
+def flags(settings):
+    return (CONFIG, *(f"--config.{name}={value}" for name, value in settings.items()))
 
 
 def rows(folder):
@@ -48,9 +52,9 @@ def golden_nll(model, records):
     return np.array([(-float(row.sum()), len(row)) for [row] in scores])
 
 
-def test_it_trains_and_stops_and_goes_on(run, tmp_path, flags, tiny_directory, records):
-    done = run("train", *flags, "--workdir=whole")
-    assert done.code == 0, done.err
+def test_it_trains_and_stops_and_goes_on(drawn_figures, call, refused, run, tmp_path, flags, settings, tiny_directory, records):
+    """Only the run that is to be stopped is a process of its own."""
+    call("train", settings, "whole", "policy_sft")
     found, model = rows(tmp_path / "whole"), open_model(str(tiny_directory), "float32")
     assert [row["step"] for row in found] == list(range(6))
     before = golden_nll(model, records)
@@ -67,13 +71,13 @@ def test_it_trains_and_stops_and_goes_on(run, tmp_path, flags, tiny_directory, r
     assert process.returncode == 143, err
     assert "saved: run the same command again to go on" in err
     assert not (tmp_path / "stopped" / "adapter").exists()
-    assert run("train", *flags, "--workdir=stopped").code == 0
+    call("train", settings, "stopped", "policy_sft")
     assert rows(tmp_path / "stopped") == found
     ours, theirs = (tmp_path / name / "adapter" / "adapter_model.safetensors" for name in ("whole", "stopped"))
     assert ours.read_bytes() == theirs.read_bytes()
 
-    again = run("train", *flags, "--workdir=whole", "--config.optimizer.learning_rate=0.01")
-    assert "this workdir holds a run that differs in optimizer.learning_rate (0.02 -> 0.01): use" in again.error
+    again = refused("train", settings | {"optimizer.learning_rate": 0.01}, "whole", "policy_sft")
+    assert "this workdir holds a run that differs in optimizer.learning_rate (0.02 -> 0.01): use" in again
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,11 @@
 import pytest
 from scripts import load
 
-from remid_jax.validation import crossed_study, world_study
+from remid_jax.validation import coverage_study, crossed_study, world_study
 
+# Ascents are those of tests/validation/test_ascent.py: compiling one takes half a minute, running it few seconds.
 SMALL = {
-    "scenarios": ("user",), "worlds": 50, "restarts": 4, "steps": 100, "replications": 20, "draws": 4, "page": "page.md",
+    "scenarios": ("user",), "worlds": 50, "restarts": 12, "steps": 600, "replications": 20, "draws": 4, "page": "page.md",
 }  # fmt: skip
 
 
@@ -19,6 +20,9 @@ def test_parts_are_kept_and_too_large_a_claim_is_an_error(refused, tmp_path, mon
         return {bound: climbed.get(bound, climbed["information"]) for bound in bounds}
 
     monkeypatch.setattr(world_study, "ascents", two_climbs)
+    # Each size of a table is compiled anew.
+    for name, few in (("SIZES", (16, 32)), ("BIAS_SIZES", (16,)), ("SMOOTHINGS", (0.0, 0.3)), ("PAIRS_COMPARED", (100,))):
+        monkeypatch.setattr(coverage_study, name, few)
     monkeypatch.setattr(crossed_study, "DESIGNS", crossed_study.DESIGNS[:2])
     first = refused("validate", SMALL)
     # 20 tables do not show coverage of 93 to 97%, so the product claims more than such a run finds.

@@ -52,7 +52,7 @@ def shuffled(groups):
 
 def recipe(seed, rewards=exact):
     parts = Rewards({"exact": (1.0, rewards)})
-    return GroupRelativeRecipe(ASKED, parts, DRAWS, Sampler(TOKENS, ()), str, Devices(), 64, seed)
+    return GroupRelativeRecipe(ASKED, parts, DRAWS, Sampler(TOKENS, ()), str, Devices(), KEYS * DRAWS, seed)
 
 
 def learned(seed, rewards=exact):

@@ -24,10 +24,11 @@ from remid_jax.parallel import Devices
 TESTS = Path(__file__).parents[1]
 
 
-def process(folder, *arguments):
+def process(folder, step):
+    """A run in a process of its own, which waits in a step to be killed."""
     paths = os.pathsep.join(map(str, (TESTS.parent, TESTS, TESTS / "learning")))
     return subprocess.Popen(
-        [sys.executable, tiny_run.__file__, str(folder), *map(str, arguments)],
+        [sys.executable, tiny_run.__file__, str(folder), str(step)],
         env=os.environ | {"PYTHONPATH": paths}, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
 
@@ -46,13 +47,21 @@ def rows(folder, name="metrics.jsonl"):
     return (folder / name).read_text()
 
 
+class Killed(BaseException):
+    """Stands in for a kill where what is on disk matters, and not how the process ended."""
+
+
+def steps_of(folder):
+    """The steps that a run in this process makes until it is done."""
+    steps = []
+    tiny_run.train(folder, Devices(), steps.append)
+    return steps
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("uninterrupted")
-    child = process(folder)
-    said = child.communicate()[0].splitlines()
-    assert child.returncode == 0
-    assert said == [*(f"step {n}" for n in range(6)), "done"]
+    assert steps_of(folder) == list(range(6))
     return folder
 
 
@@ -67,19 +76,30 @@ def assert_equal_runs(folder, other):
     assert rows(folder, "rollouts.jsonl") == rows(other, "rollouts.jsonl")
 
 
-@pytest.mark.parametrize("step", [2, 3, 4], ids=["sft", "phase boundary", "grpo"])
-def test_a_run_killed_inside_a_step_goes_on_from_there_bit_for_bit(uninterrupted, tmp_path, step):
+def test_a_run_killed_inside_a_step_goes_on_from_there_bit_for_bit(uninterrupted, tmp_path):
+    step, said = 3, []  # the boundary of two phases
     child = process(tmp_path, step)
     for line in child.stdout:
+        said.append(line)
         if line == f"step {step}\n":
-            time.sleep(1)  # the save of the step before may or may not be finished: wait for it
-            while not (tmp_path / "checkpoints" / str(step)).is_dir():
+            while not (tmp_path / "checkpoints" / str(step)).is_dir():  # the save of the step before comes to its end
                 time.sleep(0.05)
             child.send_signal(signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
-    again = process(tmp_path)
-    said = again.communicate()[0].splitlines()
-    assert said == [*(f"step {n}" for n in range(step, 6)), "done"]
+    assert said == [f"step {n}\n" for n in range(step + 1)]
+    assert steps_of(tmp_path) == list(range(step, 6))
+    assert_equal_runs(tmp_path, uninterrupted)
+
+
+@pytest.mark.parametrize("step", [2, 4], ids=["sft", "grpo"])
+def test_a_run_that_ends_inside_a_step_goes_on_from_there_bit_for_bit(uninterrupted, tmp_path, step):
+    def end(now):
+        if now == step:
+            raise Killed
+
+    with pytest.raises(Killed):
+        tiny_run.train(tmp_path, Devices(), end)
+    assert steps_of(tmp_path) == list(range(step, 6))
     assert_equal_runs(tmp_path, uninterrupted)
 
 
@@ -90,8 +110,7 @@ def test_a_checkpoint_cut_off_while_it_is_written_does_not_exist(uninterrupted, 
         if line == "step 3\n":  # the save of step 3's beginning is under way
             child.send_signal(signal.SIGKILL)
     child.wait()
-    first = process(tmp_path).communicate()[0].splitlines()
-    assert first[0] in ("step 2", "step 3")
+    assert steps_of(tmp_path)[0] in (2, 3)
     assert_equal_runs(tmp_path, uninterrupted)
 
 

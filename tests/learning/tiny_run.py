@@ -1,7 +1,7 @@
-"""A run of two phases on the tiny model, as a process that tests kill: `python tiny_run.py WORKDIR [step to be slow in]`.
+"""A run of two phases on the tiny model, as a process that tests kill: `python tiny_run.py WORKDIR STEP`.
 
 Two learners, "reasoner" (SFT, three steps) and "responder" (GRPO, three steps), as in CoRL. Prints a line at the beginning of
-each step and, when slow, waits there to be killed.
+each step, and in STEP waits to be killed.
 """
 
 import sys
@@ -70,12 +70,10 @@ def train(folder: Path, devices: Devices, watch=lambda step: None, **changes):
 
 
 if __name__ == "__main__":
-    slow = int(sys.argv[2]) if len(sys.argv) > 2 else None
 
     def announce(step: int) -> None:
         print(f"step {step}", flush=True)
-        if step == slow:
+        if step == int(sys.argv[2]):
             time.sleep(600)
 
     train(Path(sys.argv[1]), Devices(), announce)
-    print("done", flush=True)

@@ -40,7 +40,7 @@ def test_it_attains_a_bound_that_holds_and_passes_one_that_does_not():
 
 
 def test_an_ascent_and_a_scenario_say_what_they_met():
-    found = world_study.ascents("user", ("information", "published"), 8, 300, 0, 2, lambda done, total: None)
+    found = world_study.ascents("user", ("information", "published"), 12, 600, 0, 2, lambda done, total: None)
     assert found["information"]["violations"] == found["information"]["at_end"] == 0
     assert found["published"]["violations"] > 0
     assert 0.5 < found["information"]["median"] <= found["information"]["highest"] <= 1 + 1e-9

@@ -4,7 +4,6 @@ import functools
 import itertools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import plain_worlds
 import pytest
@@ -69,20 +68,25 @@ def test_layers_are_those_of_plain_loops_in_all_orders(zeros):
 
 def test_on_a_thousand_worlds_increments_are_not_negative_and_sums_are_whole():
     rng = np.random.default_rng(0)
-    for seed in range(1000):
-        of, found, bound, _of_factors = layers_of(plain_worlds.random_world(rng, zeros=seed % 2 == 1))
-        assert found.divergence.min() >= -1e-14
-        assert found.variance.min() >= 0
-        np.testing.assert_allclose(found.divergence.sum(1), of.js_x, atol=1e-10)
-        np.testing.assert_allclose(found.variance.sum(1), (of.m * (of.g - (of.m * of.g).sum()) ** 2).sum(), atol=1e-10)
-        np.testing.assert_allclose(found.tilt.sum(1), (of.m * of.s**2).sum(), atol=1e-10)
-        np.testing.assert_allclose(found.signed.sum(1), ((of.p - of.q) * of.g).sum(), atol=1e-10)
-        assert np.all(np.abs(found.signed) <= bound + 1e-12)
-        # sqrt(8 V J) >= 2 sqrt(V v), because psi'' >= 1
-        assert np.all(bound <= np.sqrt(8 * found.variance * np.maximum(found.divergence, 0)) + 1e-12)
-        for shares, whole in ((found.divergence, of.js_x), (found.signed, ((of.p - of.q) * of.g).sum())):
-            with jax.enable_x64(True):
-                assert float(shapley(jnp.asarray(shares)).sum()) == pytest.approx(float(whole), abs=1e-10)
+    drawn = [plain_worlds.random_world(rng, zeros=seed % 2 == 1) for seed in range(1000)]
+    with jax.enable_x64(True):
+        worlds = from_arrays({name: np.stack([world[name] for world in drawn]) for name in drawn[0]})
+        of, found, bound, _of_factors = jax.tree.map(np.asarray, jax.vmap(compiled())(worlds))
+        shared = {name: np.asarray(jax.vmap(shapley)(getattr(found, name))) for name in ("divergence", "signed")}
+    assert found.divergence.min() >= -1e-14
+    assert found.variance.min() >= 0
+    variance = [(m * (g - (m * g).sum()) ** 2).sum() for m, g in zip(of.m, of.g, strict=True)]
+    tilt = [(m * s**2).sum() for m, s in zip(of.m, of.s, strict=True)]
+    signed = [((p - q) * g).sum() for p, q, g in zip(of.p, of.q, of.g, strict=True)]
+    for name, whole in (("divergence", of.js_x), ("variance", variance), ("tilt", tilt), ("signed", signed)):
+        values = getattr(found, name)
+        assert values.shape == (1000, 6, 3)
+        np.testing.assert_allclose(values.sum(2), np.repeat(np.array(whole)[:, None], 6, 1), atol=1e-10, err_msg=name)
+        if name in shared:
+            np.testing.assert_allclose(shared[name].sum(1), whole, rtol=0, atol=1e-10)
+    assert np.all(np.abs(found.signed) <= bound + 1e-12)
+    # sqrt(8 V J) >= 2 sqrt(V v), because psi'' >= 1
+    assert np.all(bound <= np.sqrt(8 * found.variance * np.maximum(found.divergence, 0)) + 1e-12)
 
 
 def test_a_pure_user_shift_is_seen_first_by_users():
