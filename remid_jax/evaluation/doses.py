@@ -51,8 +51,8 @@ def doses(config: ConfigDict, store: Store, reading: Reading, progress: Reports)
       UserError: as `evaluate`, and if a record has no golden reply.
     """
     timed, made_by = Timed(progress), program.described()
-    run = _begin(config, store, reading, timed)
-    sets, left_out = _sets(run)
+    run = opened(config, store, reading, timed)
+    sets, left_out = sets_of(run)
     arrays = stages.ask(run, stages.reason(run), sets, None)
     rungs = [rung for rung in RUNGS if rung.said not in left_out]
     tables = {rung.name: table_of(arrays, run, rung) for rung in rungs}
@@ -80,8 +80,8 @@ def doses(config: ConfigDict, store: Store, reading: Reading, progress: Reports)
     return results, tables["golden"]
 
 
-def _begin(config: ConfigDict, store: Store, reading: Reading, timed: Timed) -> Run:
-    """The run of an evaluation of golden replies."""
+def opened(config: ConfigDict, store: Store, reading: Reading, timed: Timed) -> Run:
+    """Returns the run of an evaluation of golden replies: all before the first device step."""
     benchmark = read_records(config, None)
     if lacking := [name for name, members in benchmark.test.items() if not has_golden(members)]:
         raise UserError(f"{config.benchmark.source}: {', '.join(lacking)}: no golden replies, of which all doses are made")
@@ -91,8 +91,8 @@ def _begin(config: ConfigDict, store: Store, reading: Reading, timed: Timed) -> 
     return begin(with_replies, store, reading, timed, Given(benchmark=benchmark, replies=golden))
 
 
-def _sets(run: Run) -> tuple[dict[str, dict[str, list[Reply]]], dict[str, str]]:
-    """The sets of replies that every category can have, and why some cannot have others."""
+def sets_of(run: Run) -> tuple[dict[str, dict[str, list[Reply]]], dict[str, str]]:
+    """Returns the sets of replies that every category can have, and {set: why it is left out}."""
     made = {
         name: degraded_sets(members, in_another_language(run.benchmark, name), run.config.seed)
         for name, members in run.records.items()
