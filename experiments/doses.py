@@ -13,8 +13,7 @@ from ml_collections import ConfigDict
 from remid_jax.disk import check_output
 from remid_jax.evaluation.doses import doses
 from remid_jax.files import write_bytes, write_text
-from remid_jax.reporting import dose_figures, dose_page
-from remid_jax.reporting.drawing import png_bytes
+from remid_jax.reporting import dose_figures, dose_page, drawing
 from remid_jax.roles.reading import reading_of
 from remid_jax.scoring.store import Store
 from remid_jax.settings import check_settings
@@ -37,7 +36,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
     write_text(workdir / "doses.json", json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     if config.page:
         figure = Path(config.page).with_suffix(".png")
-        write_bytes(figure, png_bytes(dose_figures.rungs(found)))
+        write_bytes(figure, drawing.png_bytes(dose_figures.rungs(found)))
         write_text(config.page, dose_page.page(found, figure.name))
     progress.say(f"data: {workdir / 'doses.json'}")
 

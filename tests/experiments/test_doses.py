@@ -34,9 +34,8 @@ def test_the_script_writes_its_page_and_goes_on_from_its_store(call, tiny_direct
     ]
     golden = {name: of["IDTest"]["golden"]["value"] for name, of in found["values"].items()}
     assert {name for name, value in golden.items() if value is not None and value != 0} == set()
-    page, figure = (work.parent / "doses.md").read_text(), (work.parent / "doses.png").read_bytes()
-    assert "![Values by rung](doses.png)" in page
-    assert figure.startswith(b"\x89PNG")
+    assert "![Values by rung](doses.png)" in (work.parent / "doses.md").read_text()
+    assert (work.parent / "doses.png").is_file()
     monkeypatch.setattr("remid_jax.scoring.engine.ScoringEngine.begin_scores", None)  # nothing is computed again
     before = (work / "doses.json").read_bytes()
     call("doses", changes)
