@@ -24,7 +24,7 @@ from remid_jax.scoring.store import Store
 from remid_jax.settings import check_settings
 from remid_jax.synthetic import enumerable
 from remid_jax.theory.worlds.scenarios import SCENARIOS
-from remid_jax.validation import coverage_study, crossed_study, divergence_study, page, policy_study, world_study
+from remid_jax.validation import copying_study, coverage_study, crossed_study, divergence_study, page, policy_study, world_study
 
 from . import cli
 
@@ -60,6 +60,13 @@ def main(config: ConfigDict, workdir: Path) -> None:
                 partial(crossed_study.study, name, halved, c.seed),
             )
             for name in crossed_study.WORLDS
+        },
+        "copying": {
+            name: parts.part(
+                f"copying {name}", {"replications": c.replications, "seed": c.seed}, "tables",
+                partial(copying_study.study, name, c.replications, c.seed),
+            )
+            for name in copying_study.worlds()
         },
         "bias": parts.part("bias", {"seed": c.seed}, "cells", lambda report: bias(c.seed, report)),
         "divergences": parts.part(

@@ -28,7 +28,7 @@ POWER = 0.8
 NEVER = 10**9  # lineages: no number of them makes this interval a validated one
 VALIDATED_FROM = {  # lineages; estimators of information as `python -m experiments.validate` finds them
     "mean": 16, "club": 16, "prompt_marginal": 32, "mixture": 64, "mixture_raw": 16, "leave_one_out": 32,
-    "identified": 16, "misplaced": NEVER,
+    "identified": 64, "misplaced": NEVER,
     "representation": 32, "classifier": 32, "layered": NEVER, "bound": NEVER, "risk": NEVER, "correlation": NEVER,
 }  # fmt: skip
 CROSSED_FROM = dict.fromkeys(VALIDATED_FROM, NEVER)

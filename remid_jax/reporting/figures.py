@@ -8,6 +8,8 @@ from matplotlib import style
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from remid_jax.information.intervals import Estimate
+from remid_jax.information.verdict import emi_of
 from remid_jax.reporting import cells, shift_figures, tables
 from remid_jax.reporting.cells import Results, headline_key, level, prefix
 from remid_jax.reporting.drawing import (
@@ -39,20 +41,34 @@ def figures(results: Results) -> dict[str, Figure]:
 
 @style.context(STYLE)
 def forest(results: Results) -> Figure:
-    """R-EMID of every category and shift with its interval, in the headline's estimator and unit."""
+    """R-EMID of every category and shift with its interval: of whole replies, in the headline's estimator and unit, and of
+    what is novel in them, where that is known."""
     estimator, unit, scorer = headline_key(results)
-    head, name = results["estimates"]["headline"], f"{prefix(scorer)}EMID"
-    rows, colours = Rows(results, head["categories"], headings=True), shift_colours(results)
-    figure, (axes,) = new_figure(8.5, rows.height + 1.5)
-    for of, places in (("shifts", rows.shifts), ("categories", rows.places)):
-        for label, at in places.items():
-            number, colour = head[of][label], colours[label if of == "shifts" else results["categories"][label]["shift"]]
-            draw_estimate(axes, number, at, colour, *(("D", 7, 2.2) if of == "shifts" else ("o", 5.5, 1.4)))
-            weight, place = "bold" if of == "shifts" else "normal", (1.02, at)
-            axes.annotate(cells.cell(number).text, place, xycoords=("axes fraction", "data"), va="center", fontweight=weight)
-    axes.axvline(0, color=INK, linewidth=1)
-    rows.label(axes, lambda shift: f"{shift} shift, mean")
-    axes.set_xlabel(f"{cells.measure(estimator, unit)}; right of 0 the policy does worse than on {reference(results)}")
+    estimates, name = results["estimates"], f"{prefix(scorer)}EMID"
+    head, rows = estimates["headline"], Rows(results, estimates["headline"]["categories"], headings=True)
+    colours = shift_colours(results)
+    parted = all("by_source" in estimates["categories"][label][scorer] for label in rows.places)
+
+    def novel(of: str, label: str) -> Estimate:
+        return emi_of(estimates[of][label][scorer], "emid", "novel")
+
+    panels = [(name, lambda of, label: head[of][label]), *([(f"novel {name}", novel)] if parted else [])]
+    figure, panel_axes = new_figure(4.5 + 4 * len(panels), rows.height + 1.5, len(panels), sharey=True)
+    for axes, (title, number_of) in zip(panel_axes, panels, strict=True):
+        for of, places in (("shifts", rows.shifts), ("categories", rows.places)):
+            for label, at in places.items():
+                number = number_of(of, label)
+                colour = colours[label if of == "shifts" else results["categories"][label]["shift"]]
+                draw_estimate(axes, number, at, colour, *(("D", 7, 2.2) if of == "shifts" else ("o", 5.5, 1.4)))
+                weight, place = "bold" if of == "shifts" else "normal", (1.02, at)
+                axes.annotate(
+                    cells.cell(number).text, place, xycoords=("axes fraction", "data"), va="center", fontweight=weight
+                )
+        axes.axvline(0, color=INK, linewidth=1)
+        axes.set_title(title)
+        measured = cells.measure(estimator, unit) if title == name else tables.RATE_WORDS
+        axes.set_xlabel(f"{measured}; right of 0 worse than on {reference(results)}")
+    rows.label(panel_axes[0], lambda shift: f"{shift} shift, mean")
     handles = [
         Line2D([], [], marker="D", color=GREY, label=f"mean of a shift, {level(results)} interval"),
         Line2D([], [], marker="o", color=GREY, label=f"category, {level(results)} interval"),

@@ -6,8 +6,8 @@ import pytest
 from score_arrays import score_arrays, with_shifts, without
 
 from remid_jax.evaluation.estimating import estimates
-from remid_jax.information import score_table
 from remid_jax.information.estimates import Settings
+from remid_jax.information.score_arrays import parse
 from remid_jax.parallel import Devices
 from remid_jax.theory.bounds.on_worlds import BOUNDS
 from remid_jax.theory.worlds import in_blocks, quantities
@@ -48,7 +48,7 @@ def settings(bootstrap):
 def test_estimates_jackknife_and_bootstrap(parallel, one_device):
     # 35 lineages: the bootstrap takes part; 35 replies and 36 replicates do not divide by eight
     arrays = without(score_arrays({"IDTest": 35, "german": 35}), "reasoned", "/self/", "golden_half", "constant")
-    table = score_table.parse(arrays)
+    table = parse(arrays)
     found, expected = (estimates(table, settings(50), devices) for devices in (Devices(parallel), one_device))
     assert found["headline"]["categories"]["german"]["interval"]["bootstrap"]["draws"] == 50
     assert_same(found, expected)
@@ -57,7 +57,7 @@ def test_estimates_jackknife_and_bootstrap(parallel, one_device):
 @pytest.mark.parametrize("parallel", ["mesh", "pmap"])
 def test_bounds_of_a_run(parallel, one_device):
     arrays = without(with_shifts(score_arrays({"IDTest": 6, "german": 6}, samples=4)), "reasoned", "/embedding/")
-    table = score_table.parse(arrays)
+    table = parse(arrays)
     found, expected = (estimates(table, settings(0), devices)["bounds"] for devices in (Devices(parallel), one_device))
     assert found["categories"]["german"]["bounds"]["plain"]["unknown_shift"]["bound"]["value"] > 0
     assert_same(found["categories"], expected["categories"])

@@ -6,8 +6,8 @@ from score_arrays import score_arrays
 from scripts import ROOT, load
 
 from remid_jax.evaluation.estimating import estimates
-from remid_jax.information import score_table
 from remid_jax.information.estimates import Settings
+from remid_jax.information.score_arrays import parse
 from remid_jax.parallel import Devices
 
 CONFIG = f"--config={ROOT}/configs/estimate.py"
@@ -23,7 +23,7 @@ def test_all_estimates_come_from_the_stored_matrices_alone(run, tmp_path, arrays
     done = run("estimate", CONFIG, "--config.input=scores.npz", "--config.output=estimates.json", "--config.settings.level=0.9")
     assert done.code == 0, done.err
     written = load(tmp_path / "estimates.json")
-    assert written == estimates(score_table.parse(arrays), Settings(level=0.9), Devices())
+    assert written == estimates(parse(arrays), Settings(level=0.9), Devices())
     for row in ("IDTest", "Film & Television", "character shift", "user shift", "90% intervals"):
         assert row in done.out
     emid = written["headline"]["categories"]["german"]

@@ -11,10 +11,10 @@ from remid_jax.errors import UserError
 from remid_jax.evaluation.estimating import estimates
 from remid_jax.evaluation.results import contributions
 from remid_jax.evaluation.score_files import read_scores, write_scores
-from remid_jax.information import score_table
 from remid_jax.information.calibration import FEWEST_REPLIES
 from remid_jax.information.estimates import NO_CRITIC, Settings
 from remid_jax.information.measurement import make_plan
+from remid_jax.information.score_arrays import flatten, parse
 from remid_jax.parallel import Devices
 
 
@@ -47,7 +47,7 @@ def table():
 
 @functools.cache
 def results():
-    return estimates(score_table.parse(table()), Settings(), Devices())
+    return estimates(parse(table()), Settings(), Devices())
 
 
 def club_by_loops(arrays, category, replies, records=None, rate=True):
@@ -109,7 +109,7 @@ def test_the_jackknife_deletes_a_lineage_from_its_block():
 def test_an_interval_is_validated_by_the_smallest_block():
     folds = np.arange(30) % 2
     arrays = in_folds(score_arrays({"IDTest": 30}), {"IDTest": folds})
-    golden = estimates(score_table.parse(arrays), Settings(), Devices())["categories"]["IDTest"]["reasoned"]["golden"]
+    golden = estimates(parse(arrays), Settings(), Devices())["categories"]["IDTest"]["reasoned"]["golden"]
     assert golden["club"]["response"]["interval"]["clusters"] == 30
     assert golden["club"]["response"]["interval"]["validated"] is False  # 15 a block, and 16 were validated
 
@@ -120,7 +120,7 @@ def test_a_critic_is_calibrated_where_each_block_has_enough_of_both_folds_and_is
     assert small["mixture"]["response"]["reason"] == small["retrieval"]["reason"] == NO_CRITIC
     n = 4 * FEWEST_REPLIES
     arrays = in_folds(score_arrays({"IDTest": n}), {"IDTest": [0] * (n // 2) + [1] * (n // 2)})
-    golden = estimates(score_table.parse(arrays), Settings(), Devices())["categories"]["IDTest"]["reasoned"]["golden"]
+    golden = estimates(parse(arrays), Settings(), Devices())["categories"]["IDTest"]["reasoned"]["golden"]
     assert 0 < golden["mixture"]["response"]["value"] <= np.log(n / 2)
     assert golden["mixture"]["response"]["interval"]["low"] is not None
 
@@ -128,7 +128,7 @@ def test_a_critic_is_calibrated_where_each_block_has_enough_of_both_folds_and_is
 def test_blocks_of_other_sizes_count_by_their_records_at_the_size_of_the_smallest():
     folds = {"IDTest": [0] * 6 + [1] * 4, "german": [0] * 4 + [1] * 5}
     arrays = in_folds(score_arrays({"IDTest": 10, "german": 9}, shared_lineages=False), folds)
-    parsed = score_table.parse(arrays)
+    parsed = parse(arrays)
     got = estimates(parsed, Settings(subsamples=5), Devices())
     assert got["n"] == 4
     assert got["categories"]["IDTest"]["subsamples"] == 6  # five draws of the block of six, the block of four itself
@@ -182,9 +182,9 @@ def test_contributions_average_to_the_estimate():
 
 def test_one_fold_everywhere_changes_nothing():
     arrays = score_arrays({"IDTest": 6, "german": 5})
-    plain = estimates(score_table.parse(arrays), Settings(), Devices())
+    plain = estimates(parse(arrays), Settings(), Devices())
     folded = arrays | {"IDTest/fold": np.full(6, 3), "german/fold": np.full(5, 3)}
-    got = estimates(score_table.parse(folded), Settings(), Devices())
+    got = estimates(parse(folded), Settings(), Devices())
     assert [section.pop("blocks") for section in got["categories"].values()] == [1, 1]
     assert got == plain
 
@@ -193,14 +193,14 @@ def test_the_table_names_faults_of_folds_and_reads_nothing_between_them(tmp_path
     arrays = with_shifts(score_arrays({"IDTest": 4, "german": 4}))
     whole = in_folds(arrays, {"IDTest": [0, 0, 1, 1], "german": [1, 0, 1, 0]})
     write_scores(tmp_path / "scores.npz", whole)
-    again = score_table.flatten(read_scores(tmp_path / "scores.npz"))
+    again = flatten(read_scores(tmp_path / "scores.npz"))
     assert set(again) == set(whole)
     np.testing.assert_array_equal(again["german/fold"], whole["german/fold"])
 
     def fault(**changes):
         named = {name.replace("__", "/"): array for name, array in changes.items()}
         with pytest.raises(UserError) as caught:
-            score_table.parse(whole | named)
+            parse(whole | named)
         return str(caught.value)
 
     assert "german/fold has 1 record of fold 7: mutual information needs at least 2" in fault(
@@ -215,4 +215,4 @@ def test_the_table_names_faults_of_folds_and_reads_nothing_between_them(tmp_path
     spoilt[0, 3] = np.nan
     assert "german/of_id/golden/plain has 1 value that is not finite" in fault(german__of_id__golden__plain=spoilt)
     with pytest.raises(UserError, match="german/loglik/reasoned/golden has 8 values that are not finite"):
-        score_table.parse(without(whole, "german/fold"))
+        parse(without(whole, "german/fold"))

@@ -6,7 +6,7 @@ from score_arrays import score_arrays, with_shifts, without
 
 from remid_jax.errors import UserError
 from remid_jax.evaluation.score_files import read_scores, write_scores
-from remid_jax.information import score_table
+from remid_jax.information.score_arrays import flatten, parse
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def arrays():
 
 def faults(arrays):
     with pytest.raises(UserError) as caught:
-        score_table.parse(arrays, "SCORES.npz")
+        parse(arrays, "SCORES.npz")
     message = str(caught.value)
     assert "\n" not in message
     assert message.startswith("SCORES.npz: ")
@@ -25,7 +25,7 @@ def faults(arrays):
 
 def test_a_table_comes_back_as_it_was_written(arrays, tmp_path):
     write_scores(tmp_path / "scores.npz", arrays)
-    again = score_table.flatten(read_scores(tmp_path / "scores.npz"))
+    again = flatten(read_scores(tmp_path / "scores.npz"))
     assert set(again) == set(arrays)
     for name, array in arrays.items():
         np.testing.assert_array_equal(again[name], array, err_msg=name)
@@ -41,12 +41,12 @@ def test_a_table_comes_back_as_it_was_written(arrays, tmp_path):
 )  # fmt: skip
 def test_what_is_optional_may_be_missing(arrays, parts):
     fewer = without(arrays, *parts)
-    assert set(score_table.flatten(score_table.parse(fewer))) == set(fewer)
+    assert set(flatten(parse(fewer))) == set(fewer)
 
 
 def test_numbers_of_other_widths_are_read_in_double_precision(arrays):
     arrays = {name: array.astype(np.float32) if "loglik" in name else array for name, array in arrays.items()}
-    table = score_table.parse({name: array.astype(np.int32) if "/tokens/" in name else array for name, array in arrays.items()})
+    table = parse({name: array.astype(np.int32) if "/tokens/" in name else array for name, array in arrays.items()})
     golden = table.categories["IDTest"].replies["golden"]
     assert (golden.loglik["plain"].dtype, golden.tokens.dtype) == (np.float64, np.int64)
 

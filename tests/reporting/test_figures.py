@@ -35,15 +35,24 @@ def places(axes):
 
 
 def test_forest_plots_every_emid_and_its_interval(results):
-    (axes,) = figures.forest(results).axes
-    points, spans = lines(axes)
-    at, head = places(axes), results["estimates"]["headline"]
-    expected = {**head["categories"], **{f"{shift} shift, mean": number for shift, number in head["shifts"].items()}}
-    assert set(at) == set(expected)
-    assert points == {(number["value"], at[name]): True for name, number in expected.items()}
-    assert spans == {(n["interval"]["low"], n["interval"]["high"], at[name]): True for name, n in expected.items()}
-    assert {text.get_text() for text in axes.texts} == {f"{number['value']:+.4f}" for number in expected.values()}
-    assert "nats per token" in axes.get_xlabel()
+    whole, novel = figures.forest(results).axes
+    estimates = results["estimates"]
+    head = {name: estimates["headline"][name] for name in ("categories", "shifts")}
+    parts = {
+        kind: {name: estimates[kind][name]["reasoned"]["by_source"]["emid"]["novel"]["club"]["token_rate"] for name in of_kind}
+        for kind, of_kind in head.items()
+    }
+    at = places(whole)
+    for axes, numbers in ((whole, head), (novel, parts)):
+        points, spans = lines(axes)
+        means = {f"{shift} shift, mean": number for shift, number in numbers["shifts"].items()}
+        expected = {**numbers["categories"], **means}
+        assert set(at) == set(expected)
+        assert points == {(number["value"], at[name]): True for name, number in expected.items()}
+        assert spans == {(n["interval"]["low"], n["interval"]["high"], at[name]): True for name, n in expected.items()}
+        assert {text.get_text() for text in axes.texts} == {f"{number['value']:+.4f}" for number in expected.values()}
+        assert "nats per token" in axes.get_xlabel()
+    assert [axes.get_title() for axes in (whole, novel)] == ["R-EMID", "novel R-EMID"]
 
 
 def test_validated_intervals_are_solid_and_filled():

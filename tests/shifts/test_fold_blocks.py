@@ -5,10 +5,10 @@ import pytest
 from score_arrays import score_arrays, with_shifts, without
 
 from remid_jax.evaluation.estimating import estimates
-from remid_jax.information import score_table
 from remid_jax.information.estimates import Settings
 from remid_jax.information.intervals import jackknife
 from remid_jax.information.measurement import drawn
+from remid_jax.information.score_arrays import parse
 from remid_jax.parallel import Devices
 from remid_jax.shifts.fold_blocks import fold_blocks, unbounded
 
@@ -17,7 +17,7 @@ NAMES = ("emid", "shift", "variance")
 
 
 def bounds_of(arrays):
-    return estimates(score_table.parse(arrays), Settings(bootstrap=0), Devices())["bounds"]
+    return estimates(parse(arrays), Settings(bootstrap=0), Devices())["bounds"]
 
 
 def in_folds(arrays, folds):

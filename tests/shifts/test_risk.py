@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from score_arrays import score_arrays, with_shifts
 
-from remid_jax.information import score_table
 from remid_jax.information.intervals import Resampling, jackknife
+from remid_jax.information.score_arrays import parse
 from remid_jax.parallel import Devices
 from remid_jax.shifts.risk import RADII, grouping, section, structured_rows
 from remid_jax.theory.bounds.balls import BALLS
@@ -28,7 +28,7 @@ def of_id():
     arrays = with_shifts(score_arrays({"IDTest": N}, samples=4))
     arrays["IDTest/self/truncated"][2, 1] = True
     arrays["IDTest/self/truncated"][4, :] = True  # a context without a finished sample
-    return score_table.parse(arrays).categories["IDTest"]
+    return parse(arrays).categories["IDTest"]
 
 
 def sections(of_id, chosen):

@@ -7,8 +7,8 @@ from scipy import stats
 from score_arrays import score_arrays, with_shifts, without
 
 from remid_jax.evaluation.estimating import estimates
-from remid_jax.information import score_table
 from remid_jax.information.estimates import Settings
+from remid_jax.information.score_arrays import parse
 from remid_jax.parallel import Devices
 from remid_jax.shifts import sections
 
@@ -16,7 +16,7 @@ CATEGORIES = {"IDTest": 6, "german": 6, "Film & Television": 6, "WordLevelCompos
 
 
 def shifts_of(arrays):
-    return estimates(score_table.parse(arrays), Settings(bootstrap=0), Devices())["bounds"]
+    return estimates(parse(arrays), Settings(bootstrap=0), Devices())["bounds"]
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 
 from remid_jax.theory.bounds.on_worlds import BOUNDS, CERTIFIED
 from remid_jax.theory.worlds.scenarios import SCENARIOS
-from remid_jax.validation import coverage_study, crossed_study, page, policy_study
+from remid_jax.validation import copying_study, coverage_study, crossed_study, page, policy_study
 from remid_jax.validation.world_study import ATTACKED
 
 
@@ -39,6 +39,15 @@ def found():
             ]
             for name in crossed_study.WORLDS
         },
+        "copying": {
+            name: [
+                {"n": n, "quantity": quantity, "view": view, "emi": 0.952, "emid": 0.948, "emi_shown": 1.0, "emid_shown": 0.75}
+                for n in copying_study.SIZES
+                for judged in (*copying_study.JUDGED.values(), [("club", "whole")])
+                for quantity, view in judged
+            ]
+            for name in copying_study.worlds()
+        },
         "bias": {"information": 1.0, "rows": [{"n": 16, "smoothing": 0.1, "of": bias}], "pairs": {"100": 0.5, "9900": 0.4}},
         "divergences": [{
             "divergence": 0.3, "n": 32, "draws": 10, "representation_holds": 1.0, "classifier_holds": 0.95, "rejected": 0.9,
@@ -64,7 +73,7 @@ def tables(text):
 def test_every_figure_stands_in_its_cell(found):
     text = page.page(found)
     assert max(len(line) for line in text.splitlines() if not line.startswith(("|", "-"))) <= page.WIDTH
-    worlds, ascents, coverage, crossed, ways, bias, divergences, policies, estimators, real = tables(text)
+    worlds, ascents, coverage, crossed, ways, copying, bias, divergences, policies, estimators, real = tables(text)
     assert worlds[0] == ["bound", *SCENARIOS]
     assert worlds[2][:2] == [next(iter(BOUNDS)), ".250/.500/.750"]
     assert worlds[-1][1] == "40%"
@@ -75,6 +84,8 @@ def test_every_figure_stands_in_its_cell(found):
     assert crossed[2] == ["8 x 5, 40 records", *["0.953 / 0.947"] * 4]
     assert [row[0] for row in ways[2:]] == list(crossed_study.WAYS)
     assert "the lowest coverage of any estimator is 0.947" in text
+    assert copying[2] == ["calm", "club novel", *["0.952 / 0.948 (75%)"] * 4]
+    assert len(copying) == 2 + 3 * 8
     assert bias[2][2] == "+0.50 / 0.25"
     assert divergences[2] == ["0.300", "1.000", "0.950", "0.900", "0.200", "0.250"]
     assert policies[2][0] == "right"
@@ -91,12 +102,15 @@ def test_what_is_claimed_and_not_shown_is_said(found):
     found["ascents"]["general"]["entropy"]["at_end"] = 1
     for row in found["coverage"]["calm"]["rows"]:
         row["emi"] = 0.9 if row["estimator"] == "club" and row["n"] == 64 else row["emi"]
+    for row in found["copying"]["copying"]:
+        row["emi"] = 0.98 if (row["quantity"], row["view"], row["n"]) == ("club", "novel", 64) else row["emi"]
     for of in found["ascents"].values():
         of["published"]["highest"] = 0.5
     assert page.faults(found) == [
         "layered is violated by 2 worlds of user",
         "entropy is violated in 1 ascents of general",
         "intervals of club are called validated from n = 16, coverage is right from nowhere",
+        "intervals of club of copied and novel parts are called validated from n = 16, coverage is right from nowhere",
         "the ascent reaches 0.500 of published, less than 1.0: the search is broken",
     ]
     text = page.page(found)
