@@ -22,7 +22,6 @@ from remid_jax.information.emi import half_a_turn
 from remid_jax.information.score_table import SCORERS, SOURCES, blocks_of
 from remid_jax.information.self_information import unavailable
 from remid_jax.models.tokenizer import Tokenizer
-from remid_jax.roles.control_policies import reply_sets
 from remid_jax.roles.members import Member, Records, folds
 from remid_jax.scoring.engine import Report, ScoringEngine
 from remid_jax.scoring.generation import Sample
@@ -237,12 +236,13 @@ class Policy:
 def questions(
     records: Records,
     categories: Mapping[str, CategoryDesign],
-    replies: Mapping[str, Reply],
+    sets: Mapping[str, Mapping[str, Sequence[Reply]]],
     estimators: Sequence[Estimator],
     policy: Policy | None,
 ) -> tuple[dict[str, np.ndarray], list[list[Question]], list[Question]]:
     """(arrays that need no model, questions for each estimator, questions for the policy) of a whole evaluation.
 
+    `sets` are the sets of replies to be scored, by category and name, a reply a record.
     Without a horizon samples of which too many are cut off would give no estimate, so they are not worth their scores. Blocks
     between categories grow with the square of their contexts, so above `MOST_CONTEXTS` in a fold they are not asked for, nor
     where a fold is too small for a bound or golden replies are missing.
@@ -251,7 +251,7 @@ def questions(
     of_estimators: list[list[Question]] = [[] for _ in estimators]
     of_policy: list[Question] = []
     for category, members in records.items():
-        sets = reply_sets(members, dict(replies))
+        said = sets[category]
         arrays[f"{category}/record"] = np.array([record.id for record in members])
         arrays[f"{category}/lineage"] = np.array([record.lineage for record in members])
         for kind in members[0].clusters:
@@ -260,10 +260,10 @@ def questions(
         arrays[f"{category}/reference"] = np.array(categories[category].reference or "")
         if estimators[0].horizon is not None:
             arrays[f"{category}/horizon"] = np.array(estimators[0].horizon)
-        sources = estimators[0].sources(members, sets, blocks_of(arrays.get(f"{category}/fold"), len(members)))
-        arrays |= estimators[0].lengths(category, sets, sources)
+        sources = estimators[0].sources(members, said, blocks_of(arrays.get(f"{category}/fold"), len(members)))
+        arrays |= estimators[0].lengths(category, said, sources)
         for estimator, asked in zip(estimators, of_estimators, strict=True):
-            asked += estimator.own(category, members, sets, sources)
+            asked += estimator.own(category, members, said, sources)
         if policy is not None:
             arrays |= policy.about(members, category)
     if policy is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from remid_jax.dialogues.parsing import Parsed, core_features
@@ -12,6 +14,7 @@ from remid_jax.evaluation.run import Run
 from remid_jax.information.score_table import SCORERS
 from remid_jax.progress import shares
 from remid_jax.roles import policy, reasoner
+from remid_jax.roles.control_policies import reply_sets
 from remid_jax.roles.reading import thinking_of
 from remid_jax.scoring.generation import Sample
 from remid_jax.scoring.texts import Reply, ready, tokenizer_of
@@ -56,6 +59,17 @@ def respond(run: Run) -> tuple[dict[str, Reply], Samples | None]:
 
 def score(run: Run, written: Written, replies: dict[str, Reply], samples: Samples | None) -> dict[str, np.ndarray]:
     """Returns the arrays of the score table (layout: remid_jax.information.score_arrays)."""
+    arrays = ask(run, written, {name: reply_sets(members, replies) for name, members in run.records.items()}, samples)
+    with run.stages.stage("embed") as advance:
+        pooling = run.config.embedding.pooling
+        arrays |= contexts.embed(run.engines.scoring(run.models.encoder), run.records, pooling, advance)
+    return arrays | contexts.identities(run.records)
+
+
+def ask(
+    run: Run, written: Written, sets: Mapping[str, Mapping[str, Sequence[Reply]]], samples: Samples | None
+) -> dict[str, np.ndarray]:
+    """Returns the arrays of the score table that the estimator and the policy make, of any sets of replies of each category."""
     tokenizer = tokenizer_of(run.models.estimator)
     scorers = ("reasoned",) if run.config.estimator.plain == "golden" else SCORERS
     estimators = [
@@ -64,9 +78,7 @@ def score(run: Run, written: Written, replies: dict[str, Reply], samples: Sample
     sampled = None
     if samples is not None and run.models.policy is not None:
         sampled = asking.Policy(run.prompts, tokenizer_of(run.models.policy), samples, run.horizon)
-    arrays, of_members, of_policy = asking.questions(
-        run.records, run.benchmark.manifest.categories, replies, estimators, sampled
-    )
+    arrays, of_members, of_policy = asking.questions(run.records, run.benchmark.manifest.categories, sets, estimators, sampled)
     asked = [(member.responder, questions) for member, questions in zip(run.members, of_members, strict=True)]
     if run.models.policy is run.members[0].responder:  # one plan, so that common beginnings of prompts are encoded once
         asked[0] = (asked[0][0], asked[0][1] + of_policy)
@@ -78,8 +90,4 @@ def score(run: Run, written: Written, replies: dict[str, Reply], samples: Sample
             for (model, questions), share in zip(asked, shares(advance, len(asked)), strict=True)
         ]
         arrays |= asking.pooled(answers)
-        arrays |= asking.golden_of_another(arrays, run.records)
-    with run.stages.stage("embed") as advance:
-        pooling = run.config.embedding.pooling
-        arrays |= contexts.embed(run.engines.scoring(run.models.encoder), run.records, pooling, advance)
-    return arrays | contexts.identities(run.records)
+    return arrays | asking.golden_of_another(arrays, run.records)

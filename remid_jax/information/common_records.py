@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from remid_jax.errors import UserError
+from remid_jax.information.exchanges import of_records
 from remid_jax.information.score_table import NO_GOLDEN, Category, Replies, ScoreTable
 
 FEWEST_RECORDS = 3  # of a fold: mutual information needs another context, and a jackknife leaves one out
@@ -94,14 +95,8 @@ def _places(records: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 def _restricted(category: Category, places: np.ndarray) -> Category:
     """The category with these records alone, and of their scores what comparing needs."""
-    square = np.ix_(places, places)
     replies = {
-        name: Replies(
-            scores.tokens[places],
-            scores.chars[places],
-            {scorer: loglik[square] for scorer, loglik in scores.loglik.items()},
-            {scorer: marginal[places] for scorer, marginal in scores.marginal.items()},
-        )
+        name: dataclasses.replace(of_records(scores, places), by_source=None)
         for name, scores in category.replies.items()
         if name in ("golden", "policy")
     }

@@ -14,6 +14,7 @@ from remid_jax.evaluation import questions as asking
 from remid_jax.models.adapters import fresh
 from remid_jax.models.config import LoRAConfig
 from remid_jax.models.loading import open_model
+from remid_jax.roles.control_policies import reply_sets
 from remid_jax.roles.members import Member, folds, shown, trained, untrained
 from remid_jax.roles.pairs import Pair, Pairs
 from remid_jax.scoring.generation import Sample
@@ -62,7 +63,8 @@ def answered(model, records, of, samples=None):
     written = {m.name: {i: Parsed(f"{m.name} on {i}", False) for i in replies if i in m.scored} for m in of}
     estimators = [asking.Estimator(prompts, tokenizer, m, written[m.name]) for m in of]
     policy = None if samples is None else asking.Policy(prompts, tokenizer, samples)
-    arrays, of_members, of_policy = asking.questions(records, RPGBENCH.categories, replies, estimators, policy)
+    sets = {category: reply_sets(group, replies) for category, group in records.items()}
+    arrays, of_members, of_policy = asking.questions(records, RPGBENCH.categories, sets, estimators, policy)
     asked = [asking.ask(FakeEngine(m.name), q, None) for m, q in zip(of, of_members, strict=True)]
     return arrays | asking.pooled(asked), [question.name for question in of_policy]
 

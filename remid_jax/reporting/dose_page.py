@@ -1,0 +1,195 @@
+"""The page of degraded golden replies and the planted shift, from what doses.json holds alone."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from remid_jax.reporting.cells import DASH, Results
+
+WIDTH = 120  # of a line of the page
+SHOWN = ("club token_rate", "novel club token_rate", "identified", "novel identified", "misplaced_equivalent",
+         "novel misplaced_equivalent", "mixture per_token", "prompt_marginal per_token")  # fmt: skip
+"""Quantities whose values the page shows, each in the unit of its headline."""
+UNITS = {"token_rate": "nats a token", "per_token": "nats a token", "response": "nats a reply", "per_char": "nats a character"}
+POWER_OF = ("misplaced 25%", "half_golden_parrot", "parrot 50%", "deleted 25%")
+"""The mildest rungs of their kinds: what a measure has to see on few lineages."""
+PLANTED_VIEWS = {"club token_rate": "whole", "novel club token_rate": "novel"}
+
+
+def page(found: Results, figure: str) -> str:
+    """Returns the page in Markdown, with a figure of that name beside it."""
+    return "\n".join(_lines(found, figure)).rstrip() + "\n"
+
+
+def _lines(found: Results, figure: str) -> Iterator[str]:
+    config, records = found["config"], found["records"]
+    yield "# Do the numbers mean something? Doses and a planted shift"
+    yield ""
+    yield from _paragraph(
+        f"Written by `python -m experiments.doses --config.page=docs/doses.md`; every figure below is from that run "
+        f"(`{config['benchmark']['source']}`: {', '.join(f'{count} {name}' for name, count in records.items())}; estimator "
+        f"`{config['estimator']['model']}` in {config['estimator']['dtype']}, adapters "
+        f"{config['estimator']['adapters'] or 'none'}, at most {config['estimator']['max_reasoning']} tokens of reasoning; "
+        f"seed {config['seed']}). Golden replies are made worse by known amounts, and one estimator scores all of them in one "
+        "plan. Each rung is then taken for a policy and measured as one. Values are against golden replies, so golden replies "
+        "themselves are at 0; intervals are those of the estimates, over lineages."
+    )
+    yield f"![Values by rung]({figure})"
+    yield ""
+    yield from _rungs(found)
+    yield from _values(found)
+    yield from _claims(found)
+    yield from _ladders(found)
+    yield from _power(found)
+    yield from _planted(found)
+    yield from _choice(found)
+
+
+def _rungs(found: Results) -> Iterator[str]:
+    yield "## The rungs"
+    yield ""
+    rows = [
+        [name, rung["meaning"] if rung["share"] == 1 else f"{rung['share']:.0%} of the records: {rung['meaning']}",
+         f"{np.mean(list(rung['changed'].values())):.0%}"]
+        for name, rung in found["rungs"].items()
+    ]  # fmt: skip
+    yield from _table(("rung", "what is said", "replies changed"), rows)
+    yield from _paragraph(
+        "`misnamed` is the nearest there is to a wrong persona with the right topic in one language: where a benchmark's user "
+        "shift is a shift of language, the reply to another user of the same lineage is `other_language`, which changes both "
+        "(and in a category of character shift the character, too). `stale` is in character, but repeats the dialogue, so its "
+        "tokens are echoes."
+    )
+    for name, reason in found["left_out"].items():
+        yield f"- `{name}` is left out: {reason}."
+    if found["left_out"]:
+        yield ""
+
+
+def _values(found: Results) -> Iterator[str]:
+    yield "## Values by rung"
+    yield ""
+    yield from _paragraph(
+        "Means over categories; the numbers of each category with their intervals stand in doses.json. Larger is better but "
+        f"for `misplaced_equivalent`. {DASH}: not defined in some category."
+    )
+    rows = []
+    for rung in found["rungs"]:
+        row = [rung]
+        for name in SHOWN:
+            values = [of_rungs[rung]["value"] for of_rungs in found["values"][name].values()]
+            row.append(DASH if None in values else f"{np.mean(values) + 0.0:+.3f}")
+        rows.append(row)
+    yield from _table(("rung", *SHOWN), rows)
+
+
+def _claims(found: Results) -> Iterator[str]:
+    yield "## The order that is to be found"
+    yield ""
+    yield from _paragraph(
+        "Of how many categories the better rung is above the worse: by its value, and in brackets beyond the two intervals. A "
+        "`!` counts those where it is below beyond them."
+    )
+    claims = list(next(iter(found["claims"].values())))
+    rows = [[name, *(_counted(of[claim]) for claim in claims)] for name, of in found["claims"].items()]
+    yield from _table(("quantity", *claims), rows)
+
+
+def _counted(how: Mapping[str, str]) -> str:
+    told = list(how.values())
+    below = f" !{told.count('reversed')}" if "reversed" in told else ""
+    missing = f", {told.count('missing')} not known" if "missing" in told else ""
+    return f"{_down(told)} ({told.count('resolved')}){below} of {len(told)}{missing}"
+
+
+def _down(told: Sequence[str]) -> int:
+    return told.count("monotone") + told.count("resolved")
+
+
+def _ladders(found: Results) -> Iterator[str]:
+    yield "## Monotone?"
+    yield ""
+    yield from _paragraph(
+        "Of how many categories every step of a ladder goes down, in brackets with its last rung below golden replies beyond "
+        "the interval. A `!` counts those where a step goes up beyond the intervals."
+    )
+    ladders = list(next(iter(found["ladders"].values())))
+    rows = [[name, *(_counted(of[ladder]) for ladder in ladders)] for name, of in found["ladders"].items()]
+    yield from _table(("quantity", *ladders), rows)
+
+
+def _power(found: Results) -> Iterator[str]:
+    sizes = list(found["power"])
+    yield "## Power"
+    yield ""
+    yield from _paragraph(
+        "Effect over standard error, mean over categories and over parts of so many lineages drawn without overlap; where the "
+        "data has fewer lineages than 64, the larger sizes are missing. 2.1 is what 16 lineages need at 95%."
+    )
+    rungs = [rung for rung in POWER_OF if rung in found["rungs"]]
+    rows = [
+        [name, *(_ratio(found["power"][size][name][rung]) for rung in rungs for size in sizes)]
+        for name in next(iter(found["power"].values()), {})
+    ]
+    yield from _table(("quantity", *(f"{rung}, n = {size}" for rung in rungs for size in sizes)), rows)
+
+
+def _ratio(value: float | None) -> str:
+    return DASH if value is None else f"{value:.1f}"
+
+
+def _planted(found: Results) -> Iterator[str]:
+    yield "## A planted shift"
+    yield ""
+    yield from _paragraph(
+        "A policy that is golden but in one shift, where it misplaces a known share of its replies. Each draw takes lineages "
+        "with replacement and misplaces at random; `planted` is the true R-EMID, nats a token. Covered: the 95% interval holds "
+        "it. Named: the verdict's rule finds a loss under this shift; under the others R-EMID is 0 and none is found."
+    )
+    rows = [
+        [row["shift"], f"{row['share']:.0%}", row["view"], f"{row['planted']:+.3f}", f"{row['mean']:+.3f}",
+         f"{row['covered']:.1%}", f"{row['named']:.1%}", str(row["draws"])]
+        for row in found["planted"]
+    ]  # fmt: skip
+    yield from _table(("shift", "share", "of replies", "planted", "mean estimate", "covered", "named", "draws"), rows)
+
+
+def _choice(found: Results) -> Iterator[str]:
+    yield "## What should stand beside the headline"
+    yield ""
+    yield from _paragraph(
+        "Order: pairs of the table above that hold, over all pairs and categories, and how many are reversed beyond intervals. "
+        "Monotone: ladders, likewise. Power: the mean ratio of the mildest rungs on the most lineages. Covered: the least of "
+        "the planted shift's cells."
+    )
+    rows = [[name, *_chosen_by(found, name)] for name in found["values"]]
+    yield from _table(("quantity", "order holds", "reversed", "monotone", "reversed", "power", "covered"), rows)
+
+
+def _chosen_by(found: Results, name: str) -> list[str]:
+    cells = []
+    for part in ("claims", "ladders"):
+        told = [how for of in found[part][name].values() for how in of.values()]
+        cells += [f"{_down(told)} of {len(told)}", str(told.count("reversed"))]
+    most = list(found["power"])[-1:]
+    ratios = [found["power"][size][name].get(rung) for size in most for rung in POWER_OF]
+    known = [ratio for ratio in ratios if ratio is not None]
+    view = PLANTED_VIEWS.get(name)
+    covered = [row["covered"] for row in found["planted"] if row["view"] == view]
+    return [*cells, _ratio(float(np.mean(known)) if known else None), f"{min(covered):.1%}" if covered else DASH]
+
+
+def _paragraph(text: str) -> Iterator[str]:
+    yield from textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+    yield ""
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(header)} |"
+    yield f"|{'---|' * len(header)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+    yield ""
