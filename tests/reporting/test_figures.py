@@ -52,7 +52,7 @@ def test_forest_plots_every_emid_and_its_interval(results):
         assert spans == {(n["interval"]["low"], n["interval"]["high"], at[name]): True for name, n in expected.items()}
         assert {text.get_text() for text in axes.texts} == {f"{number['value']:+.4f}" for number in expected.values()}
         assert "nats per token" in axes.get_xlabel()
-    assert [axes.get_title() for axes in (whole, novel)] == ["R-EMID", "novel R-EMID"]
+    assert [axes.get_title("left") for axes in (whole, novel)] == ["R-EMID", "novel R-EMID"]
 
 
 def test_validated_intervals_are_solid_and_filled():
