@@ -4,7 +4,8 @@ Of a score table whose replies are parted by source (docs/protocol.md, rule 23),
 
     "by_source": {"golden" | "policy" | "emi" | "emid": {source or "novel": {formula: {unit: number}}}}
 
-and beside the scorers "copied": {"golden" | "policy": {source: its share of the tokens}}. Of any table (docs/protocol.md, rules 24 and 25):
+and beside the scorers "copied": {"golden" | "policy": {source: its share of the tokens}}. Of any table (docs/protocol.md,
+rules 24 and 25):
 
     "identified": {"golden" | "policy" | "emi" | "emid": {"whole" | "novel": number}}
     "misplaced_equivalent": {"emi" | "emid": {"whole" | "novel": number}}

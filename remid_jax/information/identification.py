@@ -19,7 +19,8 @@ def identified(
         identified = mean over ordered pairs i != j of [a_i > a_j] (+ 1/2 at ties),    a_k = rates[k, i] - b_k,
 
     with b_k the mean rate in context k of replies of other lineages than reply i's; chance is 1/2. A column of NaN is a reply
-    that has nothing to trace: it counts as chance, and no offset is made of it. NaN where no reply of another lineage is left.
+    that has nothing to trace: it counts as chance, and no offset is made of it; so does a reply where all others are such ones.
+    NaN where no record of another lineage is left.
 
     Args:
       rates: log-likelihood of reply i in context k, nats a token; row = context, column = reply, own pairs on the diagonal.
@@ -48,7 +49,8 @@ def _traced(
     gap = np.diagonal(advantage, axis1=1, axis2=2)[:, None, :] - advantage  # own minus other context [R, j, i]
     right = np.where(np.abs(gap) <= TIED_WITHIN, 0.5, gap > 0)
     right = np.where(np.isnan(gap), np.nan, right)
-    right[:, :, silent] = 0.5
+    unheard = (others == 0) & (weights.sum(axis=1)[:, None] > weights @ same)  # all replies of other lineages are silent
+    right = np.where((unheard | silent)[:, None, :], 0.5, right)
     pairs = weights[:, :, None] * weights[:, None, :] * ~np.eye(len(silent), dtype=bool)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(pairs > 0, pairs * right, 0.0).sum(axis=(1, 2)) / pairs.sum(axis=(1, 2))

@@ -277,19 +277,35 @@ def controls(results: Results) -> Table:
 def control_ranges(results: Results) -> Table:
     """The same in one row a policy: lowest, mean and highest over the categories."""
     estimator, unit, found = _controls(results)
-    rows = []
+    rows, novel = [], _novel_means(results)
     for name, by_category in found.items():
         values = [pair[0]["value"] for pair in by_category.values() if pair[0]["value"] is not None]
         shares = [pair[1]["value"] for pair in by_category.values() if pair[1]["value"] is not None]
         summaries = [min(values), sum(values) / len(values), max(values)] if values else [None] * 3
         reason = next((pair[i]["reason"] for pair in by_category.values() for i in (0, 1) if "reason" in pair[i]), "")
         cells = [Cell(DASH, reason=reason) if v is None else Cell(write_value(v, unit), v) for v in summaries]
+        cells += [plain(novel[name], "+.4f", reason)] if novel else []
         cells.append(plain(sum(shares) / len(shares) if shares else None, ".0%", reason))
         rows.append(Row(POLICIES[name], cells, "shift" if name == "policy" else "category"))
     emi = f"{prefix(headline_key(results)[2])}EMI"
-    columns = [Column(f"lowest {emi}"), Column("mean"), Column("highest"), Column("own context retrieved")]
+    columns = [Column(f"lowest {emi}"), Column("mean"), Column("highest")]
+    columns += [Column(f"mean novel {emi}")] if novel else []
+    columns.append(Column("own context retrieved"))
     note = f"by chance {1 / results['estimates']['n']:.0%} of contexts are retrieved"
     return Table(f"Controls, {measure(estimator, unit)}, over all categories", columns, rows, "policy", [note])
+
+
+def _novel_means(results: Results) -> dict[str, float | None]:
+    """{policy or control: the mean over categories of its novel EMI}; empty where it is not known what replies copy."""
+    _, _, scorer = headline_key(results)
+    categories, controls = results["estimates"]["categories"], results["estimates"]["controls"][scorer]
+    if not all("copied" in category for category in categories.values()):
+        return {}
+    found = {"policy": [emi_of(category[scorer], "emi", "novel")["value"] for category in categories.values()]}
+    for control, by_category in controls.items():
+        found[control] = [number["novel"]["club"]["token_rate"]["value"] for number in by_category.values()]
+    known = {name: [value for value in values if value is not None] for name, values in found.items()}
+    return {name: sum(values) / len(values) if values else None for name, values in known.items()}
 
 
 def diagnostics(results: Results) -> Table:

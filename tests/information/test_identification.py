@@ -30,6 +30,13 @@ def test_replies_that_fit_their_own_context_alone_are_always_traced_and_equal_on
     assert identified(np.full((5, 5), np.nan), lineage, everyone) == [0.5]
 
 
+def test_a_reply_among_silent_ones_counts_as_chance():
+    rates = np.full((4, 4), np.nan)
+    rates[:, 2] = [0.0, 1.0, 5.0, 0.0]
+    weights = np.concatenate([np.ones((1, 4)), 1 - np.eye(4)])
+    assert identified(rates, np.arange(4).astype(str), weights).tolist() == [0.5] * 5
+
+
 def test_one_lineage_alone_gives_no_offset_and_no_number():
     assert np.isnan(identified(np.eye(4), np.array(["a"] * 4), np.ones((1, 4))))[0]
 

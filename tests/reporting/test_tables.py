@@ -76,7 +76,8 @@ def test_what_else_moves_the_headline_equals_the_dictionary(results):
         assert values(rows[label])[:2] == expected
 
 
-def test_without_sources_the_headline_is_of_whole_replies(results):
+def test_without_sources_the_headline_is_of_whole_replies():
+    results = fake_run.results()
     for category in results["estimates"]["categories"].values():
         del category["copied"]
     table = tables.headline(results)
@@ -127,8 +128,13 @@ def test_ranges_of_controls_are_those_of_the_categories(results):
     constant = [
         number["club"]["token_rate"]["value"] for number in results["estimates"]["controls"]["reasoned"]["constant"].values()
     ]
-    low, mean, high, _ = values(rows["one constant reply"])
+    low, mean, high, novel, _ = values(rows["one constant reply"])
     assert (low, high) == (min(constant), max(constant))
+    of_novel = [
+        number["novel"]["club"]["token_rate"]["value"]
+        for number in results["estimates"]["controls"]["reasoned"]["constant"].values()
+    ]
+    assert novel == pytest.approx(sum(of_novel) / 12, abs=1e-15)
     assert mean == pytest.approx(sum(constant) / 12, abs=1e-15)
     assert values(rows["golden replies"])[:3] == [0, 0, 0]
 
