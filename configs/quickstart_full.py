@@ -13,6 +13,7 @@ from configs import quickstart
 def get_config() -> ConfigDict:
     config = quickstart.get_config()
     config.workdir = "runs/quickstart_full"
+    config.estimator.plain = None
     config.max_prompt = 3072
     config.estimator.max_reasoning = 2048
     config.policy.max_reply = 256

@@ -25,7 +25,7 @@ def test_evaluations_differ_in_values_only():
     for other in others:
         assert names(other) == names(quickstart)
     assert quickstart["max_prompt"] == 640
-    assert (quickstart["estimator"]["max_reasoning"], quickstart["policy"]["max_reply"]) == (64, 64)
+    assert (quickstart["estimator"]["max_reasoning"], quickstart["policy"]["max_reply"]) == (64, 40)
 
 
 def names(config):
