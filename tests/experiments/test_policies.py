@@ -296,7 +296,7 @@ def test_what_cannot_be_trained_is_refused(train, monkeypatch, tmp_path, name, c
 
 def test_policies_differ_in_values_only(monkeypatch):
     names = sorted(path.stem for path in Path(ROOT / "configs").glob("policy_*.py"))
-    assert len(names) == 8
+    assert len(names) == 9
     keys = [set(importlib.import_module(f"configs.{name}").get_config().keys()) for name in names]
     assert all(of == keys[0] for of in keys)
     assert read_training("package:rpgbench_compact")  # the benchmark of all of them
