@@ -81,7 +81,7 @@ def test_repeated_edited_and_without_results(drawn_figures, evaluate, run, flags
 
     records = [json.loads(line) for line in few_records.read_text().splitlines()]
     edited = records[4]["agent_golden_response"]
-    records[4]["agent_golden_response"] = edited[:-2] + "x" + edited[-1]
+    records[4]["agent_golden_response"] = "x" + edited[1:]  # within the horizon
     (tmp_path / "edited.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     evaluate("work", {"benchmark.source": "edited.jsonl"})
     assert counts(work, "sampling")["store_misses"] == 0
