@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from tiny import CONFIG, tiny_model
 
-import remid_jax
 from remid_jax.dialogues.records import Record, Turn
 from remid_jax.errors import UserError
 from remid_jax.models.adapters import fresh, named
 from remid_jax.models.config import LoRAConfig
 from remid_jax.roles import pairs as module
+from remid_jax.roles import shipped
 from remid_jax.roles.pairs import Pair, read_pairs, save_pairs, scored_by
 
 SEEN = {"a": frozenset({"l1", "l2", "both"}), "b": frozenset({"l3", "both"})}
@@ -80,7 +80,7 @@ def test_the_fingerprint_is_over_everything(tmp_path):
 
 
 def test_a_package_folder_lies_in_this_room(tmp_path, monkeypatch):
-    monkeypatch.setattr(remid_jax, "__file__", str(tmp_path / "remid_jax" / "__init__.py"))
+    monkeypatch.setattr(shipped, "__file__", str(tmp_path / "remid_jax" / "roles" / "shipped.py"))
     save(tmp_path / "remid_jax" / "roles" / "small")
     assert len(read_pairs("package:small", tiny_model()).pairs) == 2
     with pytest.raises(UserError, match=r"roles/missing/manifest\.json: cannot be read"):
