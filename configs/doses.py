@@ -2,7 +2,8 @@
 
     python -m experiments.doses --config.page=docs/doses.md
 
-Takes the bare SmolLM2 as estimator, on IDTest and one category of each shift; killed, the same command goes on from its store.
+Takes the bare SmolLM2 as estimator, on IDTest and a category of the user and of the character shift. Killed, the same command
+goes on from its store.
 `golden > half_golden_parrot > parrot, reciter, constant, golden of another` is the order to be found by novel quantities.
 """
 
@@ -16,7 +17,7 @@ def get_config() -> ConfigDict:
     config.workdir = "runs/doses"
     config.page = config_dict.placeholder(str)  # a Markdown file to write the page to, its figure beside it
     config.draws = 200  # of the planted shift, for each of its cells
-    config.benchmark.categories = ("IDTest", "german", "Literature", "WordLevelComposition")
+    config.benchmark.categories = ("IDTest", "german", "Literature")
     config.estimator.adapters = ""
     config.estimator.plain = "golden"
     config.estimator.dtype = "bfloat16"

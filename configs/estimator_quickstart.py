@@ -3,8 +3,8 @@
     python -m experiments.corl --config=configs/estimator_quickstart.py
 
 `make estimator` runs it and puts the pairs where `package:smollm2_cold_start` finds them. Of the arms compared in
-docs/ablation.md the cold start has the smallest error of R-EMID where the truth is known, a third of full CoRL's; its golden
-log-likelihoods are the second best on the benchmark. Half an hour to an hour on two cores.
+docs/ablation.md that reason, the cold start has the smallest error of R-EMID where the truth is known, half of full CoRL's; its
+golden log-likelihoods are the second best on the benchmark. An hour on two cores beside other programs.
 """
 
 from ml_collections import ConfigDict

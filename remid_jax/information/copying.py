@@ -175,8 +175,8 @@ class Copying:
             share = nothing if replies is None else identification(self.plan, name, category, replies, scorer, view)
             result["identified"][view] = self.number(share, "share", "identified", ONE_BLOCK)
         if self.parted:
-            novel = {side: self.part(name, side, scorer, "novel") for side in (control, "golden")}
-            result["novel"] = self.tree(emi.cross(novel[control], novel["golden"]), "emi")
+            golden = self.parts[scorer, "novel"].rows["golden"][name]
+            result["novel"] = self.tree(emi.cross(self.part(name, control, scorer, "novel"), golden), "emi")
             result["copied"] = self.shares(name, control, replies)
         return result
 

@@ -72,6 +72,7 @@ def reply_of(tokenizer: Tokenizer, ids: Sequence[int], ended: bool, thinking: bo
     text, thought = heard(tokenizer, ids)
     if not thinking:
         cut = thought is not None and not thought.ended
-        return Reply("" if cut else reply_text(text), ended or cut, thought)
+        said = "" if cut else reply_text(text)
+        return Reply(said, ended or not said, thought)  # who said nothing has ended: an answer has at least one token
     said, closed = thought_reply(text)
     return Reply(said, ended or closed or not said, thought)

@@ -6,7 +6,7 @@ from tiny import tiny_chat_model
 
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record, Turn
-from remid_jax.roles.policy import respond
+from remid_jax.roles.policy import reply_of, respond
 from remid_jax.scoring.generation import Sample
 from remid_jax.scoring.texts import Reply, answer_ids
 
@@ -36,3 +36,13 @@ def test_only_what_stands_between_the_tags_is_scored():
     assert [list(of.ids) for of in asked] == [MODEL.tokenizer.encode_chat(PROMPTS.policy(of, thinking=True)) for of in records]
     assert {len(of) for of in samples.values()} == {0}
     assert list(answer_ids(MODEL.tokenizer, replies["whole"])) == [*ENCODE("Because."), END]
+
+
+def test_a_reply_of_blanks_that_was_cut_is_an_empty_one_that_ended():
+    """Else it would have no token at all, and the evaluation's table would refuse it."""
+    tokenizer = tiny_chat_model().tokenizer
+    reply = reply_of(tokenizer, tokenizer.encode("   \n  "), ended=False)
+    assert reply == Reply("", True, None)
+    assert answer_ids(tokenizer, reply) == (tokenizer.end_of_turn_id,)
+    said = reply_of(tokenizer, tokenizer.encode("Good day"), ended=False)
+    assert (said.text, said.finished) == ("Good day", False)
