@@ -47,6 +47,7 @@ def logprobs(messages, opening, ids):
 @pytest.mark.parametrize("features", [None, "- dry"])
 def test_judge_ratio_is_how_the_judge_likes_a_reply_beside_the_golden_one(features):
     said = {"Because of Ana.": "Because of Ana.", "## Agent Response\nNo.": "No.", "": "", "Why not?": "Why not?"}
+    said |= {text: text for text in ("No, no, no, no!", "Go away.", "12345678", "A baker bakes.", "Ana, Bo and Cy.")}
     found = reward("judge_ratio", groups(*said, features=features))
     for record, row in zip((RECORDS[0], RECORDS[3]), found, strict=True):
 
