@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -28,6 +29,7 @@ from remid_jax.serving.completing import check_prompts, choices, wish_of
 from remid_jax.serving.refusals import Refusal, refused, wrong
 from remid_jax.serving.served import Served
 
+LOG = logging.getLogger("uvicorn.error")  # what is said there is shown
 LARGEST_BODY = 10_000_000  # bytes: bodies of so many are refused
 MOST_UNREAD = 10 * LARGEST_BODY  # bytes of such a body that are taken in, so that its sender gets to read the refusal
 PATIENCE = 60.0  # seconds in which a body must be there
@@ -56,15 +58,19 @@ def application(served: Served, token: str | None = None) -> Starlette:
             sent = request.headers.get("authorization", "")
             if token is not None and not hmac.compare_digest(sent.encode(), f"Bearer {token}".encode()):
                 raise Refusal(401, "the token is missing or not the one of this server", "invalid_api_key")
-            return await endpoint(request)
+            try:
+                return await endpoint(request)
+            except (Refusal, UserError, HTTPException, ClientDisconnect):
+                raise
+            except Exception:  # a fault of ours; left to Starlette it would also end the client's connection
+                LOG.exception("%s %s", request.method, request.url.path)
+                return JSONResponse(refused("this server failed", "server_error", "internal_error"), 500)
 
         return guarded
 
     paths = {"/v1/completions": completions, "/v1/chat/completions": chat_completions, "/v1/score": score}
     routes = [Route(path, admitted(post(handler)), methods=["POST"]) for path, handler in paths.items()]
-    refusals: Any = {
-        Refusal: _refusal, UserError: _user_error, HTTPException: _no_route, ClientDisconnect: _closed, Exception: _fault,
-    }  # fmt: skip
+    refusals: Any = {Refusal: _refusal, UserError: _user_error, HTTPException: _no_route, ClientDisconnect: _closed}
     return Starlette(routes=[Route("/v1/models", admitted(models)), *routes], exception_handlers=refusals)
 
 
@@ -189,8 +195,3 @@ async def _no_route(request: Request, error: HTTPException) -> Response:
 
 async def _closed(request: Request, error: ClientDisconnect) -> Response:
     return Response(status_code=CLOSED)
-
-
-async def _fault(request: Request, error: Exception) -> Response:
-    """A fault of ours, of which its asker learns nothing but that there was one; Starlette raises it again for the log."""
-    return JSONResponse(refused("this server failed", "server_error", "internal_error"), 500)

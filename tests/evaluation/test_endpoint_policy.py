@@ -82,7 +82,7 @@ def test_thoughts_are_left_out_and_cut_replies_are_not_finished(evaluate):
 
 def test_what_stops_it(evaluate, monkeypatch):
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
-    server = FaultyServer(lambda number, content: 400 if "x" in content else None)
+    server = FaultyServer()
     assert refusal(evaluate, server.base_url, key="NO_SUCH_KEY") == (
         f"endpoint:it: the environment has no NO_SUCH_KEY: export it with the key of {server.base_url}"
     )

@@ -1,26 +1,13 @@
 """Log-probabilities of tokens and of the likeliest ones are a plain softmax's, from the device and from the store."""
 
-import jax.numpy as jnp
 import numpy as np
-from tiny import CONFIG, REQUESTS, tiny_model
+from tiny import CONFIG, REQUESTS, plain_distributions, tiny_model
 
-from remid_jax.models.decoder import NEVER, TokenTree, bind
 from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.ranking import RankingEngine
 from remid_jax.scoring.requests import Continuation, Request
 from remid_jax.scoring.store import Store
-
-
-def plain(prefix, ids):
-    """(log-probabilities, likeliest ones, their ids) of `ids` behind `prefix`, one sequence alone, in float64."""
-    model = tiny_model()
-    text = jnp.array([[*prefix, *ids]])
-    decoder = bind(model.config, model.params)
-    tree = TokenTree(jnp.arange(text.shape[1])[None], jnp.full(text.shape, NEVER))
-    logits = np.asarray(decoder.logits(decoder(text, tree)), np.float64)[0, len(prefix) - 1 : -1]
-    logprobs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-    return logprobs[np.arange(len(ids)), ids], logprobs.max(-1), logprobs.argmax(-1)
 
 
 def test_ranks_are_a_plain_softmaxs_and_those_of_the_store_are_equal():
@@ -29,8 +16,11 @@ def test_ranks_are_a_plain_softmaxs_and_those_of_the_store_are_equal():
     found = first.rank(REQUESTS)
     for request, own in zip(REQUESTS, found, strict=True):
         for continuation, ranked in zip(request.continuations, own, strict=True):
-            for column, expected in zip(ranked, plain(request.prefix, continuation.ids), strict=True):
-                np.testing.assert_allclose(column, expected, atol=1e-4, rtol=0)
+            ids = list(continuation.ids)
+            plain = plain_distributions(tiny_model(), request.prefix, ids)
+            np.testing.assert_allclose(ranked.logprobs, plain[np.arange(len(ids)), ids], atol=1e-4, rtol=0)
+            np.testing.assert_allclose(ranked.best_logprobs, plain.max(-1), atol=1e-4, rtol=0)
+            assert ranked.best_ids.tolist() == plain.argmax(-1).tolist()
     for own, again in zip(found, second.rank(REQUESTS), strict=True):
         for ranked, stored in zip(own, again, strict=True):
             assert all(np.array_equal(a, b) for a, b in zip(ranked, stored, strict=True))
