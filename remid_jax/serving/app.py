@@ -104,7 +104,7 @@ async def chat_completions(served: Served, content: Any) -> dict[str, Any]:
     if body.max_tokens is not None and body.max_completion_tokens is not None:
         raise wrong("max_tokens: stands beside max_completion_tokens, leave one out")
     given = [limit for limit in (body.max_tokens, body.max_completion_tokens) if limit is not None]
-    wish = wish_of(served, body, body.logprobs, *given or [served.limits.max_new])
+    wish = wish_of(served, body, body.logprobs, given[0] if given else served.limits.max_new)
     messages = [{"role": message.role, "content": message.content} for message in body.messages]
     prompt = await served.read(served.tokenizer.encode_chat, messages)
     check_prompts(served, [prompt], wish)

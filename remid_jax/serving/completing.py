@@ -19,7 +19,7 @@ from remid_jax.serving.bodies import Sampled
 from remid_jax.serving.refusals import wrong
 from remid_jax.serving.served import Served
 
-GREEDY_LIMIT = 1  # tokens of a greedy reply that the ranking of its prompt tells already
+NOTHING = Ranked(np.zeros(0, np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,10 +117,10 @@ async def _drawn(
     if not wish.ranked:
         return samples, None
     requests = [_request(prompt, own, wish) for prompt, own in zip(prompts, samples, strict=True)]
-    if not all(continuation.ids for request in requests for continuation in request.continuations):
-        nothing = Ranked(*np.zeros((2, 0), np.float32), np.zeros(0, np.int64))  # a prompt of one token, and nothing behind it
-        return samples, [[nothing] * wish.n for _ in prompts]
-    return samples, await served.rank(requests)
+    # There is nothing to rank where a prompt of one token is echoed without a reply, or no prompt is.
+    asked = [request for request in requests if request.continuations[0].ids]
+    ranks = iter(await served.rank(asked) if asked else [])
+    return samples, [next(ranks) if request.continuations[0].ids else [NOTHING] * wish.n for request in requests]
 
 
 def _request(prompt: Sequence[int], samples: Sequence[Sample], wish: Wish) -> Request:
@@ -144,7 +144,7 @@ def _choices(
     wish: Wish,
 ) -> list[list[Choice]]:
     """Samples as texts, cut at stops with what belongs to them."""
-    made = []
+    made: list[list[Choice]] = []
     for n, (prompt, own) in enumerate(zip(prompts, samples, strict=True)):
         made.append([])
         for draw, sample in enumerate(own):

@@ -50,7 +50,8 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=MOST_CONNECTIONS)
     except (OSError, OverflowError) as error:
-        why = os.strerror(error.errno) if isinstance(error, OSError) and (error.errno or 0) > 0 else error
+        number = getattr(error, "errno", None) or 0
+        why = os.strerror(number) if number > 0 else error
         raise UserError(
             f"config.host={host}, config.port={port}: cannot listen there ({why}): name another port or host"
         ) from error

@@ -99,6 +99,15 @@ def test_the_likeliest_token_is_that_of_a_plain_softmax(post, model):
         assert model.tokenizer.decode(drawn.ids) in top
 
 
+def test_a_prompt_of_one_token_has_nothing_to_rank_and_harms_none_beside_it(post, model):
+    prompt = model.tokenizer.encode_prompt(TEXTS[0])
+    short, long = post("/completions", prompt=[[5], prompt], max_tokens=0, logprobs=1, echo=True)["choices"]
+    assert (short["logprobs"]["token_logprobs"], short["logprobs"]["top_logprobs"]) == ([None], [None])
+    assert len(long["logprobs"]["token_logprobs"]) == len(prompt)
+    [nothing] = post("/completions", prompt=prompt, max_tokens=0, logprobs=1)["choices"]
+    assert (nothing["text"], nothing["logprobs"]["tokens"]) == ("", [])
+
+
 def test_score_answers_as_the_function_does(post, model):
     lines = [
         {"id": "chat", "messages": CHAT, "answers": ["A fox.", "狐。"]},
