@@ -24,7 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
-from absl import app, flags
+from absl import app, flags, logging
 
 from remid_jax.models.loading import open_model
 from remid_jax.progress import Silent
@@ -41,6 +41,7 @@ GOAL = 1e-4  # nats a token
 
 
 def main(_: Sequence[str]) -> None:
+    logging.set_verbosity(logging.ERROR)
     place = Path(PLACE.value).absolute()
     place.mkdir(parents=True, exist_ok=True)
     server, base_url = started(place)
