@@ -152,7 +152,9 @@ def smallest_difference(error: float, degrees: int, each: float) -> float | None
     return found if np.isfinite(found) else None
 
 
-def rank_sets(quantities: Mapping[str, Replicates], level: float, larger_is_better: bool) -> dict[str, tuple[int, int]]:
+def rank_sets(
+    quantities: Mapping[str, Replicates], level: float, larger_is_better: bool, draws: int = DRAWS
+) -> dict[str, tuple[int, int]]:
     """Returns {run: the best and the worst rank it may have}, 1 for the best run, from intervals of all pairwise differences.
 
     The intervals hold together, so with probability `level` every run's true rank is in its set.
@@ -160,7 +162,7 @@ def rank_sets(quantities: Mapping[str, Replicates], level: float, larger_is_bett
     runs, pairs = list(quantities), list(itertools.combinations(quantities, 2))
     if not pairs:
         return {run: (1, 1) for run in runs}
-    found = band([difference(quantities[a], quantities[b]) for a, b in pairs], level)
+    found = band([difference(quantities[a], quantities[b]) for a, b in pairs], level, draws)
     first_is_better, second_is_better = found.low > 0, found.high < 0
     if not larger_is_better:
         first_is_better, second_is_better = second_is_better, first_is_better

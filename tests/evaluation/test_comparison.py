@@ -181,24 +181,26 @@ def test_what_is_shown_says_who_loses_more_and_what_differs(found):
     console.print(shown.summary(found.results))
     text = console.export_text()
     overall = next(row for row in found.headline if row.kind == "overall" and row.quantity == "emid")
-    real = overall.low > 0 or overall.high < 0
-    verdict = (
-        ("it loses more under shift" if overall.value > 0 else "it loses less under shift") if real else "no difference shown"
-    )
+    verdict = "no difference shown"
+    if overall.is_shown:
+        verdict = "it loses more under shift" if overall.value > 0 else "it loses less under shift"
     line = (
-        f"sft against base: {verdict}, R-EMID {overall.value:+.4f} ({overall.low:+.4f}, {overall.high:+.4f}) "
-        "over all shifted categories, not validated for so few lineages with other replies"
+        f"sft against base: {verdict}, R-EMID {overall.value:+.4f} "
+        f"({overall.simultaneous_low:+.4f}, {overall.simultaneous_high:+.4f}) "
+        "over all shifted categories, not validated for so few lineages with other replies; "
+        f"a difference of {overall.smallest_difference:.4f} is found in 80% of such comparisons"
     )
-    assert str(found) == line
+    assert str(found).startswith(f"{line}\nbest: ")
     assert line.split(" over")[0] in text
     assert "sft differs from base in policy.adapter (not set -> 'adapters/sft')" in text
     german = next(row for row in found.headline if row.name == "german" and row.quantity == "emi")
     assert f"{german.baseline_value:+.4f}" in text
-    assert f"{german.value:+.4f} ({german.low:+.4f}, {german.high:+.4f})†" in text
+    shown_cell = f"{german.value:+.4f} ({german.simultaneous_low:+.4f}, {german.simultaneous_high:+.4f})†"
+    assert shown_cell in text
     assert "\x1b" not in text
     assert "sft: [bold]no\\x1b[2J to " in text
     page = shown.page(found.results)
-    assert f"| german | {german.baseline_value:+.4f} | {german.value:+.4f} ({german.low:+.4f}, {german.high:+.4f})† |" in page
+    assert f"| german | {german.baseline_value:+.4f} | {shown_cell} |" in page
     html = found._repr_html_()
     assert line in html
     assert f">{overall.value:+.4f}</data>" in html
