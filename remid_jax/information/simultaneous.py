@@ -161,7 +161,7 @@ def rank_sets(
     """
     runs, pairs = list(quantities), list(itertools.combinations(quantities, 2))
     if not pairs:
-        return {run: (1, 1) for run in runs}
+        return dict.fromkeys(runs, (1, 1))
     found = band([difference(quantities[a], quantities[b]) for a, b in pairs], level, draws)
     first_is_better, second_is_better = found.low > 0, found.high < 0
     if not larger_is_better:

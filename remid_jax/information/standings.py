@@ -21,7 +21,8 @@ STANDING_DRAWS = DRAWS // 8  # of each place: two digits of a critical value
 class Together(TypedDict):
     """A difference's interval among all cells shown, and the true difference that it finds with a chance of 80%.
 
-    `error` is the jackknife's standard error. None where there is no interval; `smallest_difference` is None also where no reply differs.
+    `error` is the jackknife's standard error. None where there is no interval; `smallest_difference` is None also where no
+    reply differs.
     """
 
     low: float | None

@@ -286,8 +286,23 @@ def _simultaneous(found: Results) -> Iterator[str]:
     )
     columns = ("emid", "both", "single", "ranks", "best", "wrong_best", "found", "critical")
     yield from table(
-        ["world", "n", "36 cells", "75 cells", "one cell", "rank sets", "best named", "wrongly", "difference found", "critical"],
-        ([name, row["n"], *(row[column] for column in columns)] for name, rows in found["simultaneous"].items() for row in rows),
+        [
+            "world",
+            "n",
+            "36 cells",
+            "75 cells",
+            "one cell",
+            "rank sets",
+            "best named",
+            "wrongly",
+            "difference found",
+            "critical",
+        ],
+        (
+            [name, row["n"], *(row[column] for column in columns)]
+            for name, rows in found["simultaneous"].items()
+            for row in rows
+        ),
     )
     shown, claimed = simultaneous_validated(found), simultaneous_study.claimed()
     yield from paragraph(

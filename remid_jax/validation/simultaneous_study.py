@@ -189,6 +189,6 @@ def claimed() -> int | None:
     return None if VALIDATED_FROM == NEVER else VALIDATED_FROM
 
 
-def _quantity(values: Float[np.ndarray, "1+n"]) -> Replicates:
+def _quantity(values: Float[np.ndarray, " 1+n"]) -> Replicates:
     everyone = np.ones(len(values) - 1, dtype=bool)
     return Replicates(values, everyone, len(everyone))
