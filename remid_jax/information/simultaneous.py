@@ -104,7 +104,7 @@ def common_level(
     order = np.argsort(chances)
     chances, places = chances[order], places[order]
     smallest = np.sort(chances[np.unique(places, return_index=True)[1]])
-    failing = np.bincount(places[chances <= smallest[int(fails * draws)]], minlength=draws)
+    failing = np.bincount(places[chances <= smallest[min(int(fails * draws), len(smallest) - 1)]], minlength=draws)
     covariance = np.cov(failing > 0, failing)
     slope = covariance[0, 1] / covariance[1, 1]
     low, high = fails / count, fails  # by Bonferroni's rule, and where all are one
