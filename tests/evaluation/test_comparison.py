@@ -351,6 +351,6 @@ def test_results_say_what_contributions_are_good_for(found):
 
 
 def test_runs_of_other_horizons_are_refused(arrays):
-    cut = evaluation(arrays | {f"{name}/horizon": np.array(16) for name in COUNTS})
-    said = "b: cannot be compared with a, from which it differs in horizon ('whole replies' -> 16)"
+    cut = evaluation(arrays | {f"{name}/horizon": np.array(64) for name in COUNTS})
+    said = "b: cannot be compared with a, from which it differs in horizon ('whole replies' -> 64)"
     assert refused(evaluation(arrays), cut) == f"{said}{MEND}"
