@@ -17,6 +17,7 @@ from remid_jax.evaluation.results import CONTRIBUTIONS
 from remid_jax.information import estimates as information
 from remid_jax.information.estimates import Settings
 from remid_jax.information.score_arrays import parse
+from remid_jax.information.simultaneous import smallest_difference
 from remid_jax.parallel import Devices
 from remid_jax.reporting import comparison as shown
 
@@ -308,7 +309,8 @@ def test_intervals_that_hold_together_are_the_single_ones_at_one_higher_level(fo
         assert row.simultaneous_high == pytest.approx(row.value + critical[1] * error, rel=1e-9)
         assert row.simultaneous_low == pytest.approx(row.value - critical[1] * error, rel=1e-9)
         assert row.is_shown == (not row.simultaneous_low <= 0 <= row.simultaneous_high)
-        assert stats.nct.sf(critical[1], 5, row.smallest_difference / error) == pytest.approx(0.8, abs=1e-6)
+        assert row.smallest_difference == pytest.approx(smallest_difference(error, 5, family["each"]), rel=1e-9)
+        assert row.smallest_difference > (critical[1] + stats.t.ppf(0.8, 5)) * error
     elsewhere = next(row for row in found.differences if row not in found.headline)
     assert (elsewhere.simultaneous_low, elsewhere.smallest_difference, elsewhere.simultaneous_validated) == (None, None, False)
 
