@@ -50,7 +50,7 @@ def band(quantities: Sequence[Replicates], level: float, draws: int = DRAWS) -> 
     values = np.array([quantity.values[0] for quantity in quantities])
     freedoms = np.array([freedom(quantity) for quantity in quantities], dtype=np.int64)
     errors = np.array([standard_error(quantity) for quantity in quantities])
-    moving = np.flatnonzero(errors > 0)
+    moving = np.flatnonzero(errors > 0).tolist()
     each = level
     if len(moving) > 1:
         each = common_level(directions([quantities[k] for k in moving]), freedoms[moving], level, draws)
