@@ -28,6 +28,7 @@ MOST_NORMALS = 40_000_000  # for estimated errors in all: many degrees of freedo
 NUMERATORS = 8  # for every draw of the estimated errors
 AT_ONCE = 2_000_000  # normal numbers
 SEED = 27
+PAIRED = 32  # runs of which all pairs are compared
 STATED = 200  # errors that tables may state, evenly by chance
 LARGEST = 1_000.0  # errors: no difference beyond is worth a number
 
@@ -171,19 +172,22 @@ def rank_sets(
 ) -> dict[str, tuple[int, int]]:
     """Returns {run: the best and the worst rank it may have}, 1 for the best run, from intervals of all pairwise differences.
 
-    The intervals hold together, so with probability `level` every run's true rank is in its set.
+    The intervals hold together, so with probability `level` every run's true rank is in its set. Of over `PAIRED` runs, whose
+    pairs are too many, two are told apart where the intervals of their differences to the first run do not meet.
     """
-    runs, pairs = list(quantities), list(itertools.combinations(quantities, 2))
-    if not pairs:
-        return dict.fromkeys(runs, (1, 1))
-    found = band([difference(quantities[a], quantities[b]) for a, b in pairs], level, draws)
-    first_is_better, second_is_better = found.low > 0, found.high < 0
+    runs, values = list(quantities), list(quantities.values())
+    if len(runs) <= PAIRED:
+        pairs = list(itertools.combinations(range(len(runs)), 2))
+        found = band([difference(values[a], values[b]) for a, b in pairs], level, draws)
+        ahead = np.zeros((len(runs), len(runs)), dtype=bool)
+        for (a, b), low, high in zip(pairs, found.low, found.high, strict=True):
+            ahead[a, b], ahead[b, a] = low > 0, high < 0
+    else:
+        found = band([difference(value, values[0]) for value in values], level, draws)
+        ahead = found.low[:, None] > found.high
     if not larger_is_better:
-        first_is_better, second_is_better = second_is_better, first_is_better
-    above, below = dict.fromkeys(runs, 0), dict.fromkeys(runs, 0)
-    for (a, b), first, second in zip(pairs, first_is_better, second_is_better, strict=True):
-        better, worse = (a, b) if first else (b, a)
-        if first or second:
-            below[better] += 1
-            above[worse] += 1
-    return {run: (1 + above[run], len(runs) - below[run]) for run in runs}
+        ahead = ahead.T
+    return {
+        run: (1 + before, len(runs) - behind)
+        for run, before, behind in zip(runs, ahead.sum(axis=0).tolist(), ahead.sum(axis=1).tolist(), strict=True)
+    }
