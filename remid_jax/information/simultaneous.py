@@ -23,8 +23,8 @@ from remid_jax.information.intervals import POWER, Replicates, difference, freed
 
 DRAWS = 200_000  # of all studentized errors: enough for three digits of a critical value
 FEWEST_DRAWS = 2_000
-MOST_ERRORS = 200_000_000  # studentized errors in all: with over 1,000 quantities there are fewer draws
-MOST_NORMALS = 40_000_000  # for estimated errors in all: many degrees of freedom need fewer draws of them
+MOST_NUMBERS = 20_000_000  # of all draws and quantities: with over 100 quantities there are fewer draws
+FEWEST_ERRORS = 200  # draws of the estimated errors; many degrees of freedom need few of them
 NUMERATORS = 8  # for every draw of the estimated errors
 AT_ONCE = 2_000_000  # normal numbers
 SEED = 27
@@ -104,7 +104,7 @@ def common_level(
     The share of draws in which an interval fails is corrected by how many fail in all, whose mean is known.
     """
     fails, count = 1 - level, len(freedoms)
-    draws = int(min(draws, max(FEWEST_DRAWS, MOST_ERRORS // count)))
+    draws = int(min(draws, max(FEWEST_DRAWS, MOST_NUMBERS // count)))
     chances, places, draws = _small_chances(directions, freedoms, fails, draws)
     order = np.argsort(chances)
     chances, places = chances[order], places[order]
@@ -125,7 +125,7 @@ def _small_chances(
 ) -> tuple[Float[np.ndarray, " k"], Int[np.ndarray, " k"], int]:
     """The two-sided chances of studentized errors that lie `below`, the draw of each, and how many draws there are."""
     rng, (count, rank), most = np.random.default_rng(SEED), directions.shape, int(freedoms.max())
-    outer = max(1, min(draws // NUMERATORS, MOST_NORMALS // (most * rank)))
+    outer = min(draws // NUMERATORS, max(FEWEST_ERRORS, MOST_NUMBERS // (most * max(count, rank))))
     inner = -(-draws // outer)
     step = max(1, AT_ONCE // (max(most, inner) * max(count, rank)))
     ends = stdtrit(freedoms, 1 - below / 2)
