@@ -127,10 +127,10 @@ class Comparison:
 def compare(runs: Sequence[Source] | Mapping[str, Source], *, devices: Devices | None = None) -> Comparison:
     """Returns the differences of runs to the first of them, the baseline, paired by record.
 
-    A run is a folder that an evaluation wrote, or an evaluation in memory, by its name in a mapping if that is wanted. A folder
-    that is no run, such as a sweep's, stands for all runs below it. All runs
-    are estimated anew on the records that all of them hold, in the same contexts, subsamples and folds, with the baseline's
-    settings; what a run lacks is left out of every run, counted and named. A run may be compared with itself.
+    A run is a folder that an evaluation wrote, or an evaluation in memory, by its name in a mapping if that is wanted; a folder
+    that is no run, such as a sweep's, stands for all runs below it. All runs are estimated anew on the records that all of them
+    hold, in the same contexts, subsamples and folds, with the baseline's settings; what a run lacks is left out of every run,
+    counted and named. A run may be compared with itself.
 
     Raises:
       UserError: fewer than two runs; a file that is missing, broken or of another version; runs of another benchmark,
