@@ -134,8 +134,8 @@ def compare(runs: Sequence[Source] | Mapping[str, Source], *, devices: Devices |
 
     Raises:
       UserError: fewer than two runs; a file that is missing, broken or of another version; runs of another benchmark,
-        estimator, horizon, protocol or statistics, with both values; golden replies that were scored differently; no category in
-        common.
+        estimator, horizon, protocol or statistics, with both values; golden replies that were scored differently; no
+        category in common.
     """
     read = read_runs(runs)
     check_comparable(read)
