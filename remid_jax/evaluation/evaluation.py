@@ -109,7 +109,7 @@ class Evaluation:
         folder, stages = Path(workdir), Timed(progress or Silent())
         _make(folder)
         write_scores(folder / SCORES, self.scores)
-        write_bytes(folder / SAMPLES, parquet_bytes(self.samples))
+        write_bytes(folder / SAMPLES, parquet_bytes(pa.Table.from_pylist(list(self.samples))))
         write_text(folder / RESULTS, _json(self.results, ensure_ascii=False) + "\n")
         with stages.stage("report", unit=""):
             report.write(self.results, folder, self.samples)

@@ -30,6 +30,11 @@ SCHEMA_VERSION = 1
 PROTOCOL = "1"  # raised when a choice of the measurement protocol changes a number
 DENSE = 1.5  # tokens per character of replies over golden ones, or of a category over another, from which a warning is due
 
+CONTRIBUTIONS = (
+    "What a record adds says which records to read first. It is not for differences between runs or categories: contributions "
+    "share contexts, so an interval over them is too narrow. Compare runs with experiments.compare."
+)
+
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -90,6 +95,7 @@ def gathered(
         "categories": categories,
         "estimates": estimates,
         "records": contributed,
+        "contributions": CONTRIBUTIONS,
     }
     return results, samples(run.records, run.benchmark.manifest, replies, features, contributed)
 
@@ -307,8 +313,8 @@ def samples(
     ]
 
 
-def parquet_bytes(rows: Sequence[Mapping[str, object]]) -> bytes:
-    """The rows as a Parquet file; the same rows give the same bytes."""
+def parquet_bytes(table: pa.Table) -> bytes:
+    """Returns the table as a Parquet file; the same table gives the same bytes."""
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(list(rows)), buffer)
+    pq.write_table(table, buffer)
     return buffer.getvalue()

@@ -219,17 +219,22 @@ def jackknife(estimates: np.ndarray, centre: float, level: float) -> tuple[float
     return _around(centre, jackknife_variance(estimates), len(estimates), level)
 
 
-def _around(centre: float, variance: float, clusters: int, level: float) -> tuple[float, float]:
-    half = stdtrit(clusters - 1, (1 + level) / 2) * np.sqrt(variance)
+def _around(centre: float, squared_error: float, clusters: int, level: float) -> tuple[float, float]:
+    half = stdtrit(clusters - 1, (1 + level) / 2) * np.sqrt(squared_error)
     return float(centre - half), float(centre + half)
 
 
-def _variance(quantity: Replicates) -> float:
-    """The sum of the jackknife's variances by inclusion and exclusion, at least that of one kind alone."""
+def freedom(quantity: Replicates) -> int:
+    """Returns the degrees of freedom of a quantity's interval: clusters - 1, of the kind with fewest."""
+    return min(quantity.kinds.values()) - 1
+
+
+def variance(quantity: Replicates) -> float:
+    """Returns the sum of the jackknife's variances by inclusion and exclusion, at least that of one kind alone."""
     deleted = quantity.values[1 : 1 + len(quantity.clusters)]
-    variances = [(of, jackknife_variance(deleted[of.places][quantity.clusters[of.places]])) for of in quantity.deletions]
-    alone = max(variance for of, variance in variances if len(of.kinds) == 1)
-    return max(alone, sum(of.weight * variance for of, variance in variances))
+    each = [(of, jackknife_variance(deleted[of.places][quantity.clusters[of.places]])) for of in quantity.deletions]
+    alone = max(found for of, found in each if len(of.kinds) == 1)
+    return max(alone, sum(of.weight * found for of, found in each))
 
 
 def interval(quantity: Replicates, estimator: str, level: float) -> Interval:
@@ -255,7 +260,7 @@ def interval(quantity: Replicates, estimator: str, level: float) -> Interval:
         return {**result, "reason": f"an interval needs {needs}"}
     if not np.all(np.isfinite(quantity.values[1 : 1 + len(quantity.clusters)][quantity.clusters])):
         return {**result, "reason": f"the estimate does not exist without one of the {'clusters' if crossed else 'lineages'}"}
-    result["low"], result["high"] = _around(float(quantity.values[0]), _variance(quantity), count, level)
+    result["low"], result["high"] = _around(float(quantity.values[0]), variance(quantity), count, level)
     drawn = quantity.values[1 + len(quantity.clusters) :]
     if quantity.fewest >= BOOTSTRAP_FROM and len(drawn) and np.all(np.isfinite(drawn)):
         low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])

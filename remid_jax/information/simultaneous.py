@@ -1,0 +1,175 @@
+"""Intervals of many quantities that hold together, by max-|t|, and what they can find (docs/protocol.md, rule 27).
+
+Every quantity keeps its jackknife error and its degrees of freedom. All intervals get one level, so high that with probability
+`level` all of them hold at once. It comes from draws of studentized errors: numerators are normal with the correlation of the
+quantities' replicates, and each error is that of as many draws more as it has degrees of freedom, the same draws for all
+quantities. So quantities that move together cost nothing, and independent ones what Sidak's rule says. The usual multivariate t
+has one error common to all: too narrow here, since each error is estimated.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.special import nctdtrinc, stdtr, stdtrit
+
+from remid_jax.information.intervals import POWER, Replicates, difference, freedom, variance
+
+DRAWS = 200_000  # of all studentized errors: enough for three digits of a critical value
+FEWEST_DRAWS = 4_000
+MOST_ERRORS = 200_000_000  # studentized errors in all: with over 1,000 quantities there are fewer draws
+MOST_NORMALS = 40_000_000  # for estimated errors in all: many degrees of freedom need fewer draws of them
+NUMERATORS = 8  # for every draw of the estimated errors
+AT_ONCE = 2_000_000  # normal numbers
+SEED = 27
+
+
+class Band(NamedTuple):
+    """Intervals [low, high] that hold together with probability `level`, NaN where a quantity has none.
+
+    `each` is the level of every interval by itself, `cells` how many quantities vary; those that do not have no width.
+    """
+
+    level: float
+    each: float
+    cells: int
+    low: Float[np.ndarray, " m"]
+    high: Float[np.ndarray, " m"]
+
+
+def band(quantities: Sequence[Replicates], level: float, draws: int = DRAWS) -> Band:
+    """Returns intervals of quantities of one table that hold together; the same quantities give the same intervals."""
+    values = np.array([quantity.values[0] for quantity in quantities])
+    freedoms = np.array([freedom(quantity) for quantity in quantities], dtype=np.int64)
+    errors = np.array([standard_error(quantity) for quantity in quantities])
+    moving = np.flatnonzero(errors > 0)
+    each = level
+    if len(moving) > 1:
+        each = common_level(correlation([quantities[k] for k in moving]), freedoms[moving], level, draws)
+    half = stdtrit(np.maximum(freedoms, 1), (1 + each) / 2) * errors
+    return Band(level, each, len(moving), values - half, values + half)
+
+
+def standard_error(quantity: Replicates) -> float:
+    """Returns the jackknife's standard error, NaN where there is no interval: fewer than two clusters, or no estimate."""
+    deleted = quantity.values[1 : 1 + len(quantity.clusters)][quantity.clusters]
+    if freedom(quantity) < 1 or not np.isfinite(quantity.values[0]) or not np.all(np.isfinite(deleted)):
+        return float("nan")
+    return float(np.sqrt(variance(quantity)))
+
+
+def correlation(quantities: Sequence[Replicates]) -> Float[np.ndarray, "m m"]:
+    """Returns the correlation of quantities that vary, from the jackknife covariance of their replicates.
+
+    Where clusters are of several kinds it is that of the sum by inclusion and exclusion; what `intervals.variance` is above
+    this sum counts as a variance of the quantity's own.
+    """
+    deleted = np.stack([quantity.values[1 : 1 + len(quantity.clusters)] for quantity in quantities])
+    present = np.stack([quantity.clusters for quantity in quantities])
+    covariance = np.zeros((len(quantities), len(quantities)))
+    for cells in quantities[0].deletions:
+        covariance += cells.weight * _covariance(deleted[:, cells.places], present[:, cells.places])
+    np.fill_diagonal(covariance, [variance(quantity) for quantity in quantities])
+    errors = np.sqrt(np.diagonal(covariance))
+    return covariance / errors / errors[:, None]
+
+
+def _covariance(deleted: Float[np.ndarray, "m D"], present: Bool[np.ndarray, "m D"]) -> Float[np.ndarray, "m m"]:
+    """The jackknife's covariance over the deletions of one set of kinds; no cluster moves a quantity that lacks it."""
+    counts = present.sum(axis=1, keepdims=True)
+    mean = np.where(present, deleted, 0.0).sum(axis=1, keepdims=True) / counts
+    moved = np.where(present, deleted - mean, 0.0) * np.sqrt((counts - 1) / counts)
+    return moved @ moved.T
+
+
+def common_level(
+    correlation: Float[np.ndarray, "m m"], freedoms: Int[np.ndarray, " m"], level: float, draws: int = DRAWS
+) -> float:
+    """Returns the level at which m intervals of t(freedoms) each hold together with probability `level`.
+
+    The share of draws in which an interval fails is corrected by how many fail in all, whose mean is known.
+    """
+    fails, count = 1 - level, len(freedoms)
+    draws = int(min(draws, max(FEWEST_DRAWS, MOST_ERRORS // count)))
+    chances, places, draws = _small_chances(_root(correlation), freedoms, fails, draws)
+    order = np.argsort(chances)
+    chances, places = chances[order], places[order]
+    smallest = np.sort(chances[np.unique(places, return_index=True)[1]])
+    failing = np.bincount(places[chances <= smallest[int(fails * draws)]], minlength=draws)
+    covariance = np.cov(failing > 0, failing)
+    slope = covariance[0, 1] / covariance[1, 1]
+    low, high = fails / count, fails  # by Bonferroni's rule, and where all are one
+    for _ in range(50):
+        middle = (low + high) / 2
+        seen, in_all = (np.searchsorted(of, middle, side="right") / draws for of in (smallest, chances))
+        low, high = (middle, high) if seen - slope * (in_all - count * middle) < fails else (low, middle)
+    return 1 - (low + high) / 2
+
+
+def _root(correlation: Float[np.ndarray, "m m"]) -> Float[np.ndarray, "m r"]:
+    """A matrix whose rows have length 1 and, where the correlation is one, its products."""
+    values, vectors = np.linalg.eigh(correlation)
+    kept = values > 1e-10 * values[-1]
+    root = vectors[:, kept] * np.sqrt(values[kept])
+    return root / np.linalg.norm(root, axis=1, keepdims=True)
+
+
+def _small_chances(
+    root: Float[np.ndarray, "m r"], freedoms: Int[np.ndarray, " m"], below: float, draws: int
+) -> tuple[Float[np.ndarray, " k"], Int[np.ndarray, " k"], int]:
+    """The two-sided chances of studentized errors that lie `below`, the draw of each, and how many draws there are."""
+    rng, (count, rank), most = np.random.default_rng(SEED), root.shape, int(freedoms.max())
+    outer = max(1, min(draws // NUMERATORS, MOST_NORMALS // (most * rank)))
+    inner = -(-draws // outer)
+    step = max(1, AT_ONCE // (max(most, inner) * max(count, rank)))
+    ends = stdtrit(freedoms, 1 - below / 2)
+    chances, places = [], []
+    for first in range(0, outer, step):
+        rows = min(step, outer - first)
+        squares = (rng.standard_normal((rows, most, rank)) @ root.T) ** 2
+        errors = np.empty((rows, count))
+        for number in np.unique(freedoms):
+            errors[:, freedoms == number] = np.sqrt(squares[:, :number, freedoms == number].mean(axis=1))
+        sizes = np.abs(rng.standard_normal((rows, inner, rank)) @ root.T) / errors[:, None]
+        row, column, quantity = np.nonzero(sizes >= ends)
+        chances.append(2 * stdtr(freedoms[quantity], -sizes[row, column, quantity]))
+        places.append((first + row) * inner + column)
+    return np.concatenate(chances), np.concatenate(places), outer * inner
+
+
+def smallest_difference(error: float, degrees: int, each: float) -> float | None:
+    """Returns the true difference that an interval of level `each` tells from 0 with a chance of `POWER`, by noncentral t.
+
+    None where there is no error, or one of 0.
+    """
+    if not error > 0:
+        return None
+    found = error * float(nctdtrinc(degrees, 1 - POWER, stdtrit(degrees, (1 + each) / 2)))
+    return found if np.isfinite(found) else None
+
+
+def rank_sets(
+    quantities: Mapping[str, Replicates], level: float, larger_is_better: bool, draws: int = DRAWS
+) -> dict[str, tuple[int, int]]:
+    """Returns {run: the best and the worst rank it may have}, 1 for the best run, from intervals of all pairwise differences.
+
+    The intervals hold together, so with probability `level` every run's true rank is in its set.
+    """
+    runs, pairs = list(quantities), list(itertools.combinations(quantities, 2))
+    if not pairs:
+        return {run: (1, 1) for run in runs}
+    found = band([difference(quantities[a], quantities[b]) for a, b in pairs], level, draws)
+    first_is_better, second_is_better = found.low > 0, found.high < 0
+    if not larger_is_better:
+        first_is_better, second_is_better = second_is_better, first_is_better
+    above, below = dict.fromkeys(runs, 0), dict.fromkeys(runs, 0)
+    for (a, b), first, second in zip(pairs, first_is_better, second_is_better, strict=True):
+        better, worse = (a, b) if first else (b, a)
+        if first or second:
+            below[better] += 1
+            above[worse] += 1
+    return {run: (1 + above[run], len(runs) - below[run]) for run in runs}
