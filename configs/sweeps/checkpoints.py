@@ -18,6 +18,21 @@ from remid_jax.sweeps.points import Point, output
 
 COMMAND = "python -m experiments.sweep --config=configs/sweeps/checkpoints.py"
 BASE = "base"  # the model before its first step
+COLUMNS = (
+    Selector("R-EMI IDTest", "evaluate.r_emi.IDTest", meaning="Ihat of the policy's replies minus Ihat of the golden ones"),
+    Selector("R-EMID *", "evaluate.r_emid_by_shift.*", meaning="R-EMI on IDTest minus R-EMI under * shift: larger = worse"),
+    Selector("tokens", "evaluate.replies.tokens", ".0f", "of a reply, mean"),
+    Selector("cut off", "evaluate.replies.truncated", ".0%", "replies truncated at the token limit"),
+)
+COMPARED = (
+    Selector("R-EMID", "compare.runs.{run}.emid.value", "+.4f", "mean over all shifted categories"),
+    Selector("minus base", "compare.runs.{run}.emid.minus_baseline", meaning="the same, paired by record"),
+    Selector("best rank", "compare.runs.{run}.emid.best_rank", meaning="1 = loses least; the true rank lies between the two"),
+    Selector("worst rank", "compare.runs.{run}.emid.worst_rank"),
+)
+NOTES = ("Intervals hold together over all differences of the comparison (docs/protocol.md, rule 27).",)
+Policies = dict[str, tuple[str, tuple[str, ...]]]
+"""Models to evaluate by their names, each with the points that write it."""
 
 
 def get_config() -> ConfigDict:
@@ -44,52 +59,56 @@ def get_config() -> ConfigDict:
 
 
 def sweep(config: ConfigDict) -> Sweep:
-    """A point trains a seed, and one evaluates each of its kept checkpoints; one the base, if it is trained here."""
-    points, lines = ready(config) if config.runs else trained(config)
-    columns = (
-        Selector("R-EMI IDTest", "evaluate.r_emi.IDTest", meaning="Ihat of the policy's replies minus Ihat of the golden ones"),
-        Selector("R-EMID *", "evaluate.r_emid_by_shift.*", meaning="R-EMI on IDTest minus R-EMI under * shift: larger = worse"),
-        Selector("tokens", "evaluate.replies.tokens", ".0f", "of a reply, mean"),
-        Selector("cut off", "evaluate.replies.truncated", ".0%", "replies truncated at the token limit"),
+    """A point trains a seed, unless runs are named; one evaluates the base and each kept checkpoint; one compares them all."""
+    training, checkpoints = ready(config) if config.runs else trained(config)
+    evaluations = {name: evaluation(config, name, *policy) for name, policy in checkpoints.items()}
+    runs = {name: output(point.name, "") for name, point in evaluations.items()}
+    comparison = Point(
+        "compare", "compare", {"baseline": BASE, "runs": runs}, tuple(point.name for point in evaluations.values())
     )
-    table = Layout("Checkpoints, {evaluate.headline}", "run@step", lines, columns)
-    return Sweep("Checkpoints side by side", COMMAND, points, [table])
+    lines = [Line(name, [{"evaluate": point.name}]) for name, point in evaluations.items()]
+    compared = [Line(name, [{"compare": comparison.name}], {"run": name}) for name in evaluations]
+    return Sweep(
+        "Checkpoints side by side",
+        COMMAND,
+        [*training, *evaluations.values(), comparison],
+        [
+            Layout("Checkpoints, {evaluate.headline}", "run@step", lines, COLUMNS),
+            Layout("Against the base, all shifted categories", "run@step", compared, COMPARED, notes=NOTES),
+        ],
+        "Curves over steps, and all differences, are in `compare/compare.html` of the workdir.",
+    )
 
 
-def ready(config: ConfigDict) -> tuple[list[Point], list[Line]]:
-    """The kept checkpoints of runs that are there, by the last part of their names."""
-    points, lines = [], []
-    for name in config.runs:
-        run = training_run(name)
+def ready(config: ConfigDict) -> tuple[list[Point], Policies]:
+    """The kept checkpoints of runs that are there, by the last part of their names; the base is that of the first run."""
+    policies: Policies = {}
+    for folder in config.runs:
+        run, name = training_run(folder), Path(folder).name.replace(".", "_")  # a dot leads deeper in paths of columns
         if not run.kept:
-            raise UserError(f"config.runs: {name} has kept no step: train it with config.keep_every in another workdir")
-        for step in run.kept:
-            points.append(evaluation(config, f"{Path(name).name}/{step}", f"{name}@{step}"))
-            lines.append(line(points[-1], f"{Path(name).name}@{step}"))
-    return points, lines
+            raise UserError(f"config.runs: {folder} has kept no step: train it with config.keep_every in another workdir")
+        if any(other.startswith(f"{name}@") for other in policies):
+            raise UserError(f"config.runs: two are named {name}: rename the folder of one")
+        policies |= {BASE: (run.base_source, ())} if not policies else {}
+        policies |= {f"{name}@{step}": (f"{folder}@{step}", ()) for step in run.kept}
+    return [], policies
 
 
-def trained(config: ConfigDict) -> tuple[list[Point], list[Line]]:
+def trained(config: ConfigDict) -> tuple[list[Point], Policies]:
     """The base, and the checkpoints of a run for each seed."""
     every, steps = config.train.keep_every, config.train.steps
     if not every or every > steps:
         raise UserError(f"config.train.keep_every={every}: give a number up to config.train.steps={steps}")
-    points = [evaluation(config, BASE, config.train.model)]
-    lines = [line(points[0], BASE)]
+    points, policies = [], {BASE: (config.train.model, ())}
     for seed in config.seeds:
         name = f"train/seed{seed}"
         points.append(Point(name, "train", config.train.to_dict() | {"seed": seed}))
         for step in range(every, steps + 1, every):
-            points.append(evaluation(config, f"seed{seed}/{step}", output(name, f"{KEPT}/{step}"), (name,)))
-            lines.append(line(points[-1], f"seed{seed}@{step}"))
-    return points, lines
+            policies[f"seed{seed}@{step}"] = (output(name, f"{KEPT}/{step}"), (name,))
+    return points, policies
 
 
-def evaluation(config: ConfigDict, name: str, policy: str, needs: tuple[str, ...] = ()) -> Point:
+def evaluation(config: ConfigDict, name: str, policy: str, needs: tuple[str, ...]) -> Point:
     evaluate = config.evaluate.to_dict()
     evaluate["policy"] |= {"model": policy}
-    return Point(f"evaluate/{name}", "evaluate", evaluate, needs)
-
-
-def line(point: Point, label: str) -> Line:
-    return Line(label, [{"evaluate": point.name}])
+    return Point(f"evaluate/{name.replace('@', '/')}", "evaluate", evaluate, needs)

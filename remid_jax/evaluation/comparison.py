@@ -148,9 +148,7 @@ def compare(runs: Sequence[Source] | Mapping[str, Source], *, devices: Devices |
     changed = {run.name: changed_lineages(tables[run.name], tables[baseline.name], within) for run in read[1:]}
     results = _results(read, common, layout, settings, changed)
     places = headline_places(measured[baseline.name], **results["headline"])
-    found = {
-        run.name: differences(measured[run.name], measured[baseline.name], changed[run.name], layout) for run in read[1:]
-    }
+    found = {run.name: differences(measured[run.name], measured[baseline.name], changed[run.name], layout) for run in read[1:]}
     together = family(found, places, settings.level)
     rows = [
         row

@@ -60,9 +60,7 @@ def curves(results: Results) -> Figure | None:
         axes.set_xlabel("training step")
         axes.set_title(f"{quantity_name(results, quantity)}, {UNITS[results['headline']['unit']]}; {SENSE[quantity]}")
     handles = [Line2D([], [], marker="o", color=colours[run], label=run) for run in runs]
-    handles += [
-        Line2D([], [], color=GREY, linestyle="-" if run == results["baseline"] else ":", label=run) for run in others
-    ]
+    handles += [Line2D([], [], color=GREY, linestyle="-" if run == results["baseline"] else ":", label=run) for run in others]
     level = format(results["simultaneous"]["level"], ".0%")
     finish(figure, f"All shifted categories, with a {level} band for all checkpoints of a panel together", handles)
     return figure

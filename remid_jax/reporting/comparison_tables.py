@@ -127,9 +127,7 @@ def _full(standing: Mapping[str, Any]) -> str:
 
 def smallest(results: Results, quantity: str) -> Table:
     """Returns a row a category, shift and overall, a column a run: the true difference that is found with a chance of 80%."""
-    found = {
-        (row["run"], *_place(row)): row["simultaneous"]["smallest_difference"] for row in headline_rows(results, quantity)
-    }
+    found = {(row["run"], *_place(row)): row["simultaneous"]["smallest_difference"] for row in headline_rows(results, quantity)}
     unit = results["headline"]["unit"]
 
     def one(run: str, place: Place) -> Cell:

@@ -70,6 +70,33 @@ def _of_scorer(results: Results, scorer: str) -> dict[str, object]:
     }
 
 
+def comparison(results: Results) -> dict[str, object]:
+    """Returns what a sweep keeps of a comparison's results: how runs stand over all shifted categories, by the headline.
+
+    {"headline": {"estimator", "unit", "scorer"}, "best": {quantity: the run whose rank set is {1}, or None},
+     "runs": {run: {quantity: {"value", "best_rank", "worst_rank", "minus_baseline": number, but of the baseline}}}}
+
+    The interval of a number is the one that holds together with those of all differences of the comparison.
+    """
+    runs: dict[str, dict[str, dict[str, Any]]] = {run: {} for run in results["runs"]}
+    for entry in results["standings"]:
+        if entry["kind"] == "overall":
+            for run, standing in entry["runs"].items():
+                runs[run][entry["quantity"]] = {
+                    "value": standing["value"],
+                    "best_rank": standing["rank"][0],
+                    "worst_rank": standing["rank"][1],
+                }
+    for row in results["differences"]:
+        if row["kind"] == "overall" and row["simultaneous"] is not None:
+            number, together = row["difference"], row["simultaneous"]
+            if number["interval"] is not None and together["low"] is not None:
+                ends = {name: together[name] for name in ("low", "high", "validated")}
+                number = {**number, "interval": {**number["interval"], **ends}}
+            runs[row["run"]][row["quantity"]]["minus_baseline"] = number
+    return {"headline": results["headline"], "best": results["best"], "runs": runs}
+
+
 def training(folder: Path) -> dict[str, object]:
     """Returns how long a policy was trained: {"steps", "training_hours"}."""
     steps = list(_lines([folder / "times.jsonl"]))

@@ -335,7 +335,9 @@ def test_a_best_run_is_named_only_if_its_rank_is_certain(runs, found):
     overall = next(row for row in comparison.headline if (row.kind, row.quantity) == ("overall", "emid"))
     assert overall.low > 0
     assert comparison.best == comparison.results["best"]["emid"] == "base"
-    assert "best: base loses least over all shifted categories, of 2 runs (ranks of this row alone)" in shown.lines(comparison.results)
+    assert "best: base loses least over all shifted categories, of 2 runs (ranks of this row alone)" in shown.lines(
+        comparison.results
+    )
     assert compare({"base": runs["base"], "same": runs["base"]}, devices=DEVICES).best is None
     assert shown.lines(compare({"base": runs["base"], "same": runs["base"]}, devices=DEVICES).results)[-1] == (
         "best: no run can be named; 2 of 2 may lose least (base, same)"
@@ -348,5 +350,9 @@ def test_results_say_what_contributions_are_good_for(found):
 
 
 def test_runs_of_other_horizons_are_refused(arrays):
-    whole, cut = (evaluation(arrays | ({f"{name}/horizon": np.array(16) for name in COUNTS} if given else {})) for given in (0, 1))
-    assert refused(whole, cut) == f"b: cannot be compared with a, from which it differs in horizon ('whole replies' -> 16){MEND}"
+    whole, cut = (
+        evaluation(arrays | ({f"{name}/horizon": np.array(16) for name in COUNTS} if given else {})) for given in (0, 1)
+    )
+    assert (
+        refused(whole, cut) == f"b: cannot be compared with a, from which it differs in horizon ('whole replies' -> 16){MEND}"
+    )

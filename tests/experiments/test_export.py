@@ -151,15 +151,20 @@ def test_what_cannot_be_exported_is_refused(trained, tmp_path):
         script.main([str(tmp_path / "nowhere")], 3)
 
 
-def test_the_sweep_has_a_point_for_each_step_that_ready_runs_have_kept(trained):
+def test_the_sweep_has_a_point_for_each_step_that_ready_runs_have_kept(trained, ending_directory):
     module = importlib.import_module("configs.sweeps.checkpoints")
     config = module.get_config()
     config.runs = (str(trained / "sft"), str(trained / "full"))
-    points = module.sweep(config).points
+    *points, comparison = module.sweep(config).points
     assert {point.name: point.config["policy"]["model"] for point in points} == {
-        "evaluate/sft/2": f"{trained}/sft@2", "evaluate/sft/4": f"{trained}/sft@4",
+        "evaluate/base": str(ending_directory), "evaluate/sft/2": f"{trained}/sft@2", "evaluate/sft/4": f"{trained}/sft@4",
         "evaluate/full/1": f"{trained}/full@1", "evaluate/full/2": f"{trained}/full@2",
     }  # fmt: skip
+    assert comparison.outputs() == {
+        f"runs.{name}": (f"evaluate/{name.replace('@', '/')}", "") for name in ("base", "sft@2", "sft@4", "full@1", "full@2")
+    }
+    config.runs = (str(trained / "sft"), f"{trained.parent}/{trained.name}/./sft")
+    assert refusal(module.sweep, config) == "config.runs: two are named sft: rename the folder of one"
     config.runs = (str(trained / "sft2"),)
     assert refusal(module.sweep, config) == (
         f"config.runs: {trained}/sft2 has kept no step: train it with config.keep_every in another workdir"

@@ -327,11 +327,10 @@ def test_every_kept_checkpoint_is_a_point_and_a_row(call, measured_here, base, t
     }  # fmt: skip
     workdir = call("sweep", changes, "runs", "sweeps.checkpoints")
     found, run = load(tmp_path / "index.json")["points"], workdir / "train" / "seed0"
-    assert list(found) == ["evaluate/base", "train/seed0", "evaluate/seed0/1", "evaluate/seed0/2"]
+    assert list(found) == ["train/seed0", "evaluate/base", "evaluate/seed0/1", "evaluate/seed0/2", "compare"]
     bare = open_model(base, "float32")
-    rows = table_rows(tmp_path / "page.md")
-    [shown] = rows.values()
-    assert list(shown) == ["base", "seed0@1", "seed0@2"]
+    shown, compared = table_rows(tmp_path / "page.md").values()
+    assert list(shown) == list(compared) == ["base", "seed0@1", "seed0@2"]
     for step in (1, 2):
         results = load(workdir / "evaluate" / "seed0" / str(step) / "results.json")
         policy = adapted(bare, read_adapter(run / "kept" / str(step), bare)).fingerprint
@@ -339,6 +338,15 @@ def test_every_kept_checkpoint_is_a_point_and_a_row(call, measured_here, base, t
         assert (results["policy"]["run"], results["policy"]["step"]) == (str(run), step)
         emi = results["estimates"]["categories"]["IDTest"]["reasoned"]["emi"]["club"]["token_rate"]["value"]
         assert shown[f"seed0@{step}"]["R-EMI IDTest"].split(" ")[0] == f"{emi:+.4f}"
+        emid = results["estimates"]["headline"]["categories"]["german"]["value"]
+        base_emid = load(workdir / "evaluate" / "base" / "results.json")["estimates"]["headline"]["categories"]["german"][
+            "value"
+        ]
+        assert compared[f"seed0@{step}"]["R-EMID"] == f"{emid:+.4f}"
+        assert compared[f"seed0@{step}"]["minus base"].split(" ")[0] == f"{emid - base_emid:+.4f}"
+        low, high = (int(compared[f"seed0@{step}"][f"{end} rank"]) for end in ("best", "worst"))
+        assert 1 <= low <= high <= 3
+    assert "<svg" in (workdir / "compare" / "compare.html").read_text()
     assert (run / "adapter" / "adapter_model.safetensors").read_bytes() == (
         run / "kept" / "2" / "adapter_model.safetensors"
     ).read_bytes()

@@ -64,7 +64,9 @@ def test_correlated_quantities_have_the_critical_value_of_samples_drawn_outright
 @settings(max_examples=20)
 @given(st.integers(0, 10_000), st.integers(3, 20), st.integers(2, 6))
 def test_errors_and_correlations_are_those_of_means(seed, rows, count):
-    columns = np.random.default_rng(seed).normal(size=(rows, count)) @ np.random.default_rng(seed + 1).normal(size=(count, count))
+    columns = np.random.default_rng(seed).normal(size=(rows, count)) @ np.random.default_rng(seed + 1).normal(
+        size=(count, count)
+    )
     quantities = means(columns)
     np.testing.assert_allclose(correlation(quantities), np.corrcoef(columns.T), atol=1e-9)
     np.testing.assert_allclose([standard_error(of) for of in quantities], stats.sem(columns), rtol=1e-9)
