@@ -149,7 +149,7 @@ def test_parts_keep_their_own_and_only_together_they_are_whole(tmp_path):
     one.keep(4, {})
     assert run.kept == []
     two.begin(0)
-    assert (run.kept_at(2) / "one" / "told").read_text() == "one 2"
+    assert (run.kept_at(2) / "one" / "file").read_text() == "one 2"
     two.keep(2, {})
     two.keep(4, {})
     assert run.kept == [2, 4]

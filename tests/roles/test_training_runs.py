@@ -88,7 +88,8 @@ def test_another_kind_is_refused_with_where_it_belongs(run, tmp_path):
     corl = dataclasses.replace(run, folder=tmp_path / "corl", kind="estimator")
     save_pairs(corl.kept_at(8), [fold], tiny_model(), {"protocol": "cross_fitted"})
     corl.save()
-    assert read_pairs(f"{corl.folder}@8", tiny_model()) == read_pairs(corl.kept_at(8), tiny_model())
+    prints = [read_pairs(name, tiny_model()).fingerprint for name in (f"{corl.folder}@8", corl.kept_at(8))]
+    assert prints[0] == prints[1]
     ends = {
         "no adapter: name it as config.estimator.adapters": lambda: read_policy_adapter(f"{corl.folder}@8", tiny_model()),
         "no model: name it as config.estimator.adapters": lambda: policy_parts(f"{corl.folder}@8", None),
