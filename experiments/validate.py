@@ -24,7 +24,16 @@ from remid_jax.scoring.store import Store
 from remid_jax.settings import check_settings
 from remid_jax.synthetic import enumerable
 from remid_jax.theory.worlds.scenarios import SCENARIOS
-from remid_jax.validation import copying_study, coverage_study, crossed_study, divergence_study, page, policy_study, world_study
+from remid_jax.validation import (
+    copying_study,
+    coverage_study,
+    crossed_study,
+    divergence_study,
+    page,
+    policy_study,
+    simultaneous_study,
+    world_study,
+)
 
 from . import cli
 
@@ -67,6 +76,13 @@ def main(config: ConfigDict, workdir: Path) -> None:
                 partial(copying_study.study, name, c.replications, c.seed),
             )
             for name in copying_study.worlds()
+        },
+        "simultaneous": {
+            name: parts.part(
+                f"simultaneous {name}", {"replications": c.replications, "seed": c.seed}, "tables",
+                partial(simultaneous, channel, c.replications, c.seed),
+            )
+            for name, channel in coverage_study.channels().items()
         },
         "bias": parts.part("bias", {"seed": c.seed}, "cells", lambda report: bias(c.seed, report)),
         "divergences": parts.part(
@@ -160,6 +176,17 @@ def coverage(channel: coverage_study.Channel, replications: int, seed: int, repo
         for estimator, of in coverage_study.coverage(channel, n, replications, seed, advance).items():
             rows.append({"n": n, "estimator": estimator} | of)
     return {"information": channel.information, "meaning": channel.meaning, "rows": rows}
+
+
+def simultaneous(channel: coverage_study.Channel, replications: int, seed: int, report: Report) -> list[dict[str, Any]]:
+    rows = []
+    for number, n in enumerate(simultaneous_study.SIZES):
+
+        def advance(done: int, total: int, number: int = number) -> None:
+            report(number * total + done, len(simultaneous_study.SIZES) * total)
+
+        rows.append({"n": n} | simultaneous_study.study(channel, n, replications, seed, advance))
+    return rows
 
 
 def bias(seed: int, report: Report) -> dict[str, Any]:

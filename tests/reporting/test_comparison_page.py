@@ -30,11 +30,8 @@ def test_differences_stand_in_their_cells_and_in_full_in_their_titles(page):
     rows = table(page, "R-EMID of base, and of the others minus it")
     shown = {row.name: row for row in comparison().headline if (row.run, row.quantity) == ("sft@20", "emid")}
     place = 1 + comparison().runs[1:].index("sft@20")
-    for label, name in (
-        ("german", "german"),
-        ("user shift, mean", "user"),
-        ("all shifted categories, mean", "all shifted categories"),
-    ):
+    overall = "all shifted categories"
+    for label, name in (("german", "german"), ("user shift, mean", "user"), (f"{overall}, mean", overall)):
         value, text, title = rows[label][place]
         row = shown[name]
         assert value == row.value
