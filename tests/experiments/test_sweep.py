@@ -323,6 +323,7 @@ def test_every_kept_checkpoint_is_a_point_and_a_row(call, measured_here, base, t
     changes = measured_here | {
         "seeds": (0,), "train.model": base, "train.prompts": str(world_models.PROMPTS), "train.steps": 2, "train.keep_every": 1,
         "train.benchmark.source": str(tmp_path / "records.jsonl"), "train.batch": 2, "train.lora.rank": 2,
+        "train.optimizer.learning_rate": 0.3,  # so that replies change
         "train.devices.tokens_per_step": 256, "train.devices.max_row": 256,
     }  # fmt: skip
     workdir = call("sweep", changes, "runs", "sweeps.checkpoints")
@@ -343,7 +344,7 @@ def test_every_kept_checkpoint_is_a_point_and_a_row(call, measured_here, base, t
             "value"
         ]
         assert compared[f"seed0@{step}"]["R-EMID"] == f"{emid:+.4f}"
-        assert compared[f"seed0@{step}"]["minus base"].split(" ")[0] == f"{emid - base_emid:+.4f}"
+        assert float(compared[f"seed0@{step}"]["minus base"].split(" ")[0]) == pytest.approx(emid - base_emid, abs=6e-5)
         low, high = (int(compared[f"seed0@{step}"][f"{end} rank"]) for end in ("best", "worst"))
         assert 1 <= low <= high <= 3
     assert "<svg" in (workdir / "compare" / "compare.html").read_text()
