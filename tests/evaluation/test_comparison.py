@@ -17,6 +17,7 @@ from remid_jax.evaluation.results import CONTRIBUTIONS
 from remid_jax.information import estimates as information
 from remid_jax.information.estimates import Settings
 from remid_jax.information.score_arrays import parse
+from remid_jax.information.simultaneous import smallest_difference
 from remid_jax.parallel import Devices
 from remid_jax.reporting import comparison as shown
 
@@ -308,7 +309,8 @@ def test_intervals_that_hold_together_are_the_single_ones_at_one_higher_level(fo
         assert row.simultaneous_high == pytest.approx(row.value + critical[1] * error, rel=1e-9)
         assert row.simultaneous_low == pytest.approx(row.value - critical[1] * error, rel=1e-9)
         assert row.is_shown == (not row.simultaneous_low <= 0 <= row.simultaneous_high)
-        assert stats.nct.sf(critical[1], 5, row.smallest_difference / error) == pytest.approx(0.8, abs=1e-6)
+        assert row.smallest_difference == pytest.approx(smallest_difference(error, 5, family["each"]), rel=1e-9)
+        assert row.smallest_difference > (critical[1] + stats.t.ppf(0.8, 5)) * error
     elsewhere = next(row for row in found.differences if row not in found.headline)
     assert (elsewhere.simultaneous_low, elsewhere.smallest_difference, elsewhere.simultaneous_validated) == (None, None, False)
 
@@ -337,14 +339,8 @@ def test_a_best_run_is_named_only_if_its_rank_is_certain(runs, found):
     overall = next(row for row in comparison.headline if (row.kind, row.quantity) == ("overall", "emid"))
     assert overall.low > 0
     assert comparison.best == comparison.results["best"]["emid"] == "base"
-<<<<<<< HEAD
-    assert "best: base loses least over all shifted categories, of 2 runs (ranks of this row alone)" in shown.lines(
-        comparison.results
-    )
-=======
     said = "best: base loses least over all shifted categories, of 2 runs (ranks of this row alone)"
     assert said in shown.lines(comparison.results)
->>>>>>> cmp
     assert compare({"base": runs["base"], "same": runs["base"]}, devices=DEVICES).best is None
     assert shown.lines(compare({"base": runs["base"], "same": runs["base"]}, devices=DEVICES).results)[-1] == (
         "best: no run can be named; 2 of 2 may lose least (base, same)"
@@ -357,15 +353,6 @@ def test_results_say_what_contributions_are_good_for(found):
 
 
 def test_runs_of_other_horizons_are_refused(arrays):
-<<<<<<< HEAD
-    whole, cut = (
-        evaluation(arrays | ({f"{name}/horizon": np.array(16) for name in COUNTS} if given else {})) for given in (0, 1)
-    )
-    assert (
-        refused(whole, cut) == f"b: cannot be compared with a, from which it differs in horizon ('whole replies' -> 16){MEND}"
-    )
-=======
     cut = evaluation(arrays | {f"{name}/horizon": np.array(64) for name in COUNTS})
     said = "b: cannot be compared with a, from which it differs in horizon ('whole replies' -> 64)"
     assert refused(evaluation(arrays), cut) == f"{said}{MEND}"
->>>>>>> cmp

@@ -66,14 +66,8 @@ def test_correlated_quantities_have_the_critical_value_of_samples_drawn_outright
 @settings(max_examples=20)
 @given(st.integers(0, 10_000), st.integers(3, 20), st.integers(2, 6))
 def test_errors_and_correlations_are_those_of_means(seed, rows, count):
-<<<<<<< HEAD
-    columns = np.random.default_rng(seed).normal(size=(rows, count)) @ np.random.default_rng(seed + 1).normal(
-        size=(count, count)
-    )
-=======
     rng = np.random.default_rng(seed)
     columns = rng.normal(size=(rows, count)) @ rng.normal(size=(count, count))
->>>>>>> cmp
     quantities = means(columns)
     rows = directions(quantities)
     np.testing.assert_allclose(rows @ rows.T, np.corrcoef(columns.T), atol=1e-6)
@@ -122,12 +116,21 @@ def test_quantities_that_do_not_vary_or_exist_cost_nothing():
     assert np.isnan(standard_error(means(np.ones((1, 1)))[0]))
 
 
-def test_the_smallest_difference_is_found_with_80_percent_by_noncentral_t():
-    for error, degrees, each in ((0.3, 15, 0.95), (2.0, 31, 0.999), (1.0, 3, 0.99)):
-        found = smallest_difference(error, degrees, each)
-        assert stats.nct.sf(critical(each, degrees), degrees, found / error) == pytest.approx(0.8, abs=1e-6)
+@pytest.mark.parametrize(("degrees", "each"), [(15, 0.95), (31, 0.999), (7, 0.99)])
+def test_the_smallest_difference_that_a_table_states_is_found_by_80_percent_of_others(degrees, each):
+    rng = np.random.default_rng(6)
+    stated, theirs = (np.sqrt(rng.chisquare(degrees, 200_000) / degrees) for _ in range(2))
+    sizes = 0.3 * stated * smallest_difference(1.0, degrees, each)
+    estimates = sizes + 0.3 * rng.standard_normal(len(sizes))
+    assert np.mean(estimates > critical(each, degrees) * 0.3 * theirs) == pytest.approx(0.8, abs=5e-3)
+
+
+def test_with_many_degrees_of_freedom_it_is_the_sum_of_two_quantiles_and_without_an_error_there_is_none():
+    expected = 2.0 * (stats.norm.ppf(0.975) + stats.norm.ppf(0.8))
+    assert smallest_difference(2.0, 100_000, 0.95) == pytest.approx(expected, rel=1e-3)
     assert smallest_difference(0.0, 15, 0.95) is None
     assert smallest_difference(float("nan"), 15, 0.95) is None
+    assert smallest_difference(1.0, 1, 0.9999) is None
 
 
 @settings(max_examples=15)
