@@ -103,7 +103,9 @@ def gathered(
 def trained_in(source: str | None) -> dict[str, str | int | None]:
     """Returns the training run that a policy is of, and after how many steps: {"run", "step"}, None where it is of none."""
     checkpoint = checkpoint_of(source)
-    return {"run": checkpoint and str(checkpoint.run.folder), "step": checkpoint and checkpoint.step}
+    if checkpoint is None:
+        return {"run": None, "step": None}
+    return {"run": str(checkpoint.run.folder), "step": checkpoint.step}
 
 
 def _content(ready: Mapping[str, str] | None) -> str | None:

@@ -9,13 +9,15 @@ has one error common to all: too narrow here, since each error is estimated.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.special import nctdtrinc, stdtr, stdtrit
+from scipy.optimize import brentq
+from scipy.special import gammaincinv, nctdtr, stdtr, stdtrit
 
 from remid_jax.information.intervals import POWER, Replicates, difference, freedom, variance
 
@@ -26,6 +28,8 @@ MOST_NORMALS = 40_000_000  # for estimated errors in all: many degrees of freedo
 NUMERATORS = 8  # for every draw of the estimated errors
 AT_ONCE = 2_000_000  # normal numbers
 SEED = 27
+STATED = 200  # errors that tables may state, evenly by chance
+LARGEST = 1_000.0  # errors: no difference beyond is worth a number
 
 
 class Band(NamedTuple):
@@ -46,7 +50,7 @@ def band(quantities: Sequence[Replicates], level: float, draws: int = DRAWS) -> 
     values = np.array([quantity.values[0] for quantity in quantities])
     freedoms = np.array([freedom(quantity) for quantity in quantities], dtype=np.int64)
     errors = np.array([standard_error(quantity) for quantity in quantities])
-    moving = np.flatnonzero(errors > 0)
+    moving = np.flatnonzero(errors > 0).tolist()
     each = level
     if len(moving) > 1:
         each = common_level(directions([quantities[k] for k in moving]), freedoms[moving], level, draws)
@@ -139,14 +143,27 @@ def _small_chances(
 
 
 def smallest_difference(error: float, degrees: int, each: float) -> float | None:
-    """Returns the true difference that an interval of level `each` tells from 0 with a chance of `POWER`, by noncentral t.
+    """Returns the true difference that an interval of level `each` tells from 0 with a chance of `POWER`.
 
-    None where there is no error, or one of 0.
+    That is the share of other tables of this size that find it, by noncentral t, over the errors that a table may state: this
+    table's `error` is one of them. None where there is no error, or one of 0, or too few degrees of freedom for any.
     """
-    if not error > 0:
-        return None
-    found = error * float(nctdtrinc(degrees, 1 - POWER, stdtrit(degrees, (1 + each) / 2)))
-    return found if np.isfinite(found) else None
+    return error * of_error if error > 0 and (of_error := _found_with_power(degrees, each)) is not None else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _found_with_power(degrees: int, each: float) -> float | None:
+    """The same, of an error of 1."""
+    critical = stdtrit(degrees, (1 + each) / 2)
+    errors = np.sqrt(2 * gammaincinv(degrees / 2, (np.arange(STATED) + 0.5) / STATED) / degrees)
+
+    def missed(size: float) -> float:
+        return float(np.mean(nctdtr(degrees, size * errors, critical))) - (1 - POWER)
+
+    most = 2 * critical
+    while missed(most) > 0 and most < LARGEST:
+        most *= 2
+    return float(brentq(missed, 0.0, most)) if missed(most) <= 0 else None
 
 
 def rank_sets(

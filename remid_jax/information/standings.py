@@ -46,10 +46,10 @@ class Standing(TypedDict):
 
 
 class Family(NamedTuple):
-    """The cells of all runs: `each` is the level of one interval by itself, `count` how many of them vary."""
+    """The cells of all runs: `each` is the level of one interval by itself, `size` how many of them vary."""
 
     each: float
-    count: int
+    size: int
     cells: dict[tuple[str, Place], Together]
 
 

@@ -14,7 +14,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from remid_jax.disk import replacing, writing
 from remid_jax.errors import UserError
@@ -200,8 +200,8 @@ def training_run(folder: str | Path) -> TrainingRun:
     account: dict[str, Any] = read_object(path, mend)
     if account.get("schema_version") != SCHEMA_VERSION:
         raise UserError(f"{path}: schema_version {account.get('schema_version')!r}, not {SCHEMA_VERSION}: {mend}")
-    kind, base, steps = (account.get(key) for key in ("kind", "base", "steps"))
-    if kind not in get_args(Kind) or not isinstance(steps, int) or not isinstance(base, dict):
+    kind, base, steps = account.get("kind"), account.get("base"), account.get("steps")
+    if kind not in WRITTEN_LAST or not isinstance(steps, int) or not isinstance(base, dict):
         raise UserError(f"{path}: is no account of a training run: {mend}")
     if not all(isinstance(base.get(key), str) for key in ("source", "fingerprint")):
         raise UserError(f"{path}: base has no source and fingerprint: {mend}")
