@@ -160,7 +160,7 @@ def compare(runs: Sequence[Source] | Mapping[str, Source], *, devices: Devices |
         **results,
         "n": plan.n,
         "differences": rows,
-        "simultaneous": {"level": settings.level, "cells": together.count, "each": together.each},
+        "simultaneous": {"level": settings.level, "cells": together.size, "each": together.each},
         "standings": [
             {"kind": place.kind, "name": place.name, "quantity": place.quantity, "runs": of_place}
             for place, of_place in ranked.items()
