@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from remid_jax.evaluation.evaluation import Evaluation
     from remid_jax.models.loading import open_model
     from remid_jax.progress import Silent
+    from remid_jax.roles.training_runs import export
     from remid_jax.scoring.score import score
 
 __version__ = "0.1.0"
@@ -37,13 +38,14 @@ _HOMES = {
     "compare": "evaluation.comparison",
     "estimate": "evaluation.estimating",
     "evaluate": "evaluation.evaluate",
+    "export": "roles.training_runs",
     "open_model": "models.loading",
     "read_benchmark": "dialogues.reading",
     "score": "scoring.score",
 }
 __all__ = [
-    "Benchmark", "Comparison", "Evaluation", "Record", "Silent", "UserError", "compare", "estimate", "evaluate", "open_model",
-    "read_benchmark", "score",
+    "Benchmark", "Comparison", "Evaluation", "Record", "Silent", "UserError", "compare", "estimate", "evaluate", "export",
+    "open_model", "read_benchmark", "score",
 ]  # fmt: skip
 
 

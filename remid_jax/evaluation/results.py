@@ -23,6 +23,7 @@ from remid_jax.evaluation.run import Run
 from remid_jax.information.score_table import NO_GOLDEN, NOVEL, SOURCES
 from remid_jax.roles.members import described
 from remid_jax.roles.reading import thinking_of
+from remid_jax.roles.training_runs import checkpoint_of
 from remid_jax.scoring.texts import Reply, Thought
 
 SCHEMA_VERSION = 1
@@ -79,6 +80,7 @@ def gathered(
             "adapter": config.policy.adapter if policy else None,
             "thinking": thinking_of(config.policy.thinking),
             "replies": config.policy.replies or "generated",
+            **(trained_in(config.policy.adapter or config.policy.model) if policy else trained_in(None)),
         },
         "first_line": first_line(estimates),
         "reading": {
@@ -96,6 +98,14 @@ def gathered(
         "contributions": CONTRIBUTIONS,
     }
     return results, samples(run.records, run.benchmark.manifest, replies, features, contributed)
+
+
+def trained_in(source: str | None) -> dict[str, str | int | None]:
+    """Returns the training run that a policy is of, and after how many steps: {"run", "step"}, None where it is of none."""
+    checkpoint = checkpoint_of(source)
+    if checkpoint is None:
+        return {"run": None, "step": None}
+    return {"run": str(checkpoint.run.folder), "step": checkpoint.step}
 
 
 def _content(ready: Mapping[str, str] | None) -> str | None:

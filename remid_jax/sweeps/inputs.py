@@ -17,9 +17,9 @@ from remid_jax.files import read_bytes
 from remid_jax.identity import Identity, identify
 from remid_jax.learning.inputs import reasoning_content
 from remid_jax.models.loading import LanguageModel, open_model
-from remid_jax.models.peft_files import read_adapter
 from remid_jax.roles.pairs import read_pairs
 from remid_jax.roles.shipped import policy_parts
+from remid_jax.roles.training_runs import read_policy_adapter
 from remid_jax.settings import flat
 from remid_jax.sweeps.points import Point
 
@@ -38,8 +38,8 @@ def model(source: str, reader: None) -> str:
 
 
 def adapter(folder: str, base: str) -> str:
-    """Returns the fingerprint of a PEFT adapter of the model `base`."""
-    return read_adapter(folder, _opened(base)).fingerprint
+    """Returns the fingerprint of an adapter of the model `base`, in PEFT's files or of a training run."""
+    return read_policy_adapter(folder, _opened(base)).fingerprint
 
 
 def pairs(folder: str, base: str) -> str:

@@ -1,13 +1,14 @@
 """What points can do, by name.
 
     evaluate        an evaluation; its replies are replies.jsonl, for config.policy.replies of others
+    compare         evaluations against one of them: comparison.json and compare.html
     train           a policy; its adapter is adapter/
     corl            an estimator; its pairs are estimator/
     world_base      the model and the prompts of the world where the truth is known: model/ and prompts/
     world_records   records of that world, records.jsonl, and how its teacher reasons, teacher.jsonl
     world           how far an estimator trained there is from the truth
 
-All but `world_records` take the settings of their scripts or of the functions below.
+All but `compare` and `world_records` take the settings of their scripts or of the functions below.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ml_collections import ConfigDict
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.dialogues.records import write_jsonl
+from remid_jax.evaluation import comparison
 from remid_jax.evaluation.evaluate import evaluate_config
 from remid_jax.evaluation.results import PROTOCOL
 from remid_jax.files import write_text
@@ -49,6 +51,15 @@ def evaluate(config: dict[str, Any], folder: Path, surroundings: Surroundings) -
     found.save(folder, progress)
     write_rows(folder / "replies.jsonl", {row["record"]: row["reply"] for row in found.samples}, "reply")
     return summaries.evaluation(found.results)
+
+
+def compare(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, object]:
+    """Compares evaluations; returns `summaries.comparison`. The config names the `baseline` among `runs`, {name: folder}."""
+    baseline, runs = config["baseline"], config["runs"]
+    found = comparison.compare({baseline: runs[baseline]} | runs)
+    found.save(folder / "comparison.json")
+    found.report(folder / "compare.html")
+    return summaries.comparison(found.results)
 
 
 def train(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, object]:
@@ -124,6 +135,7 @@ TASKS = {
         },
         repeatable=True,  # its store goes by fingerprints
     ),
+    "compare": Task(compare, repeatable=True),
     "train": Task(
         train,
         {
