@@ -1,5 +1,4 @@
-"""R-EMID of several policies as dials are turned: how much each loses when more of its users write in another language, and when
-users, characters or dialogues are cut.
+"""R-EMID of several policies as dials are turned: what each loses as more users write in another language, or texts are cut.
 
     python -m experiments.sweep --config=configs/sweeps/shifts.py
 
@@ -19,7 +18,11 @@ from remid_jax.sweeps.points import Point
 
 COMMAND = "python -m experiments.sweep --config=configs/sweeps/shifts.py"
 SHARES = (0, 0.25, 0.5, 0.75, 1)
-CONTROLS = {"golden_other": "golden reply of another context", "constant": "one constant reply", "parrot": "last turn said back"}
+CONTROLS = {
+    "golden_other": "golden reply of another context",
+    "constant": "one constant reply",
+    "parrot": "last turn said back",
+}
 
 
 def get_config() -> ConfigDict:

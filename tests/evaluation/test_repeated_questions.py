@@ -28,7 +28,9 @@ def question(name, prefixes, answers, repeated=False):
 
 
 def alone(asked):
-    return np.array([[sum(sum(prefix) + token / 7 for token in answer) for answer in asked.answers] for prefix in asked.prefixes])
+    return np.array(
+        [[sum(sum(prefix) + token / 7 for token in answer) for answer in asked.answers] for prefix in asked.prefixes]
+    )
 
 
 ids = st.lists(st.integers(0, 2), min_size=1, max_size=2)

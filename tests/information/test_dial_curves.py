@@ -43,9 +43,7 @@ def club_rates(arrays, category, replies):
 
 
 def test_a_curve_is_the_loss_at_its_settings_with_the_band_of_joint_replicates(arrays, estimates):
-    emi = {
-        name: club_rates(arrays, name, "policy") - club_rates(arrays, name, "golden") for name in ("IDTest", *POSITIONS)
-    }
+    emi = {name: club_rates(arrays, name, "policy") - club_rates(arrays, name, "golden") for name in ("IDTest", *POSITIONS)}
     lost = [Replicates(emi["IDTest"] - emi[name], np.ones(N, bool), N) for name in POSITIONS]
     expected = band(lost, 0.95)
     curve = estimates["dials"][CURVE]
@@ -91,9 +89,9 @@ def test_why_there_are_no_golden_replies_is_said_everywhere(arrays):
     bare = {name: of for name, of in arrays.items() if not (name.startswith(tuple(golden)) and "/golden" in name)}
     bare = {name: of for name, of in bare.items() if not (name.startswith(f"{last}/") and "golden" in name)}
     found = estimate(bare | {f"{last}/no_golden": np.array("nobody asked")}, bootstrap=0)
-    section = found["categories"][last]["reasoned"]
-    numbers = [section["emi"]["club"]["token_rate"], section["identified"]["golden"]["whole"],
-               section["by_source"]["emi"]["novel"]["club"]["token_rate"], found["categories"][last]["reasoning_gain"]["response"],
+    section, gain = found["categories"][last]["reasoned"], found["categories"][last]["reasoning_gain"]
+    numbers = [section["emi"]["club"]["token_rate"], section["identified"]["golden"]["whole"], gain["response"],
+               section["by_source"]["emi"]["novel"]["club"]["token_rate"],
                found["controls"]["reasoned"]["golden"][last]["club"]["token_rate"]]  # fmt: skip
     assert {number["reason"] for number in numbers} == {"nobody asked"}
     known, unknown = found["dials"][CURVE]["reasoned"]["emid"]["points"]

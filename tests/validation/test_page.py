@@ -7,7 +7,7 @@ import pytest
 
 from remid_jax.theory.bounds.on_worlds import BOUNDS, CERTIFIED
 from remid_jax.theory.worlds.scenarios import SCENARIOS
-from remid_jax.validation import copying_study, coverage_study, crossed_study, page, policy_study
+from remid_jax.validation import copying_study, coverage_study, crossed_study, dial_study, lines, page, policy_study
 from remid_jax.validation.world_study import ATTACKED
 
 
@@ -48,6 +48,14 @@ def found():
             ]
             for name in copying_study.worlds()
         },
+        "dials": {
+            name: [
+                {"n": n, "band": 0.956, "pointwise_all": 0.871, "pointwise": [0.954] * 4, "truth": [0.1] * 4,
+                 "bias": [0.01] * 4, "error": [0.1] * 4}
+                for n in dial_study.SIZES
+            ]
+            for name in ("calm", "heavy")
+        },
         "bias": {"information": 1.0, "rows": [{"n": 16, "smoothing": 0.1, "of": bias}], "pairs": {"100": 0.5, "9900": 0.4}},
         "divergences": [{
             "divergence": 0.3, "n": 32, "draws": 10, "representation_holds": 1.0, "classifier_holds": 0.95, "rejected": 0.9,
@@ -72,8 +80,8 @@ def tables(text):
 
 def test_every_figure_stands_in_its_cell(found):
     text = page.page(found)
-    assert max(len(line) for line in text.splitlines() if not line.startswith(("|", "-"))) <= page.WIDTH
-    worlds, ascents, coverage, crossed, ways, copying, bias, divergences, policies, estimators, real = tables(text)
+    assert max(len(line) for line in text.splitlines() if not line.startswith(("|", "-"))) <= lines.WIDTH
+    worlds, ascents, coverage, crossed, ways, copying, dials, bias, divergences, policies, estimators, real = tables(text)
     assert worlds[0] == ["bound", *SCENARIOS]
     assert worlds[2][:2] == [next(iter(BOUNDS)), ".250/.500/.750"]
     assert worlds[-1][1] == "40%"
@@ -86,6 +94,7 @@ def test_every_figure_stands_in_its_cell(found):
     assert "the lowest coverage of any estimator is 0.947" in text
     assert copying[2] == ["calm", "club novel", *["0.952 / 0.948 (75%)"] * 4]
     assert len(copying) == 2 + 3 * 8
+    assert dials[2] == ["calm", "16", "0.956", "0.871", *["0.954"] * 4, " / ".join(["+0.10"] * 4)]
     assert bias[2][2] == "+0.50 / 0.25"
     assert divergences[2] == ["0.300", "1.000", "0.950", "0.900", "0.200", "0.250"]
     assert policies[2][0] == "right"

@@ -132,9 +132,7 @@ def exchanged(records: Sequence[Record], donors: Sequence[Record], factor: str, 
     order = seeded_order(seed, "exchanged", (record.lineage for record in records))
     strangers = dict(zip(order, _strangers(records, donors, len(order), seed, "exchanged", written), strict=True))
     field = {"user": "user_persona", "character": "agent_character", "dialogue": "dialogue"}[factor]
-    return [
-        _changed(record, written, golden="", **{field: getattr(strangers[record.lineage], field)}) for record in records
-    ]
+    return [_changed(record, written, golden="", **{field: getattr(strangers[record.lineage], field)}) for record in records]
 
 
 def _strangers(

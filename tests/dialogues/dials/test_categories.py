@@ -1,4 +1,4 @@
-"""Categories that dials make of the embedded benchmark and of others: which records, compared with what, and what is refused."""
+"""Categories that dials make of the embedded benchmark and of others: which records, compared with what, what is refused."""
 
 import dataclasses
 import re
@@ -76,9 +76,7 @@ def test_the_manifest_says_what_they_are_compared_with(benchmark):
         "turns(2) on german": ("turns on german", "german", "de"),
     }
     assert categories["mixture(german, 0.5)"].dial == Setting("mixture(german)", 0.5, 3)
-    assert categories["exchanged(user)"].dial.no_golden == (
-        "the golden replies answer the user that exchanged(user) took away"
-    )
+    assert categories["exchanged(user)"].dial.no_golden == ("the golden replies answer the user that exchanged(user) took away")
     assert whole.fingerprint != benchmark.fingerprint
     again = with_dials(benchmark, placed(parse_dials(texts), benchmark), 4)
     assert again.fingerprint != whole.fingerprint

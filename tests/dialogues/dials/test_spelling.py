@@ -39,7 +39,8 @@ def test_steps_keep_their_order_and_their_words():
 @pytest.mark.parametrize(("texts", "said"), [
     (["mixtur(german, 0.5)"], "config.benchmark.dials: 'mixtur(german, 0.5)': unknown dial 'mixtur' (did you mean 'mixture'?)"),
     (["zzz(german)"], f"config.benchmark.dials: 'zzz(german)': unknown dial 'zzz': choose one of {NAMES}"),
-    (["mixture(german)"], "config.benchmark.dials: 'mixture(german)': mixture takes category and share: write mixture(german, 0.5)"),
+    (["mixture(german)"],
+     "config.benchmark.dials: 'mixture(german)': mixture takes category and share: write mixture(german, 0.5)"),
     (["turns()"], "config.benchmark.dials: 'turns()': turns takes threads: write turns(2)"),
     (["mixture(german, 1.5)"], "config.benchmark.dials: 'mixture(german, 1.5)': the share 1.5 must be a number from 0 to 1"),
     (["shortened(user, half)"], "config.benchmark.dials: 'shortened(user, half)': the share half must be a number from 0 to 1"),
