@@ -93,7 +93,7 @@ def test_a_mixture_is_measured_as_a_benchmark_of_its_records_would_be(evaluated,
     rows = [record.to_json() for record in benchmark.test["IDTest"]]
     rows += [{**record.to_json(), "sample_ID": f"{record.id} again", "subset_tag": "mixed"} for record in records]
     manifest = {"categories": {"IDTest": {"language": "en"}, "mixed": {"shift": "mixture", "reference": "IDTest"}}}
-    own = evaluated(rows, manifest=manifest)
+    own = evaluated(remid_jax.read_benchmark(rows, manifest=manifest))
     for name, array in own.scores.items():
         category, _, quantity = name.partition("/")
         if category == "mixed" and array.dtype.kind == "f":
