@@ -51,7 +51,7 @@ def dial_curves(
     result: dict[str, Any] = {}
     for curve, points in curves.items():
         names = [name for _, name in sorted(points)]
-        section = {
+        section: dict[str, Any] = {
             "reference": table.design[names[0]].reference,
             "categories": names,
             "positions": [position for position, _ in sorted(points)],

@@ -31,7 +31,7 @@ def banded(point: Mapping[str, Any]) -> Estimate:
     interval = point["interval"]
     if interval is not None and point["band"] is not None:
         interval = {**interval, **point["band"], "method": "max-|t|", "bootstrap": None}
-    return {**point, "interval": interval}  # type: ignore[typeddict-item, return-value]
+    return {**point, "interval": interval}  # type: ignore[typeddict-item]
 
 
 def dial_tables(results: Results) -> list[Table]:
