@@ -58,6 +58,11 @@ class Question:
     paired: bool = False
     repeated: bool = False
 
+    @property
+    def size(self) -> int:
+        """How many tokens are scored."""
+        return sum(map(len, self.answers)) * (1 if self.paired else len(self.prefixes))
+
     def requests(self) -> list[Request]:
         continuations = [Continuation(answer) for answer in self.answers]
         if self.paired:
