@@ -32,6 +32,7 @@ from remid_jax.validation import (
     divergence_study,
     page,
     policy_study,
+    simultaneous_study,
     world_study,
 )
 
@@ -81,6 +82,13 @@ def main(config: ConfigDict, workdir: Path) -> None:
             name: parts.part(
                 f"dials {name}", {"replications": c.replications, "seed": c.seed}, "tables",
                 partial(dials, channel, c.replications, c.seed),
+            )
+            for name, channel in coverage_study.channels().items()
+        },
+        "simultaneous": {
+            name: parts.part(
+                f"simultaneous {name}", {"replications": c.replications, "seed": c.seed}, "tables",
+                partial(simultaneous, channel, c.replications, c.seed),
             )
             for name, channel in coverage_study.channels().items()
         },
@@ -180,6 +188,17 @@ def coverage(channel: coverage_study.Channel, replications: int, seed: int, repo
 
 def dials(channel: coverage_study.Channel, replications: int, seed: int, report: Report) -> list[dict[str, Any]]:
     return [{"n": n} | dial_study.coverage(channel, n, replications, seed, report) for n in dial_study.SIZES]
+
+
+def simultaneous(channel: coverage_study.Channel, replications: int, seed: int, report: Report) -> list[dict[str, Any]]:
+    rows = []
+    for number, n in enumerate(simultaneous_study.SIZES):
+
+        def advance(done: int, total: int, number: int = number) -> None:
+            report(number * total + done, len(simultaneous_study.SIZES) * total)
+
+        rows.append({"n": n} | simultaneous_study.study(channel, n, replications, seed, advance))
+    return rows
 
 
 def bias(seed: int, report: Report) -> dict[str, Any]:

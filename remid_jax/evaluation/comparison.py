@@ -148,9 +148,7 @@ def compare(runs: Sequence[Source] | Mapping[str, Source], *, devices: Devices |
     changed = {run.name: changed_lineages(tables[run.name], tables[baseline.name], within) for run in read[1:]}
     results = _results(read, common, layout, settings, changed)
     places = headline_places(measured[baseline.name], **results["headline"])
-    found = {
-        run.name: differences(measured[run.name], measured[baseline.name], changed[run.name], layout) for run in read[1:]
-    }
+    found = {run.name: differences(measured[run.name], measured[baseline.name], changed[run.name], layout) for run in read[1:]}
     together = family(found, places, settings.level)
     rows = [
         row
@@ -162,7 +160,7 @@ def compare(runs: Sequence[Source] | Mapping[str, Source], *, devices: Devices |
         **results,
         "n": plan.n,
         "differences": rows,
-        "simultaneous": {"level": settings.level, "cells": together.count, "each": together.each},
+        "simultaneous": {"level": settings.level, "cells": together.size, "each": together.each},
         "standings": [
             {"kind": place.kind, "name": place.name, "quantity": place.quantity, "runs": of_place}
             for place, of_place in ranked.items()

@@ -8,7 +8,8 @@
 Quantities are "emid" (under "reasoned" R-EMID) and "estimator_shift" by the headline's formula and unit, and, where it is known
 what replies copy, "novel_emid"; this and controls are by `club token_rate`. The band is simultaneous over the settings of a
 curve, for one quantity (`information.simultaneous`): contexts that two settings share vary together, which makes it narrower
-than independent intervals would be. A setting that nothing can vary, such as a mixture with a share of 0, has a band without width.
+than independent intervals would be. A setting that nothing can vary, such as a mixture with a share of 0, has a band without
+width.
 """
 
 from __future__ import annotations

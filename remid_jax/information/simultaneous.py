@@ -9,23 +9,27 @@ has one error common to all: too narrow here, since each error is estimated.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.special import nctdtrinc, stdtr, stdtrit
+from scipy.optimize import brentq
+from scipy.special import gammaincinv, nctdtr, stdtr, stdtrit
 
 from remid_jax.information.intervals import POWER, Replicates, difference, freedom, variance
 
 DRAWS = 200_000  # of all studentized errors: enough for three digits of a critical value
-FEWEST_DRAWS = 4_000
+FEWEST_DRAWS = 2_000
 MOST_ERRORS = 200_000_000  # studentized errors in all: with over 1,000 quantities there are fewer draws
 MOST_NORMALS = 40_000_000  # for estimated errors in all: many degrees of freedom need fewer draws of them
 NUMERATORS = 8  # for every draw of the estimated errors
 AT_ONCE = 2_000_000  # normal numbers
 SEED = 27
+STATED = 200  # errors that tables may state, evenly by chance
+LARGEST = 1_000.0  # errors: no difference beyond is worth a number
 
 
 class Band(NamedTuple):
@@ -46,10 +50,10 @@ def band(quantities: Sequence[Replicates], level: float, draws: int = DRAWS) -> 
     values = np.array([quantity.values[0] for quantity in quantities])
     freedoms = np.array([freedom(quantity) for quantity in quantities], dtype=np.int64)
     errors = np.array([standard_error(quantity) for quantity in quantities])
-    moving = np.flatnonzero(errors > 0)
+    moving = np.flatnonzero(errors > 0).tolist()
     each = level
     if len(moving) > 1:
-        each = common_level(correlation([quantities[k] for k in moving]), freedoms[moving], level, draws)
+        each = common_level(directions([quantities[k] for k in moving]), freedoms[moving], level, draws)
     half = stdtrit(np.maximum(freedoms, 1), (1 + each) / 2) * errors
     return Band(level, each, len(moving), values - half, values + half)
 
@@ -62,32 +66,37 @@ def standard_error(quantity: Replicates) -> float:
     return float(np.sqrt(variance(quantity)))
 
 
-def correlation(quantities: Sequence[Replicates]) -> Float[np.ndarray, "m m"]:
-    """Returns the correlation of quantities that vary, from the jackknife covariance of their replicates.
+def directions(quantities: Sequence[Replicates]) -> Float[np.ndarray, "m r"]:
+    """Returns rows of length 1 whose products are the correlations of quantities that vary, from their replicates.
 
-    Where clusters are of several kinds it is that of the sum by inclusion and exclusion; what `intervals.variance` is above
-    this sum counts as a variance of the quantity's own.
+    The covariance is the jackknife's; where clusters are of several kinds it is the sum by inclusion and exclusion, and what
+    `intervals.variance` is above this sum counts as a variance of the quantity's own.
     """
     deleted = np.stack([quantity.values[1 : 1 + len(quantity.clusters)] for quantity in quantities])
     present = np.stack([quantity.clusters for quantity in quantities])
-    covariance = np.zeros((len(quantities), len(quantities)))
-    for cells in quantities[0].deletions:
-        covariance += cells.weight * _covariance(deleted[:, cells.places], present[:, cells.places])
-    np.fill_diagonal(covariance, [variance(quantity) for quantity in quantities])
-    errors = np.sqrt(np.diagonal(covariance))
-    return covariance / errors / errors[:, None]
+    sets = quantities[0].deletions
+    moves = [_moves(deleted[:, cells.places], present[:, cells.places]) for cells in sets]
+    if len(sets) == 1:
+        vectors, sizes, _ = np.linalg.svd(moves[0], full_matrices=False)
+    else:
+        covariance = np.sum([cells.weight * (move @ move.T) for cells, move in zip(sets, moves, strict=True)], axis=0)
+        np.fill_diagonal(covariance, [variance(quantity) for quantity in quantities])
+        squared, vectors = np.linalg.eigh(covariance)
+        sizes = np.sqrt(np.maximum(squared, 0.0))
+    kept = sizes > 1e-6 * sizes.max()
+    rows = vectors[:, kept] * sizes[kept]
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def _covariance(deleted: Float[np.ndarray, "m D"], present: Bool[np.ndarray, "m D"]) -> Float[np.ndarray, "m m"]:
-    """The jackknife's covariance over the deletions of one set of kinds; no cluster moves a quantity that lacks it."""
+def _moves(deleted: Float[np.ndarray, "m D"], present: Bool[np.ndarray, "m D"]) -> Float[np.ndarray, "m D"]:
+    """How each deletion moves each quantity, so that products are jackknife covariances; 0 where it takes no part."""
     counts = present.sum(axis=1, keepdims=True)
     mean = np.where(present, deleted, 0.0).sum(axis=1, keepdims=True) / counts
-    moved = np.where(present, deleted - mean, 0.0) * np.sqrt((counts - 1) / counts)
-    return moved @ moved.T
+    return np.where(present, deleted - mean, 0.0) * np.sqrt((counts - 1) / counts)
 
 
 def common_level(
-    correlation: Float[np.ndarray, "m m"], freedoms: Int[np.ndarray, " m"], level: float, draws: int = DRAWS
+    directions: Float[np.ndarray, "m r"], freedoms: Int[np.ndarray, " m"], level: float, draws: int = DRAWS
 ) -> float:
     """Returns the level at which m intervals of t(freedoms) each hold together with probability `level`.
 
@@ -95,11 +104,11 @@ def common_level(
     """
     fails, count = 1 - level, len(freedoms)
     draws = int(min(draws, max(FEWEST_DRAWS, MOST_ERRORS // count)))
-    chances, places, draws = _small_chances(_root(correlation), freedoms, fails, draws)
+    chances, places, draws = _small_chances(directions, freedoms, fails, draws)
     order = np.argsort(chances)
     chances, places = chances[order], places[order]
     smallest = np.sort(chances[np.unique(places, return_index=True)[1]])
-    failing = np.bincount(places[chances <= smallest[int(fails * draws)]], minlength=draws)
+    failing = np.bincount(places[chances <= smallest[min(int(fails * draws), len(smallest) - 1)]], minlength=draws)
     covariance = np.cov(failing > 0, failing)
     slope = covariance[0, 1] / covariance[1, 1]
     low, high = fails / count, fails  # by Bonferroni's rule, and where all are one
@@ -110,19 +119,11 @@ def common_level(
     return 1 - (low + high) / 2
 
 
-def _root(correlation: Float[np.ndarray, "m m"]) -> Float[np.ndarray, "m r"]:
-    """A matrix whose rows have length 1 and, where the correlation is one, its products."""
-    values, vectors = np.linalg.eigh(correlation)
-    kept = values > 1e-10 * values[-1]
-    root = vectors[:, kept] * np.sqrt(values[kept])
-    return root / np.linalg.norm(root, axis=1, keepdims=True)
-
-
 def _small_chances(
-    root: Float[np.ndarray, "m r"], freedoms: Int[np.ndarray, " m"], below: float, draws: int
+    directions: Float[np.ndarray, "m r"], freedoms: Int[np.ndarray, " m"], below: float, draws: int
 ) -> tuple[Float[np.ndarray, " k"], Int[np.ndarray, " k"], int]:
     """The two-sided chances of studentized errors that lie `below`, the draw of each, and how many draws there are."""
-    rng, (count, rank), most = np.random.default_rng(SEED), root.shape, int(freedoms.max())
+    rng, (count, rank), most = np.random.default_rng(SEED), directions.shape, int(freedoms.max())
     outer = max(1, min(draws // NUMERATORS, MOST_NORMALS // (most * rank)))
     inner = -(-draws // outer)
     step = max(1, AT_ONCE // (max(most, inner) * max(count, rank)))
@@ -130,11 +131,11 @@ def _small_chances(
     chances, places = [], []
     for first in range(0, outer, step):
         rows = min(step, outer - first)
-        squares = (rng.standard_normal((rows, most, rank)) @ root.T) ** 2
+        squares = (rng.standard_normal((rows, most, rank)) @ directions.T) ** 2
         errors = np.empty((rows, count))
         for number in np.unique(freedoms):
             errors[:, freedoms == number] = np.sqrt(squares[:, :number, freedoms == number].mean(axis=1))
-        sizes = np.abs(rng.standard_normal((rows, inner, rank)) @ root.T) / errors[:, None]
+        sizes = np.abs(rng.standard_normal((rows, inner, rank)) @ directions.T) / errors[:, None]
         row, column, quantity = np.nonzero(sizes >= ends)
         chances.append(2 * stdtr(freedoms[quantity], -sizes[row, column, quantity]))
         places.append((first + row) * inner + column)
@@ -142,14 +143,27 @@ def _small_chances(
 
 
 def smallest_difference(error: float, degrees: int, each: float) -> float | None:
-    """Returns the true difference that an interval of level `each` tells from 0 with a chance of `POWER`, by noncentral t.
+    """Returns the true difference that an interval of level `each` tells from 0 with a chance of `POWER`.
 
-    None where there is no error, or one of 0.
+    That is the share of other tables of this size that find it, by noncentral t, over the errors that a table may state: this
+    table's `error` is one of them. None where there is no error, or one of 0, or too few degrees of freedom for any.
     """
-    if not error > 0:
-        return None
-    found = error * float(nctdtrinc(degrees, 1 - POWER, stdtrit(degrees, (1 + each) / 2)))
-    return found if np.isfinite(found) else None
+    return error * of_error if error > 0 and (of_error := _found_with_power(degrees, each)) is not None else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _found_with_power(degrees: int, each: float) -> float | None:
+    """The same, of an error of 1."""
+    critical = stdtrit(degrees, (1 + each) / 2)
+    errors = np.sqrt(2 * gammaincinv(degrees / 2, (np.arange(STATED) + 0.5) / STATED) / degrees)
+
+    def missed(size: float) -> float:
+        return float(np.mean(nctdtr(degrees, size * errors, critical))) - (1 - POWER)
+
+    most = 2 * critical
+    while missed(most) > 0 and most < LARGEST:
+        most *= 2
+    return float(brentq(missed, 0.0, most)) if missed(most) <= 0 else None
 
 
 def rank_sets(
@@ -161,7 +175,7 @@ def rank_sets(
     """
     runs, pairs = list(quantities), list(itertools.combinations(quantities, 2))
     if not pairs:
-        return {run: (1, 1) for run in runs}
+        return dict.fromkeys(runs, (1, 1))
     found = band([difference(quantities[a], quantities[b]) for a, b in pairs], level, draws)
     first_is_better, second_is_better = found.low > 0, found.high < 0
     if not larger_is_better:

@@ -14,14 +14,15 @@ from remid_jax.information.differences import EMI, OVERALL, Place, Quantities
 from remid_jax.information.intervals import NEVER, Replicates, freedom
 from remid_jax.information.simultaneous import DRAWS, band, rank_sets, smallest_difference, standard_error
 
-VALIDATED_FROM = NEVER  # lineages with other replies: see `validation.simultaneous_study`
+VALIDATED_FROM = NEVER  # lineages with other replies, of differences by `club`: see `validation.simultaneous_study`
 STANDING_DRAWS = DRAWS // 8  # of each place: two digits of a critical value
 
 
 class Together(TypedDict):
     """A difference's interval among all cells shown, and the true difference that it finds with a chance of 80%.
 
-    `error` is the jackknife's standard error. None where there is no interval; `smallest_difference` is None also where no reply differs.
+    `error` is the jackknife's standard error. None where there is no interval; `smallest_difference` is None also where no
+    reply differs.
     """
 
     low: float | None
@@ -45,10 +46,10 @@ class Standing(TypedDict):
 
 
 class Family(NamedTuple):
-    """The cells of all runs: `each` is the level of one interval by itself, `count` how many of them vary."""
+    """The cells of all runs: `each` is the level of one interval by itself, `size` how many of them vary."""
 
     each: float
-    count: int
+    size: int
     cells: dict[tuple[str, Place], Together]
 
 
@@ -62,19 +63,19 @@ def family(differences: Mapping[str, Quantities], places: Sequence[Place], level
     cells = {(run, place): of_run[place] for run, of_run in differences.items() for place in places}
     found = band(list(cells.values()), level)
     together = {
-        key: _together(quantity, low, high, found.each)
+        key: _together(key[1], quantity, low, high, found.each)
         for (key, quantity), low, high in zip(cells.items(), found.low.tolist(), found.high.tolist(), strict=True)
     }
     return Family(found.each, found.cells, together)
 
 
-def _together(quantity: Replicates, low: float, high: float, each: float) -> Together:
+def _together(place: Place, quantity: Replicates, low: float, high: float, each: float) -> Together:
     error = standard_error(quantity)
     return {
         "low": _number(low),
         "high": _number(high),
         "error": _number(error),
-        "validated": quantity.fewest >= VALIDATED_FROM and len(quantity.deletions) == 1,
+        "validated": place.estimator == "club" and len(quantity.deletions) == 1 and quantity.fewest >= VALIDATED_FROM,
         "smallest_difference": smallest_difference(error, freedom(quantity), each),
     }
 

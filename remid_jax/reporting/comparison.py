@@ -59,7 +59,9 @@ def _best(results: Results) -> list[str]:
     if not entries:
         return []
     if (best := results["best"]["emid"]) is not None:
-        return [f"best: {best} loses least over all shifted categories, of {len(results['runs'])} runs (ranks of this row alone)"]
+        return [
+            f"best: {best} loses least over all shifted categories, of {len(results['runs'])} runs (ranks of this row alone)"
+        ]
     may = [run for run, standing in entries[0]["runs"].items() if standing["rank"][0] == 1]
     return [f"best: no run can be named; {len(may)} of {len(results['runs'])} may lose least ({', '.join(may)})"]
 

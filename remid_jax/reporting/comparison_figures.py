@@ -54,15 +54,13 @@ def curves(results: Results) -> Figure | None:
             known = {step: standings[name] for step, name in steps.items() if standings[name]["value"] is not None}
             axes.plot(list(known), [at["value"] for at in known.values()], "o-", color=colours[run], markersize=4)
             banded = {step: at for step, at in known.items() if at["low"] is not None}
-            ends = ([at[end] for at in banded.values()] for end in ("low", "high"))
-            axes.fill_between(list(banded), *ends, color=colours[run], alpha=0.15, linewidth=0)
+            low, high = ([at[end] for at in banded.values()] for end in ("low", "high"))
+            axes.fill_between(list(banded), low, high, color=colours[run], alpha=0.15, linewidth=0)
         axes.axhline(0, color=INK, linewidth=0.6)
         axes.set_xlabel("training step")
         axes.set_title(f"{quantity_name(results, quantity)}, {UNITS[results['headline']['unit']]}; {SENSE[quantity]}")
     handles = [Line2D([], [], marker="o", color=colours[run], label=run) for run in runs]
-    handles += [
-        Line2D([], [], color=GREY, linestyle="-" if run == results["baseline"] else ":", label=run) for run in others
-    ]
+    handles += [Line2D([], [], color=GREY, linestyle="-" if run == results["baseline"] else ":", label=run) for run in others]
     level = format(results["simultaneous"]["level"], ".0%")
     finish(figure, f"All shifted categories, with a {level} band for all checkpoints of a panel together", handles)
     return figure

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from remid_jax.information.intervals import Estimate, Interval
 from remid_jax.reporting.cells import DAGGER, DASH, Cell, Column, Row, Table, cell, measure, prefix, write_value
 from remid_jax.reporting.subjects import Results
 
@@ -48,11 +49,13 @@ def _place(row: Mapping[str, Any]) -> Place:
 
 
 def _cell(row: Mapping[str, Any], family: Mapping[str, Any]) -> Cell:
-    number, together = row["difference"], row["simultaneous"]
+    number: Estimate = row["difference"]
+    together = row["simultaneous"]
     if number["value"] is None or number["interval"] is None or together["low"] is None:
         return cell(number)
     alone, ends = number["interval"], (together["low"], together["high"])
-    shown = cell({**number, "interval": {**alone, "low": ends[0], "high": ends[1], "validated": together["validated"]}})
+    interval: Interval = {**alone, "low": ends[0], "high": ends[1], "validated": together["validated"]}
+    shown = cell({**number, "interval": interval})
     if not shown.interval:  # no reply differs
         return shown
     smallest = together["smallest_difference"]
@@ -127,9 +130,7 @@ def _full(standing: Mapping[str, Any]) -> str:
 
 def smallest(results: Results, quantity: str) -> Table:
     """Returns a row a category, shift and overall, a column a run: the true difference that is found with a chance of 80%."""
-    found = {
-        (row["run"], *_place(row)): row["simultaneous"]["smallest_difference"] for row in headline_rows(results, quantity)
-    }
+    found = {(row["run"], *_place(row)): row["simultaneous"]["smallest_difference"] for row in headline_rows(results, quantity)}
     unit = results["headline"]["unit"]
 
     def one(run: str, place: Place) -> Cell:
@@ -140,7 +141,7 @@ def smallest(results: Results, quantity: str) -> Table:
 
     rows = _rows(results, quantity, lambda place: [one(run, place) for run in others(results)])
     columns = [Column(run) for run in others(results)]
-    note = "The true difference, up or down, that the interval above tells from 0 in 80% of runs of this size."
+    note = "The true difference, up or down, that the interval above tells from 0 in 80% of comparisons of this size."
     return Table(f"Smallest differences of {quantity_name(results, quantity)} that are found", columns, rows, notes=[note])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from remid_jax.information.measurement import ESTIMATORS
 from remid_jax.theory.bounds.on_worlds import BOUNDS, CERTIFIED
 from remid_jax.theory.worlds.scenarios import SCENARIOS
-from remid_jax.validation import copying_study, crossed_study
+from remid_jax.validation import copying_study, crossed_study, simultaneous_study
 from remid_jax.validation.coverage_study import claims, smallest_validated
 from remid_jax.validation.dial_page import dial_lines
 from remid_jax.validation.lines import paragraph, table, written
@@ -32,6 +32,11 @@ def crossed_validated(found: Results) -> dict[str, int | None]:
 def copying_validated(found: Results) -> dict[str, int | None]:
     """The same of what replies say beyond copying."""
     return copying_study.smallest_validated([row for rows in found["copying"].values() for row in rows])
+
+
+def simultaneous_validated(found: Results) -> int | None:
+    """The smallest n from which on all that a comparison of runs says holds as often as it should, in every world."""
+    return simultaneous_study.smallest_validated([row for rows in found["simultaneous"].values() for row in rows])
 
 
 def faults(found: Results) -> list[str]:
@@ -68,6 +73,11 @@ def faults(found: Results) -> list[str]:
         for name, claimed in copying_study.claims().items()
         if claimed is not None and ((shown := of_copying[name]) is None or shown > claimed)
     ]
+    of_together, claimed = simultaneous_validated(found), simultaneous_study.claimed()
+    if claimed is not None and (of_together is None or of_together > claimed):
+        wrong.append(
+            f"comparisons of runs are called validated from n = {claimed}, coverage is right from {of_together or 'nowhere'}"
+        )
     for bound, ratio in REACHED.items():
         if (best := max(of[bound]["highest"] for of in found["ascents"].values())) < ratio:
             wrong.append(f"the ascent reaches {best:.3f} of {bound}, less than {ratio}: the search is broken")
@@ -94,6 +104,7 @@ def _lines(found: Results) -> Iterator[str]:
     yield from _coverage(found)
     yield from _crossed(found)
     yield from _copying(found)
+    yield from _simultaneous(found)
     yield from dial_lines(found["dials"])
     yield from _bias(found)
     yield from _divergences(found)
@@ -241,6 +252,43 @@ def _copying(found: Results) -> Iterator[str]:
         f"Within 93 to 97% in every cell: {shown}, `club` of the novel part alone. The product marks intervals from fewer "
         f"lineages as unvalidated ({claimed}). `club` of whole replies on `copying` is what heavy copying does to an interval "
         "that is validated elsewhere."
+    )
+
+
+def _simultaneous(found: Results) -> Iterator[str]:
+    yield "### Runs compared"
+    yield ""
+    yield from paragraph(
+        "Three runs against a baseline in 12 categories, by `club` (`remid_jax/validation/simultaneous_study.py`): how often "
+        "all 95% intervals of differences hold together, of R-EMID (36 cells) and of EMI besides (75 cells); single intervals "
+        "by themselves; how often all four rank sets hold the true ranks, a best run is named, and a wrong one is; how often "
+        "the smallest difference that one table states with 80% is found in another; and the mean critical value, of 75 cells."
+    )
+    columns = ("emid", "both", "single", "ranks", "best", "wrong_best", "found", "critical")
+    yield from table(
+        [
+            "world",
+            "n",
+            "36 cells",
+            "75 cells",
+            "one cell",
+            "rank sets",
+            "best named",
+            "wrongly",
+            "difference found",
+            "critical",
+        ],
+        (
+            [name, row["n"], *(row[column] for column in columns)]
+            for name, rows in found["simultaneous"].items()
+            for row in rows
+        ),
+    )
+    shown, claimed = simultaneous_validated(found), simultaneous_study.claimed()
+    yield from paragraph(
+        f"Intervals within 93 to 97%, rank sets at 95% or more and differences found in 76 to 84%, in every world: "
+        f"{f'from n = {shown}' if shown else 'nowhere'}. The product calls comparisons validated "
+        f"{f'from {claimed} lineages with other replies' if claimed else 'nowhere'}."
     )
 
 
