@@ -41,13 +41,15 @@ class Setting:
     """What a dial (`dialogues.dials`) is set to in a category that it makes.
 
     Categories of one `curve` differ in `position` alone, which is None for a dial that has but one setting. `seed` is that of
-    its draws; `no_golden` says why golden replies do not stay right, None where they do.
+    its draws; `no_golden` says why golden replies do not stay right, None where they do. `edits` is the sha256 of edits that
+    came from a file, None without any.
     """
 
     curve: str
     position: float | None = None
     seed: int = 0
     no_golden: str | None = None
+    edits: str | None = None
 
 
 @dataclass(frozen=True)

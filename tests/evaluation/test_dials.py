@@ -78,6 +78,10 @@ def test_none_and_all_of_a_mixture_are_the_two_categories(dialled):
     assert emi(dialled, ALL) == emi(dialled, "german")
     curve = dialled.estimates["dials"]["mixture(german)"]["reasoned"]["emid"]["points"]
     assert (curve[0]["value"], curve[0]["band"]) == (0, {"low": 0, "high": 0})
+    assert list(dialled.dials["mixture(german)"]) == list(DIALS[:3])
+    assert [number.value for number in dialled.dials["mixture(german)"].values()] == [point["value"] for point in curve]
+    half = dialled.dials["mixture(german)"][HALF]
+    assert {"low": half.low, "high": half.high} == curve[1]["band"]
     assert curve[2]["value"] == dialled.estimates["headline"]["categories"]["german"]["value"]
 
 

@@ -82,7 +82,8 @@ def with_dials(benchmark: Benchmark, dials: Sequence[Placed], seed: int) -> Benc
         name = str(of_dial.dial)
         if name in known:
             raise UserError(f"{SETTING}: {name!r} is a category of the benchmark already: rename that one")
-        setting = Setting(of_dial.dial.curve, of_dial.dial.position, seed, of_dial.no_golden)
+        edits = next((edits.fingerprint for edits in of_dial.edits if edits is not None), None)
+        setting = Setting(of_dial.dial.curve, of_dial.dial.position, seed, of_dial.no_golden, edits)
         known[name] = Category(name, of_dial.dial.curve, of_dial.base, _language(of_dial, benchmark.manifest), setting)
     return dataclasses.replace(benchmark, manifest=Manifest(known, benchmark.manifest.train))
 

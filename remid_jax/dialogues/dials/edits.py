@@ -11,6 +11,8 @@ reply is due. Either all lines give one or none does; then the category has none
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -28,6 +30,12 @@ class Edits:
 
     records: Mapping[str, Record]
     golden: bool
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the edited records."""
+        lines = [json.dumps(record.to_json()) for record in self.records.values()]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def applied(self, records: Sequence[Record], written: str) -> list[Record]:
         """Returns the edited records of those among `records` that have an edit, with `written` behind their ids."""

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from remid_jax.dialogues.dials.categories import placed, records_of
+from remid_jax.dialogues.dials.categories import placed, records_of, with_dials
 from remid_jax.dialogues.dials.edits import read_edits
 from remid_jax.dialogues.dials.spelling import parse_dials
 from remid_jax.dialogues.reading import read_benchmark
@@ -43,6 +43,10 @@ def test_a_line_changes_what_it_names(benchmark, file):
         assert (record.user_persona, record.agent_character) == (original.user_persona, original.agent_character)
         assert (record.lineage, record.category) == (original.lineage, "edited(edits.jsonl)")
     assert of_dial.no_golden is None
+    prints = {text: with_dials(benchmark, [of_dial], 0).fingerprint for text in ("once", "again")}
+    file([edit(k, agent_golden_response=f"Never {k}.") for k in (2, 1)])
+    [other] = placed(parse_dials([f"edited({path})"]), benchmark)
+    assert prints["once"] == prints["again"] != with_dials(benchmark, [other], 0).fingerprint
 
 
 def test_without_golden_replies_of_their_own_they_have_none(benchmark, file):
