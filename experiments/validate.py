@@ -28,6 +28,7 @@ from remid_jax.validation import (
     copying_study,
     coverage_study,
     crossed_study,
+    dial_study,
     divergence_study,
     page,
     policy_study,
@@ -76,6 +77,13 @@ def main(config: ConfigDict, workdir: Path) -> None:
                 partial(copying_study.study, name, c.replications, c.seed),
             )
             for name in copying_study.worlds()
+        },
+        "dials": {
+            name: parts.part(
+                f"dials {name}", {"replications": c.replications, "seed": c.seed}, "tables",
+                partial(dials, channel, c.replications, c.seed),
+            )
+            for name, channel in coverage_study.channels().items()
         },
         "simultaneous": {
             name: parts.part(
@@ -176,6 +184,10 @@ def coverage(channel: coverage_study.Channel, replications: int, seed: int, repo
         for estimator, of in coverage_study.coverage(channel, n, replications, seed, advance).items():
             rows.append({"n": n, "estimator": estimator} | of)
     return {"information": channel.information, "meaning": channel.meaning, "rows": rows}
+
+
+def dials(channel: coverage_study.Channel, replications: int, seed: int, report: Report) -> list[dict[str, Any]]:
+    return [{"n": n} | dial_study.coverage(channel, n, replications, seed, report) for n in dial_study.SIZES]
 
 
 def simultaneous(channel: coverage_study.Channel, replications: int, seed: int, report: Report) -> list[dict[str, Any]]:

@@ -14,7 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from remid_jax.errors import UserError
-from remid_jax.evaluation.numbers import CategoryEstimates, Number, ShiftEstimates, categories_of, shifts_of, table_of
+from remid_jax.evaluation.numbers import (
+    CategoryEstimates,
+    Number,
+    ShiftEstimates,
+    categories_of,
+    dials_of,
+    shifts_of,
+    table_of,
+)
 from remid_jax.evaluation.results import SCHEMA_VERSION, parquet_bytes
 from remid_jax.evaluation.score_files import read_arrays, write_scores
 from remid_jax.files import read_object, write_bytes, write_text
@@ -85,6 +93,11 @@ class Evaluation:
     def _rows(self) -> Iterator[tuple[str, ShiftEstimates | CategoryEstimates]]:
         yield from self.shifts.items()
         yield from self.categories.items()
+
+    @functools.cached_property
+    def dials(self) -> Mapping[str, Mapping[str, Number]]:
+        """R-EMID by curve and setting of its dial; intervals are bands, which hold at all settings of a curve at once."""
+        return dials_of(self.results)
 
     @property
     def first_line(self) -> str:

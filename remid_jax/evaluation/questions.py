@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from remid_jax.dialogues.manifest import Category as CategoryDesign
+from remid_jax.dialogues.manifest import Setting
 from remid_jax.dialogues.parsing import Parsed
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record, has_golden
@@ -43,7 +44,8 @@ class Question:
 
     With `at`, indices along each of its axes, it is only the part of a block of that `shape` that stands there. `by_source` are
     blocks of the same answers parted by where their tokens come from: {name: the source of each token of each answer}. With
-    `paired`, each answer stands after the prefix at its own place alone.
+    `paired`, each answer stands after the prefix at its own place alone. `repeated`: an answer that a question before it asks
+    for after the same prefix is not asked for again.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Question:
     at: tuple[Sequence[int], ...] | None = None
     by_source: Mapping[str, Sequence[np.ndarray]] = dataclasses.field(default_factory=dict)
     paired: bool = False
+    repeated: bool = False
 
     @property
     def size(self) -> int:
@@ -90,14 +93,39 @@ def _sums_by_source(logs: np.ndarray, sources: np.ndarray) -> np.ndarray:
 def ask(engine: ScoringEngine, questions: Sequence[Question], report: Report) -> dict[str, np.ndarray]:
     """Log-likelihoods, nats, float64, of every question, whole and by source, from one plan; questions of one name fill one
     block."""
-    requests = [question.requests() for question in questions]
-    scores = iter(engine.score([request for asked in requests for request in asked], report))
+    requests, places = asked_once(questions)
+    scores = engine.score(requests, report)
     answers: dict[str, np.ndarray] = {}
-    for question, asked in zip(questions, requests, strict=True):
-        for name, block in question.blocks([[row.astype(np.float64) for row in next(scores)] for _ in asked]):
+    for question, rows in zip(questions, places, strict=True):
+        logs = [[scores[request][column].astype(np.float64) for request, column in row] for row in rows]
+        for name, block in question.blocks(logs):
             before = answers.get(name)
             answers[name] = block if before is None else np.where(np.isnan(before), block, before)
     return answers
+
+
+def asked_once(questions: Sequence[Question]) -> tuple[list[Request], list[list[list[tuple[int, int]]]]]:
+    """(requests, where each answer of each row of each question stands among them: request and continuation).
+
+    Only `repeated` questions take answers of questions before them, so that none changes what other questions ask for.
+    """
+    requests: list[Request] = []
+    places: list[list[list[tuple[int, int]]]] = []
+    known: dict[tuple[int, ...], dict[tuple[int, ...], tuple[int, int]]] = {}
+    for question in questions:
+        rows = []
+        for request in question.requests():
+            after = known.setdefault(tuple(request.prefix), {})
+            answers = [tuple(continuation.ids) for continuation in request.continuations]
+            new = [k for k, answer in enumerate(answers) if not (question.repeated and answer in after)]
+            row = {k: (len(requests), column) for column, k in enumerate(new)}
+            for k, place in row.items():
+                after.setdefault(answers[k], place)
+            if new:
+                requests.append(dataclasses.replace(request, continuations=[request.continuations[k] for k in new]))
+            rows.append([row.get(k) or after[answer] for k, answer in enumerate(answers)])
+        places.append(rows)
+    return requests, places
 
 
 def pooled(answers: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -263,12 +291,14 @@ def questions(
             arrays[f"{category}/cluster/{kind}"] = np.array([record.clusters[kind] for record in members])
         arrays[f"{category}/shift"] = np.array(categories[category].shift or "")
         arrays[f"{category}/reference"] = np.array(categories[category].reference or "")
+        if (dial := categories[category].dial) is not None:
+            arrays |= _of_dial(category, dial)
         if estimators[0].horizon is not None:
             arrays[f"{category}/horizon"] = np.array(estimators[0].horizon)
         sources = estimators[0].sources(members, said, blocks_of(arrays.get(f"{category}/fold"), len(members)))
         arrays |= estimators[0].lengths(category, said, sources)
         for estimator, asked in zip(estimators, of_estimators, strict=True):
-            asked += estimator.own(category, members, said, sources)
+            asked += _repeated(estimator.own(category, members, said, sources), dial)
         if policy is not None:
             arrays |= policy.about(members, category)
     if policy is None:
@@ -277,7 +307,8 @@ def questions(
         if unavailable(arrays[f"{category}/self/truncated"], policy.horizon) is not None:
             continue
         own = _folds(arrays, category)
-        of_policy += policy.questions(f"{category}/self/loglik", members, members, (own, own), category)
+        dial = categories[category].dial
+        of_policy += _repeated(policy.questions(f"{category}/self/loglik", members, members, (own, own), category), dial)
         reference = categories[category].reference
         if reference is None or not _bounded(arrays, category, reference, policy.horizon):
             continue
@@ -289,13 +320,27 @@ def questions(
         others = _folds(arrays, reference)
         visits = (
             ("of_id", members, theirs, (own, others), category),
-            ("in_id", theirs, members, (others, own), f"in {reference}"),
+            ("in_id", theirs, members, (others, own), f"in {reference}" if dial is None else category),
         )
         for block, contexts, repliers, folds_of, group in visits:
             for estimator, asked in zip(estimators, of_estimators, strict=True):
-                asked += estimator.cross(f"{category}/{block}", contexts, repliers, folds_of, group)
-            of_policy += policy.questions(f"{category}/{block}/self", contexts, repliers, folds_of, group)
+                asked += _repeated(estimator.cross(f"{category}/{block}", contexts, repliers, folds_of, group), dial)
+            of_policy += _repeated(policy.questions(f"{category}/{block}/self", contexts, repliers, folds_of, group), dial)
     return arrays, of_estimators, of_policy
+
+
+def _repeated(questions: Iterable[Question], dial: Setting | None) -> list[Question]:
+    """The questions of a category; those of one that a dial made of others' records repeat much of what these are asked."""
+    return [dataclasses.replace(question, repeated=dial is not None) for question in questions]
+
+
+def _of_dial(category: str, dial: Setting) -> dict[str, np.ndarray]:
+    arrays = {f"{category}/dial": np.array(dial.curve)}
+    if dial.position is not None:
+        arrays[f"{category}/position"] = np.array(dial.position)
+    if dial.no_golden is not None:
+        arrays[f"{category}/no_golden"] = np.array(dial.no_golden)
+    return arrays
 
 
 def _folds(arrays: Mapping[str, np.ndarray], category: str) -> np.ndarray:

@@ -127,7 +127,8 @@ def diagnostics(
         said = [replies[record.id] for record in members]
         entry = manifest.categories[category]
         spoken = language_share([reply.text for reply in said], entry.language, manifest.languages)
-        golden: dict[str, float | str | None] = {"in_language": None, "in_language_reason": NO_GOLDEN}
+        why = NO_GOLDEN if entry.dial is None else entry.dial.no_golden or NO_GOLDEN
+        golden: dict[str, float | str | None] = {"in_language": None, "in_language_reason": why}
         if has_golden(members):
             texts = [record.golden for record in members]
             golden = {"in_language": language_share(texts, entry.language, manifest.languages).share}
@@ -137,6 +138,7 @@ def diagnostics(
             "reference": entry.reference,
             "language": language_name(entry.language) if entry.language else None,
             "language_tag": entry.language,
+            "dial": None if entry.dial is None else {"curve": entry.dial.curve, "position": entry.dial.position},
             "records": len(members),
             "excluded": [{"record": name, "tokens": tokens} for name, tokens in excluded.get(category, {}).items()],
             "replies": {

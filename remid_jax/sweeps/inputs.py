@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from remid_jax.dialogues.dials.spelling import parse_dials
 from remid_jax.dialogues.manifest_files import manifest_beside
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.readers.card_files import named_cards
@@ -79,6 +80,15 @@ def reasoning(source: str, reader: None) -> str:
 def text(path: str, reader: None) -> str:
     """Returns a hash of a file's content."""
     return hashlib.sha256(read_bytes(path)).hexdigest()
+
+
+def dials(texts: Sequence[str], reader: None) -> str:
+    """Returns a hash of dials, and of the files of edits that they name."""
+    digest = hashlib.sha256()
+    for dial in parse_dials(texts):
+        files = [Path(step.word) for step in dial.steps if step.name == "edited" and Path(step.word).is_file()]
+        digest.update(b"\n".join([str(dial).encode(), *map(read_bytes, files)]))
+    return digest.hexdigest()
 
 
 def identities(points: Sequence[Point], inputs: Mapping[str, Inputs], versions: Mapping[str, object]) -> dict[str, Identity]:

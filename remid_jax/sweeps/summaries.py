@@ -11,6 +11,7 @@ import numpy as np
 
 from remid_jax.dialogues.records import Benchmark, Record
 from remid_jax.learning.groups import unrelated_groups
+from remid_jax.reporting import dial_tables
 from remid_jax.reporting.subjects import Results
 
 CONTROLS = ("own", "empty", "shuffled", "teacher", "leaking")
@@ -24,7 +25,8 @@ def evaluation(results: Results) -> dict[str, object]:
      "r_emi": {category: number}, "r_emid": {category: number}, "r_emid_by_shift": {shift: number}    by the headline,
      "replies": {"tokens": mean, "truncated": share, "in_language": {category: share}},
      "scorers": {scorer: {"golden_information": {category: value}, "r_emi": {policy: {category: value}},     by club, token_rate
-                          "golden_log_likelihood": mean over all golden replies, nats a token}}}.
+                          "golden_log_likelihood": mean over all golden replies, nats a token}},
+     "dials": {setting: {quantity or control: number}}}    where there are dials, with bands in the place of intervals.
     """
     estimates, headline = results["estimates"], results["estimates"]["headline"]
     estimator, unit, scorer = (headline[key] for key in ("estimator", "unit", "scorer"))
@@ -46,7 +48,18 @@ def evaluation(results: Results) -> dict[str, object]:
             "in_language": replies("in_language"),
         },
         "scorers": {name: _of_scorer(results, name) for name in estimates["estimators"]},
-    }
+    } | ({"dials": of_dials(results)} if dial_tables.curves(results) else {})
+
+
+def of_dials(results: Results) -> dict[str, dict[str, object]]:
+    """Returns {setting: {quantity or control: number}} of the curves of an evaluation, by the headline's scorer."""
+    scorer = results["estimates"]["headline"]["scorer"]
+    settings: dict[str, dict[str, object]] = {}
+    for section in dial_tables.curves(results).values():
+        curves = {name: curve for name, curve in section[scorer].items() if name != "controls"} | section[scorer]["controls"]
+        for place, setting in enumerate(section["categories"]):
+            settings[setting] = {name: dial_tables.banded(curve["points"][place]) for name, curve in curves.items()}
+    return settings
 
 
 def _of_scorer(results: Results, scorer: str) -> dict[str, object]:

@@ -95,7 +95,7 @@ class _Drawn:
 
     def _values(self, path: str, line: Line) -> Values:
         """What the runs that are done have at a path."""
-        name, *rest = path.format_map(dict(line.words)).split(".")
+        name, *rest = [step.format_map(dict(line.words)) for step in path.split(".")]  # a word may hold a dot
         points = {number: line.runs[number].get(name) for number in self._done(line)}
         values = {number: selected(self.index.summary(point), rest) for number, point in points.items() if point}
         return {number: value for number, value in values.items() if value is not None}

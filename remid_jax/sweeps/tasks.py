@@ -124,6 +124,7 @@ TASKS = {
             "benchmark.manifest": (inputs.text,),
             "benchmark.mapping": (inputs.text,),
             "benchmark.character": (inputs.text,),
+            "benchmark.dials": (inputs.dials,),
             "prompts": (inputs.prompts,),
             "estimator.model": (inputs.model,),
             "estimator.adapters": (inputs.pairs, "estimator.model"),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from remid_jax.information.measurement import ESTIMATORS
@@ -11,33 +10,13 @@ from remid_jax.theory.bounds.on_worlds import BOUNDS, CERTIFIED
 from remid_jax.theory.worlds.scenarios import SCENARIOS
 from remid_jax.validation import copying_study, crossed_study, simultaneous_study
 from remid_jax.validation.coverage_study import claims, smallest_validated
+from remid_jax.validation.dial_page import dial_lines
+from remid_jax.validation.lines import paragraph, table, written
 from remid_jax.validation.policy_study import MEANINGS
 
 REACHED = {"information": 0.95, "published": 1.0}  # EMID/bound that an ascent must reach, else it is the search that is broken
-WIDTH = 120  # of a line of the page
 
 Results = Mapping[str, Any]
-
-
-def paragraph(text: str) -> Iterator[str]:
-    """Lines of at most `WIDTH` characters, and an empty one."""
-    yield from textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
-    yield ""
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
-    """Lines of a Markdown table; numbers are written by `_text`."""
-    yield f"| {' | '.join(header)} |"
-    yield f"|{'---|' * len(header)}"
-    for row in rows:
-        yield f"| {' | '.join(map(_text, row))} |"
-    yield ""
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def validated(found: Results) -> dict[str, int | None]:
@@ -126,6 +105,7 @@ def _lines(found: Results) -> Iterator[str]:
     yield from _crossed(found)
     yield from _copying(found)
     yield from _simultaneous(found)
+    yield from dial_lines(found["dials"])
     yield from _bias(found)
     yield from _divergences(found)
     yield from _policies(found)
@@ -257,7 +237,7 @@ def _copying(found: Results) -> Iterator[str]:
 
     def cell(row: Mapping[str, Any]) -> str:
         return " / ".join(
-            _text(row[term]) + (f" ({shown:.0%})" if (shown := row[f"{term}_shown"]) < 1 else "") for term in ("emi", "emid")
+            written(row[term]) + (f" ({shown:.0%})" if (shown := row[f"{term}_shown"]) < 1 else "") for term in ("emi", "emid")
         )
 
     lines = []

@@ -3,7 +3,14 @@
 import pytest
 from scripts import load
 
-from remid_jax.validation import copying_study, coverage_study, crossed_study, simultaneous_study, world_study
+from remid_jax.validation import (
+    copying_study,
+    coverage_study,
+    crossed_study,
+    dial_study,
+    simultaneous_study,
+    world_study,
+)
 
 # Ascents are those of tests/validation/test_ascent.py: compiling one takes half a minute, running it few seconds.
 SMALL = {
@@ -26,6 +33,7 @@ def test_parts_are_kept_and_too_large_a_claim_is_an_error(refused, tmp_path, mon
     monkeypatch.setattr(crossed_study, "DESIGNS", crossed_study.DESIGNS[:2])
     monkeypatch.setattr(simultaneous_study, "SIZES", (16,))
     monkeypatch.setattr(copying_study, "SIZES", copying_study.SIZES[:2])
+    monkeypatch.setattr(dial_study, "SIZES", dial_study.SIZES[:1])
     first = refused("validate", SMALL)
     # 20 tables do not show coverage of 93 to 97%, so the product claims more than such a run finds.
     assert "the product claims more than was found: intervals of club" in first

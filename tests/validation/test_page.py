@@ -7,7 +7,16 @@ import pytest
 
 from remid_jax.theory.bounds.on_worlds import BOUNDS, CERTIFIED
 from remid_jax.theory.worlds.scenarios import SCENARIOS
-from remid_jax.validation import copying_study, coverage_study, crossed_study, page, policy_study, simultaneous_study
+from remid_jax.validation import (
+    copying_study,
+    coverage_study,
+    crossed_study,
+    dial_study,
+    lines,
+    page,
+    policy_study,
+    simultaneous_study,
+)
 from remid_jax.validation.world_study import ATTACKED
 
 
@@ -48,6 +57,14 @@ def found():
             ]
             for name in copying_study.worlds()
         },
+        "dials": {
+            name: [
+                {"n": n, "band": 0.956, "pointwise_all": 0.871, "pointwise": [0.954] * 4, "truth": [0.1] * 4,
+                 "bias": [0.01] * 4, "error": [0.1] * 4}
+                for n in dial_study.SIZES
+            ]
+            for name in ("calm", "heavy")
+        },
         "simultaneous": {
             name: [
                 {"n": n, "emid": 0.951, "both": 0.949, "single": 0.952, "ranks": 0.998, "best": 0.5, "wrong_best": 0.001,
@@ -80,8 +97,9 @@ def tables(text):
 
 def test_every_figure_stands_in_its_cell(found):
     text = page.page(found)
-    assert max(len(line) for line in text.splitlines() if not line.startswith(("|", "-"))) <= page.WIDTH
-    worlds, ascents, coverage, crossed, ways, copying, together, bias, divergences, policies, estimators, real = tables(text)
+    assert max(len(line) for line in text.splitlines() if not line.startswith(("|", "-"))) <= lines.WIDTH
+    worlds, ascents, coverage, crossed, ways, copying, together, dials, *rest = tables(text)
+    bias, divergences, policies, estimators, real = rest
     assert worlds[0] == ["bound", *SCENARIOS]
     assert worlds[2][:2] == [next(iter(BOUNDS)), ".250/.500/.750"]
     assert worlds[-1][1] == "40%"
@@ -96,6 +114,7 @@ def test_every_figure_stands_in_its_cell(found):
     assert len(copying) == 2 + 3 * 8
     assert together[2] == ["calm", "16", "0.951", "0.949", "0.952", "0.998", "0.500", "0.001", "0.799", "3.750"]
     assert "in every world: from n = 16." in text
+    assert dials[2] == ["calm", "16", "0.956", "0.871", *["0.954"] * 4, " / ".join(["+0.10"] * 4)]
     assert bias[2][2] == "+0.50 / 0.25"
     assert divergences[2] == ["0.300", "1.000", "0.950", "0.900", "0.200", "0.250"]
     assert policies[2][0] == "right"
