@@ -20,7 +20,7 @@ from rich.console import Console
 from remid_jax.disk import check_output, remove_leftovers
 from remid_jax.errors import UserError
 from remid_jax.files import write_text
-from remid_jax.learning.loop import Stopped
+from remid_jax.learning.stopped import Stopped
 from remid_jax.progress import Reports
 from remid_jax.reporting import terminal
 from remid_jax.reporting.cells import Table

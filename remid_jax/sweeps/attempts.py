@@ -10,7 +10,7 @@ from pathlib import Path
 
 from remid_jax.disk import is_out_of_room, writing_error
 from remid_jax.errors import UserError
-from remid_jax.learning.loop import Stopped
+from remid_jax.learning.stopped import Stopped
 from remid_jax.sweeps.index import Index
 from remid_jax.sweeps.logs import LOG, logged
 from remid_jax.sweeps.plan import Done, Failure, Plan, Surroundings
@@ -69,7 +69,7 @@ def attempt(plan: Plan, point: Point, workdir: Path, surroundings: Surroundings)
 
     Raises:
       UserError: if the disk is full: the point is not to blame.
-      Stopped: of `remid_jax.learning.loop`, if a point that trains was asked to stop.
+      Stopped: of `remid_jax.learning.stopped`, if a point that trains was asked to stop.
     """
     folder = workdir / point.name
     with logged(folder, surroundings.progress) as (progress, write):

@@ -31,7 +31,7 @@ def run_serially(
 
     Raises:
       UserError: if a folder holds another run, or the disk is full.
-      Stopped: of `remid_jax.learning.loop`, if a point that trains was asked to stop.
+      Stopped: of `remid_jax.learning.stopped`, if a point that trains was asked to stop.
     """
     progress = surroundings.progress
     points, outcome = to_run(plan, index, names, workdir, retry_failed)

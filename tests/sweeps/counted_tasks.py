@@ -41,9 +41,13 @@ def _count(config, folder, surroundings):
     surroundings.progress.say(f"at work on {config['name']}")
     if config.get("fails") and not Path(config["counts"], "mended").exists():
         raise ValueError("no such\nluck")
-    if config.get("dies") and not (once := Path(config["counts"], "died")).exists():
-        once.touch()
+    if config.get("dies") == "always" or (config.get("dies") == "once" and not Path(config["counts"], "died").exists()):
+        Path(config["counts"], "died").touch()
         os.kill(os.getpid(), 9)
+    ends = time.monotonic() + 120
+    while config.get("meets") and len({file.read_text() for file in Path(config["counts"]).iterdir()} - {""}) < 2:
+        assert time.monotonic() < ends, "no other process came"
+        time.sleep(0.02)
     time.sleep(config["seconds"])
 
 
