@@ -1,4 +1,4 @@
-"""SIGKILL of the driver, of a worker and of a node of a sweep on Ray, at seeded moments: what is computed again, and what is not.
+"""SIGKILL of driver, worker and node of a sweep on Ray, at seeded moments: what is computed again, and what is not.
 
     python -m benchmarks.sweep_kills --kind=driver --kind=worker --kind=node --kills=10
 

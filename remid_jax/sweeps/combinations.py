@@ -14,8 +14,8 @@ def product(**values: Iterable[Any]) -> list[dict[str, Any]]:
 
     A value may be what `zipped` gave, so that some names change together.
 
-    >>> product(policy=("base", "sft"), share=(0, 1))
-    [{'policy': 'base', 'share': 0}, {'policy': 'base', 'share': 1}, {'policy': 'sft', 'share': 0}, {'policy': 'sft', 'share': 1}]
+    >>> product(model=("s", "l"), share=(0, 1))
+    [{'model': 's', 'share': 0}, {'model': 's', 'share': 1}, {'model': 'l', 'share': 0}, {'model': 'l', 'share': 1}]
     """
     return [dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())]
 

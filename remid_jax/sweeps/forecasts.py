@@ -1,4 +1,4 @@
-"""What points will cost that are not done: by those of their task that are, or by what their settings allow. No weight is read."""
+"""What points will cost that are not done: by those of their task that are, or by their settings. No weight is read."""
 
 from __future__ import annotations
 

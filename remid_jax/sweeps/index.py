@@ -86,8 +86,8 @@ class Index:
         }
         if changed := self._changed():
             raise UserError(
-                f"{self._path}: holds points that this config asks for otherwise: {'; '.join(changed)}: use the config they were "
-                "computed with, name another config.output, or delete them from the file"
+                f"{self._path}: holds points that this config asks for otherwise: {'; '.join(changed)}: use the config they "
+                "were computed with, name another config.output, or delete them from the file"
             )
 
     def __contains__(self, name: object) -> bool:

@@ -17,7 +17,7 @@ SWEEP = {"script": "sweep", "config": "sweeps.quickstart"}
 
 @pytest.fixture
 def numbers(tmp_path, monkeypatch):
-    """Changes that make the quickstart the sweep of tests/sweeps/counted_tasks.py; more settings are those of its first draw."""
+    """Changes that make the quickstart the sweep of tests/sweeps/counted_tasks.py, with more settings of its first draw."""
     monkeypatch.setattr(importlib.import_module("experiments.sweep"), "TASKS", counted_tasks.TASKS)
 
     def numbers(**of_first):

@@ -1,4 +1,4 @@
-"""A point that fails is marked and stops no other; a full disk stops all and loses nothing; killed anywhere, a rerun goes on."""
+"""A point that fails is marked and stops no other; a full disk stops all, and nothing is lost; killed, a rerun goes on."""
 
 import errno
 import json
@@ -72,9 +72,10 @@ def test_a_full_disk_stops_all_points_and_none_is_to_blame(tmp_path, expected, m
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / "value.json"))
         return write(folder, value)
 
-    with monkeypatch.context() as disk, pytest.raises(UserError) as refusal:
+    with monkeypatch.context() as disk:
         disk.setattr(counted_tasks, "_written", written)
-        launch(tmp_path, sweep)
+        with pytest.raises(UserError) as refusal:
+            launch(tmp_path, sweep)
     assert str(refusal.value).endswith(
         "value.json: the disk is full (No space left on device): make room and run the same command again"
     )

@@ -92,8 +92,8 @@ def test_two_results_of_one_point_are_refused_and_two_durations_are_not(tmp_path
     with pytest.raises(UserError) as refusal:
         merge(str(output), plan_of(sweep))
     assert str(refusal.value) == (
-        f"config.merge: {both} of {place} and of {tmp_path / 'numbers.1of2.json'} differs in its numbers: delete it from one of "
-        "them, and run that again"
+        f"config.merge: {both} of {place} and of {tmp_path / 'numbers.1of2.json'} differs in its numbers: delete it from one "
+        "of them, and run that again"
     )
     assert not output.exists()
 

@@ -125,10 +125,10 @@ def test_a_lost_node_costs_its_points_and_one_that_loses_every_worker_has_failed
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        ({"address": "127.0.0.1:9"}, "config.address='127.0.0.1:9': nobody answers (Connection refused): start a head there with "
-         "`ray start --head`, or leave the address out to use this machine alone"),
-        ({"address": "somewhere"}, "config.address='somewhere': write it as auto, or HOST:PORT of the head of the cluster, from "
-         "one of its nodes"),
+        ({"address": "127.0.0.1:9"}, "config.address='127.0.0.1:9': nobody answers (Connection refused): start a head there "
+         "with `ray start --head`, or leave the address out to use this machine alone"),
+        ({"address": "somewhere"}, "config.address='somewhere': write it as auto, or HOST:PORT of the head of the cluster, "
+         "from one of its nodes"),
     ],
 )  # fmt: skip
 def test_an_address_where_nobody_answers_is_refused(settings, line):

@@ -101,4 +101,5 @@ def test_folders_come_as_they_were_without_what_only_their_node_needs(tmp_path):
         if path.is_file()
     }
     assert found == {"adapter/weights": b"adapter/weights", "point.json": b"point.json"}
-    assert tarfile.open(fileobj=io.BytesIO(packed(folder, lambda name: name == "weights"))).getnames() == ["adapter/weights"]
+    with tarfile.open(fileobj=io.BytesIO(packed(folder, lambda name: name == "weights"))) as archive:
+        assert archive.getnames() == ["adapter/weights"]
