@@ -22,6 +22,7 @@ from remid_jax.identity import Identity, check_same
 from remid_jax.learning.feed import Feed
 from remid_jax.learning.journal import Journal, Row
 from remid_jax.learning.kept import KeptSteps
+from remid_jax.learning.stopped import Stopped
 from remid_jax.learning.trainer import Columns, Trainer, TrainState
 from remid_jax.models.loading import LanguageModel
 from remid_jax.progress import Advance, Reports
@@ -68,14 +69,6 @@ class Phase:
     begin: Callable[[Mapping[str, LanguageModel]], Recipe]
     iteration: int = 0
     anchored: bool = False
-
-
-class Stopped(Exception):
-    """The run was asked to stop; its state is saved. `step` of `steps` are done, in the part of the run named `within`."""
-
-    def __init__(self, step: int, steps: int, within: str = ""):
-        super().__init__(f"stopped after step {step} of {steps}{within and f' of {within}'}")
-        self.step, self.steps = step, steps
 
 
 class Heeding:

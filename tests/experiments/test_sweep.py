@@ -15,6 +15,7 @@ from remid_jax.dialogues.records import Record, Turn, write_jsonl
 from remid_jax.models.adapters import adapted
 from remid_jax.models.loading import open_model
 from remid_jax.models.peft_files import read_adapter
+from remid_jax.sweeps import loaded
 from remid_jax.sweeps.tasks import TASKS
 from remid_jax.synthetic import world_models
 from remid_jax.synthetic.reasoned_world import DIALOGUES, FEATURES, REPLIES, truth
@@ -42,7 +43,7 @@ def write_records(path, categories, lineage):
     return records
 
 
-class Killed(Exception):
+class Killed(BaseException):
     pass
 
 
@@ -298,6 +299,38 @@ def check_world(found, workdir):
     for arm, penalty in (("plain", "none"), ("taught", "k2")):
         manifest = load(workdir / "world" / arm / "seed0" / "train" / "estimator" / "manifest.json")
         assert manifest["about"]["config"]["loss"]["penalty"] == penalty
+
+
+def test_rungs_are_written_and_measured_with_one_model_and_shared_rows(call, refused, base, tmp_path, monkeypatch, capsys):
+    opened = []
+    monkeypatch.setattr(loaded, "open_model", lambda *given: (opened.append(given[0]), open_model(*given))[1])
+    write_records(tmp_path / "records.jsonl", ("IDTest", "german"), "{category} {name}")
+    changes = {
+        "rungs": ("golden", "parrot 100%"), "models": (), "output": str(tmp_path / "index.json"),
+        "page": str(tmp_path / "page.md"), "evaluate.benchmark.source": str(tmp_path / "records.jsonl"),
+        "evaluate.estimator.model": base, "evaluate.prompts": str(world_models.PROMPTS),
+        "evaluate.estimator.max_reasoning": 4, "evaluate.devices.sampling_rows": 2,
+        "evaluate.devices.tokens_per_step": 256, "evaluate.devices.max_row": 256,
+    }  # fmt: skip
+    call("sweep", changes, "runs", config="sweeps.quickstart")
+    assert opened == [base]
+    points = load(tmp_path / "index.json")["points"]
+    golden, parrot = (points[f"evaluate/{name}"] for name in ("golden", "parrot_100"))
+    assert {emi["value"] for emi in golden["summary"]["r_emi"].values()} == {0}
+    assert parrot["summary"]["r_emi"]["IDTest"]["value"] != 0
+    said = {name: [json.loads(line)["reply"] for line in (tmp_path / "runs/replies" / name / "replies.jsonl").open()]
+            for name in ("golden", "parrot_100")}  # fmt: skip
+    assert said["golden"] == [REPLIES[n + place] for place in (0, 1) for n in range(4)]
+    assert said["parrot_100"] == [DIALOGUES[place] for place in (0, 1) for _ in range(4)]
+    # The reasoning of all eight records, and rows of golden replies, were there for the second evaluation.
+    assert (golden["work"]["replies_computed"], parrot["work"]["replies_computed"]) == (8, 0)
+    assert parrot["work"]["replies_from_store"] == 8
+    assert parrot["work"]["rows_from_store"] > 0
+    assert f"{golden['work']['rows_computed'] + parrot['work']['rows_computed']:,} rows computed" in capsys.readouterr().err
+
+    unknown = changes | {"rungs": ("silver",), "output": str(tmp_path / "other.json")}
+    assert refused("sweep", unknown, "runs", config="sweeps.quickstart").startswith("1 of 2 points failed: replies/silver: ")
+    assert "failed: replies/silver: rung 'silver': choose one of golden, misnamed, " in capsys.readouterr().err
 
 
 def test_a_reference_that_is_no_arm_is_refused(refused):

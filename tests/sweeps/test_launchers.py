@@ -26,7 +26,8 @@ def launch(tmp_path, tasks):
     def launch(points=None, only=(), workdir="runs", versions=None):
         plan = plan_of(points or sweep(), tasks, versions or {"kernel": 1})
         index = Index(tmp_path / "index.json", plan)
-        return index, run_serially(plan, index, chosen(plan.points, only), tmp_path / workdir, Surroundings())
+        outcome = run_serially(plan, index, chosen(plan.points, only), tmp_path / workdir, Surroundings())
+        return index, outcome.run
 
     return launch
 
