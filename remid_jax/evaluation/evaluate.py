@@ -67,10 +67,12 @@ def evaluate_config(
     check_settings(config)
     stages, made_by = Timed(progress), program.described()
     run = begin(config, store, reading, stages, given or Given())
+    answered = respond(run) if run.endpoint else None  # whoever cannot be asked is known before anything is computed
     written = reason(run)
-    replies, samples = respond(run)
+    replies, samples = answered or respond(run)
     arrays = score(run, written, replies, samples)
     with stages.stage("estimate", unit=""):
         found = estimates(parse(arrays), run.statistics, Devices(config.devices.parallel, local=True))
         results, texts = gathered(run, made_by, replies, shown(written), arrays, found)
-    return Evaluation(results, arrays, texts, {"seconds": stages.seconds, **run.engines.counts()})
+    asked = {} if run.endpoint is None else {"endpoints": {run.endpoint.name: run.endpoint.ledger.described()}}
+    return Evaluation(results, arrays, texts, {"seconds": stages.seconds, **run.engines.counts(), **asked})

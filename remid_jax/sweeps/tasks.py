@@ -25,8 +25,8 @@ from ml_collections import ConfigDict
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.dialogues.records import write_jsonl
-from remid_jax.evaluation import comparison
 from remid_jax.errors import UserError
+from remid_jax.evaluation import comparison
 from remid_jax.evaluation.arguments import Given
 from remid_jax.evaluation.doses import in_another_language
 from remid_jax.evaluation.evaluate import evaluate_config
@@ -156,7 +156,7 @@ TASKS = {
             "estimator.model": (inputs.model,),
             "estimator.adapters": (inputs.pairs, "estimator.model"),
             "estimator.reasoning": (inputs.reasoning,),
-            "policy.model": (inputs.model,),
+            "policy.model": (inputs.model, "endpoints"),
             "policy.adapter": (inputs.adapter, "policy.model"),
             "policy.replies": (inputs.text,),
             "embedding.model": (inputs.model,),
