@@ -48,8 +48,11 @@ class RatedNumbers:
 def agreement_estimates(rated: RatedNumbers, level: float, seed: int) -> dict[str, Any]:
     """Returns the sections of the module docstring; quantities are those of `pointwise`."""
     measured = {
-        score: {quantity: _agreement(rated, quantity, score, level, seed) for quantity in rated.quantities}
-        for score in rated.scores
+        score: {
+            quantity: agreement_of(numbers, scores, rated.context, rated.lineage, rated.system, level, seed)
+            for quantity, numbers in rated.quantities.items()
+        }
+        for score, scores in rated.scores.items()
     }
     systems = {system: _means(rated, system, level, seed) for system in dict.fromkeys(rated.system.tolist())}
     return {"agreement": measured, "systems": systems}
@@ -93,17 +96,22 @@ def over_contexts(quantity: Replicates) -> Replicates:
     )
 
 
-def _agreement(rated: RatedNumbers, quantity: str, score: str, level: float, seed: int) -> dict[str, Any]:
-    numbers, scores = rated.quantities[quantity], rated.scores[score]
+def agreement_of(
+    numbers: np.ndarray,
+    scores: np.ndarray,
+    context: np.ndarray,
+    lineage: np.ndarray,
+    system: np.ndarray,
+    level: float,
+    seed: int,
+) -> dict[str, Any]:
+    """Returns {measure: estimate} of the replies that have a number and a score (NaN: none); arrays are [n]."""
     chosen = ~np.isnan(numbers) & ~np.isnan(scores)
     if not chosen.any():
         nothing = {"value": None, "estimator": "correlation", "n": 0, "interval": None, "reason": "no reply has both"}
         return {measure: {**nothing, "unit": UNITS[measure]} for measure in MEASURES}
-    names = [of[chosen] for of in (rated.context, rated.lineage, rated.system)]
-    return {
-        measure: _told(of, measure, int(chosen.sum()), level)
-        for measure, of in measures(numbers[chosen], scores[chosen], names[0], names[1], names[2], seed).items()
-    }
+    found = measures(*(of[chosen] for of in (numbers, scores, context, lineage, system)), seed)
+    return {measure: _told(of, measure, int(chosen.sum()), level) for measure, of in found.items()}
 
 
 def _told(quantity: Replicates, measure: str, count: int, level: float) -> dict[str, Any]:
@@ -115,18 +123,25 @@ def _told(quantity: Replicates, measure: str, count: int, level: float) -> dict[
     return told
 
 
+def mean_estimate(values: np.ndarray, lineage: np.ndarray, unit: str, level: float, seed: int) -> dict[str, Any]:
+    """Returns the mean of `values` [n], those that are NaN left out, with its interval over lineages [n]."""
+    chosen = ~np.isnan(values)
+    count = int(chosen.sum())
+    if not count:
+        return {"value": None, "unit": unit, "estimator": "mean", "n": 0, "interval": None, "reason": "not given"}
+    group = grouped(lineage[chosen], MOST_GROUPS, seed)
+    resampling = Resampling.of({ALL: group}, 0, seed)
+    weights = resampling.weights(group)
+    with np.errstate(invalid="ignore"):
+        means = weights @ values[chosen] / weights.sum(axis=1)
+    return dict(number(resampling.replicates([(means, group)]), unit=unit, estimator="mean", n=count, level=level))
+
+
 def _means(rated: RatedNumbers, system: str, level: float, seed: int) -> dict[str, Any]:
+    own = rated.system == system
+
     def mean(values: np.ndarray, unit: str) -> dict[str, Any]:
-        chosen = (rated.system == system) & ~np.isnan(values)
-        count = int(chosen.sum())
-        if not count:
-            return {"value": None, "unit": unit, "estimator": "mean", "n": 0, "interval": None, "reason": "not given"}
-        lineage = grouped(rated.lineage[chosen], MOST_GROUPS, seed)
-        resampling = Resampling.of({ALL: lineage}, 0, seed)
-        weights = resampling.weights(lineage)
-        with np.errstate(invalid="ignore"):
-            means = weights @ values[chosen] / weights.sum(axis=1)
-        return dict(number(resampling.replicates([(means, lineage)]), unit=unit, estimator="mean", n=count, level=level))
+        return mean_estimate(values[own], rated.lineage[own], unit, level, seed)
 
     return {
         "quantities": {name: mean(values, unit_of(name)) for name, values in rated.quantities.items()},

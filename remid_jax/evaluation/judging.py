@@ -1,0 +1,212 @@
+"""A judge of replies: its ratings and preferences, how far it agrees with itself, and what agrees with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from remid_jax import program
+from remid_jax.dialogues.judge_prompts import JudgePrompts
+from remid_jax.dialogues.rated import RatedReply
+from remid_jax.evaluation.judged_replies import JudgedReply, Metrics
+from remid_jax.evaluation.results import parquet_bytes
+from remid_jax.files import write_bytes, write_text
+from remid_jax.information.agreement import RatedNumbers, agreement_estimates, mean_estimate
+from remid_jax.information.self_agreement import self_agreement
+from remid_jax.progress import Reports
+from remid_jax.roles.ratings import Judged, preferred, rated
+from remid_jax.scoring.engine import ScoringEngine
+
+SCHEMA_VERSION = 1
+RESULTS, RATINGS, JUDGED = "judge.json", "ratings.parquet", "judged.jsonl"
+
+
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    """What a judge said.
+
+    Attributes:
+      results: everything in the layout of judge.json:
+        {"schema_version", "kind", "program", "judge": {"source", "dtype", "fingerprint"}, "settings", "criteria",
+         "counts": {"replies", "contexts", "pairs"},
+         "ratings": {system: {category: {criterion: mean rating}}},
+         "wins": {criterion: {system: share of its comparisons, over orders and wordings}},
+         "pairs": {criterion: {"a > b": how likely a is preferred}},
+         "itself": see `information.self_agreement`,
+         "metrics": {criterion: {metric: {measure: estimate}}}}      over systems x categories, see `information.agreement`
+      replies: a row a reply: its texts and its rating by each criterion, the mean over wordings.
+    """
+
+    results: Mapping[str, Any] = dataclasses.field(repr=False)
+    replies: Sequence[Mapping[str, Any]] = dataclasses.field(repr=False)
+
+    def scored(self, replies: Sequence[RatedReply]) -> list[RatedReply]:
+        """Returns the replies of the file that was judged with the judge's ratings among their scores, as "judge: NAME"."""
+        names = list(self.results["criteria"])
+        return [
+            dataclasses.replace(of, scores={**of.scores, **{f"judge: {name}": row[name] for name in names}})
+            for of, row in zip(replies, self.replies, strict=True)
+        ]
+
+    def save(self, workdir: str | Path) -> None:
+        """Writes judge.json and ratings.parquet to a folder.
+
+        Raises:
+          UserError: if they cannot be written.
+        """
+        folder = Path(workdir)
+        write_bytes(folder / RATINGS, parquet_bytes(self.replies))
+        write_text(folder / RESULTS, json.dumps(self.results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def judge(
+    judged: Sequence[JudgedReply],
+    metrics: Metrics,
+    engine: ScoringEngine,
+    prompts: JudgePrompts,
+    pairwise: bool,
+    level: float,
+    seed: int,
+    progress: Reports,
+) -> Judgement:
+    """Asks a judge to rate every reply and, with `pairwise`, to compare every two replies to one context, in both orders.
+
+    Args:
+      judged: the replies.
+      metrics: what else is known of systems in categories, to be held against the mean ratings there.
+      engine: the judge.
+      prompts: what it is asked.
+      pairwise: whether it compares replies, too.
+      level, seed: of intervals.
+      progress: where progress goes.
+
+    Raises:
+      UserError: a prompt is longer than the judge takes.
+    """
+    pairs = pairs_of(judged) if pairwise else np.zeros((0, 2), int)
+    with progress.stage("rate") as advance:
+        ratings = rated(engine, prompts, [Judged(of.context, of.texts, (of.reply,)) for of in judged], advance)
+    compared = [
+        Judged(judged[a].context, judged[a].texts, (judged[a].reply, judged[b].reply)) for a, b in pairs.tolist()
+    ]  # fmt: skip
+    preferences = np.zeros((0, *ratings.shape[1:], 2))
+    if compared:
+        with progress.stage("compare") as advance:
+            preferences = preferred(engine, prompts, compared, advance)
+    criteria = list(prompts.criteria)
+    means = ratings.mean(axis=-1)
+    lineage = np.array([of.lineage for of in judged])
+    results = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "judge",
+        "program": program.described(),
+        "judge": {"source": engine.model.source, "dtype": engine.model.dtype, "fingerprint": engine.model.fingerprint},
+        "settings": {"level": level, "seed": seed, "prompts": prompts.fingerprint},
+        "criteria": dict(prompts.criteria),
+        "counts": {"replies": len(judged), "contexts": len({of.context for of in judged}), "pairs": len(pairs)},
+        "ratings": _ratings(judged, means, criteria, lineage, level, seed),
+        **_comparisons(judged, preferences, pairs, criteria, lineage, level, seed),
+        "itself": self_agreement(criteria, ratings, preferences, pairs, lineage, level, seed),
+        "metrics": _metrics(judged, means, metrics, criteria, level, seed),
+    }
+    rows = [
+        {"context": of.context, "category": of.category, "lineage": of.lineage, "system": of.system, "reply": of.reply}
+        | dict(zip(criteria, of_reply.tolist(), strict=True))
+        for of, of_reply in zip(judged, means, strict=True)
+    ]
+    return Judgement(results, rows)
+
+
+def pairs_of(judged: Sequence[JudgedReply]) -> Int[np.ndarray, "pairs 2"]:
+    """Returns the numbers of every two replies of unlike systems, and of unlike texts, to one context."""
+    by_context: dict[str, list[int]] = {}
+    for number, of in enumerate(judged):
+        by_context.setdefault(of.context, []).append(number)
+    found = [
+        pair
+        for numbers in by_context.values()
+        for pair in itertools.combinations(numbers, 2)
+        if judged[pair[0]].system != judged[pair[1]].system and judged[pair[0]].reply != judged[pair[1]].reply
+    ]
+    return np.array(found, int).reshape(-1, 2)
+
+
+def _ratings(
+    judged: Sequence[JudgedReply],
+    means: Float[np.ndarray, "n criteria"],
+    criteria: Sequence[str],
+    lineage: np.ndarray,
+    level: float,
+    seed: int,
+) -> dict[str, Any]:
+    cells = dict.fromkeys((of.system, of.category) for of in judged)
+    result: dict[str, Any] = {}
+    for system, category in cells:
+        chosen = np.array([(of.system, of.category) == (system, category) for of in judged])
+        result.setdefault(system, {})[category] = {
+            name: mean_estimate(means[chosen, place], lineage[chosen], "score", level, seed)
+            for place, name in enumerate(criteria)
+        }
+    return result
+
+
+def _comparisons(
+    judged: Sequence[JudgedReply],
+    preferences: Float[np.ndarray, "pairs criteria wordings 2"],
+    pairs: Int[np.ndarray, "pairs 2"],
+    criteria: Sequence[str],
+    lineage: np.ndarray,
+    level: float,
+    seed: int,
+) -> dict[str, Any]:
+    """The sections "wins" and "pairs"; a pair is named in the order in which systems first stand."""
+    order = {system: place for place, system in enumerate(dict.fromkeys(of.system for of in judged))}
+    first, second = (np.array([judged[number].system for number in side]) for side in pairs.T)
+    of_pair = lineage[pairs[:, 0]]
+    wins: dict[str, Any] = {}
+    named: dict[str, Any] = {}
+    for place, name in enumerate(criteria):
+        chance = preferences[:, place].mean(axis=(-2, -1))
+        both = np.concatenate([chance, 1 - chance])
+        whose, lineages = np.concatenate([first, second]), np.concatenate([of_pair, of_pair])
+        wins[name] = {
+            system: mean_estimate(both[whose == system], lineages[whose == system], "share", level, seed)
+            for system in order
+            if (whose == system).any()
+        }
+        named[name] = {}
+        for a, b in itertools.combinations(order, 2):
+            values = np.concatenate([chance[(first == a) & (second == b)], 1 - chance[(first == b) & (second == a)]])
+            clusters = np.concatenate([of_pair[(first == a) & (second == b)], of_pair[(first == b) & (second == a)]])
+            if len(values):
+                named[name][f"{a} > {b}"] = mean_estimate(values, clusters, "share", level, seed)
+    return {"wins": wins, "pairs": named}
+
+
+def _metrics(
+    judged: Sequence[JudgedReply],
+    means: Float[np.ndarray, "n criteria"],
+    metrics: Metrics,
+    criteria: Sequence[str],
+    level: float,
+    seed: int,
+) -> dict[str, Any]:
+    """Agreement of metrics with mean ratings over systems x categories, which are the clusters; {} without metrics."""
+    if not metrics:
+        return {}
+    cells = list(dict.fromkeys((of.system, of.category) for of in judged))
+    of_cell = np.array([cells.index((of.system, of.category)) for of in judged])
+    system, category = (np.array(names) for names in zip(*cells, strict=True))
+    scores = {
+        name: np.array([means[of_cell == cell, place].mean() for cell in range(len(cells))])
+        for place, name in enumerate(criteria)
+    }
+    quantities = {name: np.array([of.get(cell, np.nan) for cell in cells]) for name, of in metrics.items()}
+    return agreement_estimates(RatedNumbers(category, category, system, quantities, scores), level, seed)["agreement"]

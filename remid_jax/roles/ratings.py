@@ -1,0 +1,75 @@
+"""A judge of replies: a language model whose ratings and preferences are read off the probabilities of its answers.
+
+A rating is the expected number from 1 to 10, a preference the probability of "A" against "B"; each answer counts with its end,
+so that 1 is not the beginning of 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy.special import softmax
+
+from remid_jax.dialogues.judge_prompts import WORDINGS, ContextTexts, JudgePrompts
+from remid_jax.dialogues.prompts import Messages
+from remid_jax.scoring.engine import Report, ScoringEngine
+from remid_jax.scoring.requests import Continuation, Request
+from remid_jax.scoring.texts import Reply, answer_ids, chat_ids, tokenizer_of
+
+RATINGS = tuple(range(1, 11))
+NAMES = ("A", "B")
+
+
+class Judged(NamedTuple):
+    """A reply to be rated, or two to be compared; `group` names the context."""
+
+    group: str
+    texts: ContextTexts
+    replies: tuple[str, ...]
+
+
+def rated(
+    judge: ScoringEngine, prompts: JudgePrompts, asked: Sequence[Judged], report: Report
+) -> Float[np.ndarray, "n criteria wordings"]:
+    """Returns the expected rating of the one reply of each of `asked`, from 1 to 10."""
+    questions = [
+        (of.group, *prompts.rating(of.texts, *of.replies, criterion, wording))
+        for of in asked
+        for criterion in prompts.criteria
+        for wording in WORDINGS
+    ]
+    chances = _chances(judge, questions, [str(rating) for rating in RATINGS], report)
+    return (chances @ np.array(RATINGS, float)).reshape(len(asked), len(prompts.criteria), len(WORDINGS))
+
+
+def preferred(
+    judge: ScoringEngine, prompts: JudgePrompts, asked: Sequence[Judged], report: Report
+) -> Float[np.ndarray, "n criteria wordings 2"]:
+    """Returns how likely the judge prefers the first of the two replies of each of `asked`: shown first, and shown last."""
+    questions = [
+        (of.group, *prompts.pairwise(of.texts, *replies, criterion, wording))
+        for of in asked
+        for criterion in prompts.criteria
+        for wording in WORDINGS
+        for replies in (of.replies, of.replies[::-1])
+    ]
+    chances = _chances(judge, questions, NAMES, report)
+    shape = (len(asked), len(prompts.criteria), len(WORDINGS))
+    of_first = chances[:, 0].reshape(*shape, 2)
+    return np.stack([of_first[..., 0], 1 - of_first[..., 1]], axis=-1)
+
+
+def _chances(
+    judge: ScoringEngine, questions: Sequence[tuple[str, Messages, str]], answers: Sequence[str], report: Report
+) -> Float[np.ndarray, "questions answers"]:
+    """How likely each of the answers is after each question, among these."""
+    tokenizer = tokenizer_of(judge.model)
+    requests = []
+    for group, messages, opening in questions:
+        prefix = chat_ids(tokenizer, messages, opening)
+        requests.append(Request(prefix, [Continuation(answer_ids(tokenizer, Reply(of), prefix)) for of in answers], group))
+    scores = judge.score(requests, report)
+    return softmax([[row.sum(dtype=np.float64) for row in rows] for rows in scores], axis=1)
