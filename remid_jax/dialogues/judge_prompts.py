@@ -78,7 +78,7 @@ class JudgePrompts:
                 criteria = _criteria(text, where, faults)
                 continue
             needed = _NEEDED[name.partition(".")[0].partition("_")[0]]
-            templates[name] = sections_of(text, where, SECTIONS, (*_CONTEXT, *needed), needed, faults)
+            templates[name] = sections_of(text, where, SECTIONS, {*_CONTEXT, *needed}, needed, faults)
         raise_all(faults)
         return cls(templates, criteria, digest.hexdigest())
 

@@ -33,7 +33,6 @@ BASELINES = ("loglik in context", "loglik without context", "tokens", "copied")
 """What needs no other context: mean log-likelihoods, nats a token; the length; the share of echoes and long quotes."""
 UNIT_OF = {"tokens": "tokens", "copied": "share", "identified": "share", "novel identified": "share"}
 """The units of quantities whose names do not end with theirs."""
-COPIED = [SOURCES.index(source) for source in SOURCES if source not in NOVEL]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,12 +76,12 @@ def pointwise(replies: Sequence[ScoredReply], lineage: np.ndarray) -> dict[str, 
     result["loglik in context"] = np.array([reply.own.mean() for reply in replies])
     result["loglik without context"] = np.array([reply.nowhere.mean() for reply in replies])
     result["tokens"] = tokens
-    result["copied"] = np.array([np.isin(reply.sources, COPIED).mean() for reply in replies])
+    result["copied"] = np.array([1 - _are(reply, NOVEL).mean() for reply in replies])
     return result
 
 
 def _are(reply: ScoredReply, sources: Collection[str]) -> np.ndarray:
-    return np.isin(reply.sources, [SOURCES.index(source) for source in sources])
+    return np.array([source in sources for source in SOURCES])[reply.sources]
 
 
 def _terms(reply: ScoredReply, formula: str) -> Float[np.ndarray, " T"]:

@@ -39,9 +39,10 @@ def _lines(found: Results, source: str) -> Iterator[str]:
     yield "# What a judge says"
     yield ""
     yield from paragraph(
-        f"Written by `python -m experiments.judge` on {source}: `{judge['source']}` in {judge['dtype']} rates {counts['replies']}"
-        f" replies to {counts['contexts']} contexts from 1 to 10, and compares {counts['pairs']} pairs of them in both orders,"
-        " each by every criterion in two wordings. A rating is the expected number under the judge's own probabilities."
+        f"Written by `python -m experiments.judge` on {source}: `{judge['source']}` in {judge['dtype']} rates "
+        f"{counts['replies']} replies to {counts['contexts']} contexts from 1 to 10, and compares {counts['pairs']} pairs of "
+        "them in both orders, each by every criterion in two wordings. A rating is the expected number under the judge's own "
+        "probabilities."
     )
     yield "## Does it agree with itself?"
     yield ""

@@ -142,7 +142,7 @@ def exact_spearman(fit, law, noise):
 
 
 def test_planted_scores_are_agreed_with_as_much_as_they_do(enumerated):
-    """60 files of 14 of 27 contexts with four replies each, scored by true fit and noise as large: intervals hold the truth."""
+    """40 files of 14 of 27 contexts with four replies each, scored by true fit and noise as large: intervals hold the truth."""
     totals = np.array([[row.sum() for row in rows] for rows in enumerated])
     laws = np.exp(totals) / np.exp(totals).sum(axis=1, keepdims=True)
     n = len(CONTEXTS)
@@ -152,7 +152,7 @@ def test_planted_scores_are_agreed_with_as_much_as_they_do(enumerated):
     truth = exact_spearman(fit, law, noise)
     assert 0.5 < truth < 0.8
     rng, held, values = np.random.default_rng(0), [], []
-    for _ in range(60):
+    for _ in range(40):
         contexts = rng.choice(n, 14, replace=False)
         replies, scores = [], []
         for place, context in enumerate(contexts):

@@ -1,0 +1,58 @@
+"""Ratings and preferences of a judge, against its plain likelihoods."""
+
+import numpy as np
+import pytest
+from tiny import plain_logprobs, tiny_chat_model
+
+from remid_jax.dialogues.judge_prompts import WORDINGS, ContextTexts, JudgePrompts
+from remid_jax.parallel import Devices
+from remid_jax.roles.ratings import Judged, preferred, rated
+from remid_jax.scoring.engine import ScoringEngine
+from remid_jax.scoring.store import Store
+
+TEXTS = ContextTexts("Mona, a nurse.", "name: Ada", "User: Tea?")
+
+
+def silent(done, total):
+    """Reports nothing."""
+
+
+@pytest.fixture(scope="module")
+def judge():
+    return ScoringEngine(tiny_chat_model(), Devices(), Store(":memory:"), 1024, 1024)
+
+
+@pytest.fixture(scope="module")
+def prompts():
+    whole = JudgePrompts.load()
+    return JudgePrompts(whole.templates, {"continuity": whole.criteria["continuity"]}, whole.fingerprint)
+
+
+def chances(judge, question, answers):
+    """How likely each answer with its end is after a question, among these."""
+    tokenizer = judge.model.tokenizer
+    messages, opening = question
+    prefix = tokenizer.encode_chat(messages)
+    prefix = prefix + tokenizer.encode(opening, after=prefix)
+    ends = [[*tokenizer.encode(answer, after=prefix), tokenizer.end_of_turn_id] for answer in answers]
+    logs = np.array([plain_logprobs(judge.model, prefix, ids).sum() for ids in ends])
+    return np.exp(logs) / np.exp(logs).sum()
+
+
+def test_a_rating_is_the_expected_number(judge, prompts):
+    asked = [Judged("a", TEXTS, ("With milk.",)), Judged("a", TEXTS, ("No.",))]
+    found = rated(judge, prompts, asked, silent)
+    assert found.shape == (2, 1, 2)
+    for number, of in enumerate(asked):
+        for place, wording in enumerate(WORDINGS):
+            law = chances(judge, prompts.rating(TEXTS, *of.replies, "continuity", wording), [str(k) for k in range(1, 11)])
+            assert found[number, 0, place] == pytest.approx(law @ np.arange(1, 11), abs=2e-3)
+
+
+def test_a_preference_is_of_the_same_reply_in_both_orders(judge, prompts):
+    found = preferred(judge, prompts, [Judged("a", TEXTS, ("With milk.", "No."))], silent)
+    assert found.shape == (1, 1, 2, 2)
+    for place, wording in enumerate(WORDINGS):
+        first = chances(judge, prompts.pairwise(TEXTS, "With milk.", "No.", "continuity", wording), ["A", "B"])[0]
+        last = chances(judge, prompts.pairwise(TEXTS, "No.", "With milk.", "continuity", wording), ["A", "B"])[1]
+        assert found[0, 0, place] == pytest.approx([first, last], abs=2e-3)
