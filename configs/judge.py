@@ -4,10 +4,9 @@
     python -m experiments.judge --config.input=FILE.jsonl
 
 Judges the replies of finished evaluations (their workdirs) and of the control policies of the first, or those of a file
-(`remid_jax.dialogues.rated`; it needs no scores). A judge rates from 1 to 10 and compares every two replies to one context, in
-both orders, by each criterion of remid_jax/dialogues/judge_prompts/criteria.json, in two wordings: of 5 replies to a context
-30 ratings and 120 comparisons of some 60 tokens each behind a shared beginning. Killed, the same command goes on from its
-store.
+(`remid_jax.dialogues.rated`; it needs no scores). A judge rates from 1 to 10 in two wordings, and compares every two replies to
+one context in both orders, by each criterion of remid_jax/dialogues/judge_prompts/criteria.json: of 5 replies to a context 30
+ratings and 60 comparisons, some 70 tokens each behind a shared beginning. Killed, the same command goes on from its store.
 """
 
 from ml_collections import ConfigDict, config_dict

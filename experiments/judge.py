@@ -1,12 +1,10 @@
 """What a judge says of replies, and what agrees with it: see configs/judge.py.
 
-Writes judge.json and ratings.parquet to the workdir, of a file also judged.jsonl, which `experiments.agreement` reads, and with
---config.page a page.
+Writes judge.json and judged.jsonl, which `experiments.agreement` reads, to the workdir, and with --config.page a page.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -15,8 +13,8 @@ from remid_jax.dialogues.judge_prompts import JudgePrompts
 from remid_jax.dialogues.rated import read_rated
 from remid_jax.disk import check_output
 from remid_jax.errors import UserError
-from remid_jax.evaluation.judged_replies import Metrics, of_file, of_runs
-from remid_jax.evaluation.judging import JUDGED, RESULTS, judge
+from remid_jax.evaluation.judging import RESULTS, judge
+from remid_jax.evaluation.replies_of_runs import Metrics, replies_of_runs
 from remid_jax.files import write_text
 from remid_jax.parallel import Devices, is_first_host
 from remid_jax.reporting import judge_page
@@ -35,10 +33,10 @@ def main(config: ConfigDict, workdir: Path) -> None:
     if config.page:
         check_output(config.page, "config.page")
     prompts, metrics = JudgePrompts.load(config.prompts), Metrics()
-    replies = read_rated(config.input, scored=False) if config.input else []
-    judged = of_file(replies)
-    if config.runs:
-        judged, metrics = of_runs(config.runs, config.controls)
+    if config.input:
+        replies = read_rated(config.input, scored=False)
+    else:
+        replies, metrics = replies_of_runs(config.runs, config.controls)
     cli.use_compilation_cache()
     progress = cli.progress()
     engine = scoring_engine(
@@ -51,13 +49,10 @@ def main(config: ConfigDict, workdir: Path) -> None:
         devices=Devices(config.parallel, config.mesh_model),
         **reading_of(config, workdir),
     )
-    found = judge(judged, metrics, engine, prompts, config.pairwise, config.level, config.seed, progress)
+    found = judge(replies, metrics, engine, prompts, config.pairwise, config.level, config.seed, progress)
     if not is_first_host():
         return
     found.save(workdir)
-    if config.input:
-        rows = [json.dumps(of.to_json(), ensure_ascii=False) + "\n" for of in found.scored(replies)]
-        write_text(workdir / JUDGED, "".join(rows))
     if config.page:
         write_text(config.page, judge_page.page(found.results, config.input or ", ".join(config.runs)))
     print("\n".join(judge_page.sentences(found.results)))

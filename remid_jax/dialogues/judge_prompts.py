@@ -1,4 +1,4 @@
-"""What a judge of replies is asked: to rate one from 1 to 10, or which of two is better, by each criterion, in two wordings.
+"""What a judge of replies is asked: to rate one from 1 to 10, in two wordings, or which of two is better, by each criterion.
 
 The package's own texts stand in `judge_prompts/`; a config may name another folder with the same files: templates like those
 of `remid_jax.dialogues.prompts`, and criteria.json, {name: what a good reply does, as it stands in a sentence}. The template
@@ -31,7 +31,8 @@ _NEEDED = {
         "criterion": "all criteria would be the same question",
     },
 }  # fmt: skip
-FILES = (CRITERIA, *(f"{kind}{wording}.md" for kind in _NEEDED for wording in WORDINGS))
+PAIRWISE = "pairwise.md"
+FILES = (CRITERIA, *(f"rating{wording}.md" for wording in WORDINGS), PAIRWISE)
 
 
 class ContextTexts(NamedTuple):
@@ -86,9 +87,9 @@ class JudgePrompts:
         """Returns the conversation in which a reply is rated, and how the judge's answer opens."""
         return self._asked(f"rating{wording}.md", texts, criterion, reply=reply)
 
-    def pairwise(self, texts: ContextTexts, first: str, second: str, criterion: str, wording: str) -> tuple[Messages, str]:
+    def pairwise(self, texts: ContextTexts, first: str, second: str, criterion: str) -> tuple[Messages, str]:
         """Returns the conversation in which two replies, A and B, are compared, and how the judge's answer opens."""
-        return self._asked(f"pairwise{wording}.md", texts, criterion, first=first, second=second)
+        return self._asked(PAIRWISE, texts, criterion, first=first, second=second)
 
     def _asked(self, name: str, texts: ContextTexts, criterion: str, **replies: str) -> tuple[Messages, str]:
         template = self.templates[name]

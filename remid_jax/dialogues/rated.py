@@ -2,8 +2,8 @@
 
 A row is {"context_id", "system", "reply", "scores": {name: number}} and the context itself: as a chat (`messages` or
 `conversations`, without the reply), or in RPGBench's keys. The first row of a context must hold it; later ones may. A context
-may name a `lineage`, as records do. A chat without a system message has an agent of whom nothing is known. `"finished": false`
-says that the reply was cut, so that its end is not its own.
+may name a `lineage` and a category, as records do; contexts of unlike categories are not compared. A chat without a system
+message has an agent of whom nothing is known. `"finished": false` says that the reply was cut, so that its end is not its own.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from remid_jax.dialogues.records import Record
 CHATS = (chats.MESSAGES, chats.SHAREGPT)
 CONTEXT_KEYS = (
     *(form.messages for form in CHATS), "dialogue_context", "user_persona", "user_name", "agent_character", "lineage",
+    "category", "subset_tag",
 )  # fmt: skip
 TALKS = (*(form.messages for form in CHATS), "dialogue_context")
 UNKNOWN_AGENT: dict[str, object] = {"name": "Agent"}
@@ -42,7 +43,7 @@ class RatedReply:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the row that `read_rated` reads."""
-        kept = ("lineage", "user_persona", "agent_character", "dialogue_context")
+        kept = ("lineage", "subset_tag", "user_persona", "agent_character", "dialogue_context")
         context = {key: value for key, value in self.record.to_json().items() if key in kept}
         said: dict[str, Any] = {"system": self.system, "reply": self.reply, "scores": dict(self.scores)}
         return {"context_id": self.record.id, **context, **said} | ({} if self.finished else {"finished": False})
@@ -74,6 +75,7 @@ def read_rated(source: Source, scored: bool = True) -> list[RatedReply]:
     entries: list[_Entry] = []
     places: dict[tuple[str, str, str], str] = {}
     contexts: dict[str, tuple[str, str]] = {}  # id -> where it was first, and its content
+    categories: dict[str, str] = {}  # of contexts
     for row in rows_of(source, assembly.faults):
         if not isinstance(row.value, dict):
             assembly.faults.append(f"{row.place}: a reply must be an object, not {kind(row.value)}")
@@ -94,7 +96,8 @@ def read_rated(source: Source, scored: bool = True) -> list[RatedReply]:
             contexts[entry.context] = (row.place, _content(row.value))
             conversation = _conversation(row.value, entry.context, report)
             if conversation is not None:
-                assembly.add(conversation, row.place, where, before)
+                categories[entry.context] = conversation.category or UNTAGGED
+                assembly.add(dataclasses.replace(conversation, category=""), row.place, where, before)
         key = (entry.context, entry.system, entry.reply)
         if key in places and len(assembly.faults) == before:
             report(f"reply: {entry.system!r} already gave it to this context at {places[key]}: keep one")
@@ -104,7 +107,7 @@ def read_rated(source: Source, scored: bool = True) -> list[RatedReply]:
         what = f"all replies are to the context {entries[0].context!r}" if entries else "holds no reply"
         assembly.faults.append(f"{name}: {what}: replies to at least two contexts are needed, since they are compared")
     raise_all(assembly.faults)
-    records = {record.id: record for record in assembly.benchmark(()).test[UNTAGGED]}
+    records = {record.id: record.in_category(categories[record.id]) for record in assembly.benchmark(()).test[UNTAGGED]}
     return [RatedReply(records[of.context], of.system, of.reply, of.scores, of.finished) for of in entries]
 
 
@@ -158,4 +161,4 @@ def _conversation(row: dict[str, Any], identity: str, report: Report) -> Convers
         optional = [key for key in own_keys.KEYS if key != "dialogue_context"]
         found = own_keys.conversation_of(row, report, optional, exact=False)
     character = UNKNOWN_AGENT if found.character is None else found.character
-    return dataclasses.replace(found, id=identity, category="", character=character)
+    return dataclasses.replace(found, id=identity, character=character)

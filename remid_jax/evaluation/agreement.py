@@ -182,8 +182,8 @@ def lineages(contexts: Sequence[Record]) -> np.ndarray:
 
 
 def other_contexts(contexts: Sequence[Record], most: int, seed: int) -> list[list[int]]:
-    """Returns the numbers of the contexts beside each in which its replies are scored: the next ones of other lineages in a
-    seeded circle, so that each context hears about as many strangers' replies as any other.
+    """Returns the numbers of the contexts beside each in which its replies are scored: the next ones of other lineages and the
+    same category in a seeded circle, so that each context hears about as many strangers' replies as any other.
 
     Raises:
       UserError: a context has none.
@@ -192,13 +192,18 @@ def other_contexts(contexts: Sequence[Record], most: int, seed: int) -> list[lis
     beside: list[list[int]] = [[] for _ in contexts]
     for place, number in enumerate(order):
         circle = order[place + 1 :] + order[:place]
-        strangers = (other for other in circle if not contexts[other].origins & contexts[number].origins)
+        strangers = (other for other in circle if _are_compared(contexts[other], contexts[number]))
         beside[number] = [other for other, _ in zip(strangers, range(most), strict=False)]
     if lonely := [contexts[number].id for number, others in enumerate(beside) if not others]:
         raise UserError(
-            f"context {lonely[0]!r} has no context of another lineage beside it: name unlike lineages, or add other contexts"
+            f"context {lonely[0]!r} has no context of another lineage beside it in its category: name unlike lineages, or add "
+            "other contexts"
         )
     return beside
+
+
+def _are_compared(one: Record, other: Record) -> bool:
+    return one.category == other.category and not one.origins & other.origins
 
 
 def scored_replies(

@@ -13,19 +13,20 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from remid_jax import program
-from remid_jax.dialogues.judge_prompts import JudgePrompts
+from remid_jax.dialogues.judge_prompts import ContextTexts, JudgePrompts
 from remid_jax.dialogues.rated import RatedReply
-from remid_jax.evaluation.judged_replies import JudgedReply, Metrics
-from remid_jax.evaluation.results import parquet_bytes
-from remid_jax.files import write_bytes, write_text
+from remid_jax.dialogues.records import Record
+from remid_jax.evaluation.replies_of_runs import Metrics
+from remid_jax.files import write_text
 from remid_jax.information.agreement import RatedNumbers, agreement_estimates, mean_estimate
+from remid_jax.information.intervals import Estimate
 from remid_jax.information.self_agreement import self_agreement
 from remid_jax.progress import Reports
 from remid_jax.roles.ratings import Judged, preferred, rated
 from remid_jax.scoring.engine import ScoringEngine
 
 SCHEMA_VERSION = 1
-RESULTS, RATINGS, JUDGED = "judge.json", "ratings.parquet", "judged.jsonl"
+RESULTS, JUDGED = "judge.json", "judged.jsonl"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,37 +38,31 @@ class Judgement:
         {"schema_version", "kind", "program", "judge": {"source", "dtype", "fingerprint"}, "settings", "criteria",
          "counts": {"replies", "contexts", "pairs"},
          "ratings": {system: {category: {criterion: mean rating}}},
-         "wins": {criterion: {system: share of its comparisons, over orders and wordings}},
+         "wins": {criterion: {system: share of its comparisons, over orders}},
          "pairs": {criterion: {"a > b": how likely a is preferred}},
          "itself": see `information.self_agreement`,
+         "values": {metric: {system: {category: estimate}}}, what is known of systems beside,
          "metrics": {criterion: {metric: {measure: estimate}}}}      over systems x categories, see `information.agreement`
-      replies: a row a reply: its texts and its rating by each criterion, the mean over wordings.
+      replies: those that were judged, with their ratings, the means over wordings, among their scores as "judge: CRITERION".
     """
 
     results: Mapping[str, Any] = dataclasses.field(repr=False)
-    replies: Sequence[Mapping[str, Any]] = dataclasses.field(repr=False)
-
-    def scored(self, replies: Sequence[RatedReply]) -> list[RatedReply]:
-        """Returns the replies of the file that was judged with the judge's ratings among their scores, as "judge: NAME"."""
-        names = list(self.results["criteria"])
-        return [
-            dataclasses.replace(of, scores={**of.scores, **{f"judge: {name}": row[name] for name in names}})
-            for of, row in zip(replies, self.replies, strict=True)
-        ]
+    replies: Sequence[RatedReply] = dataclasses.field(repr=False)
 
     def save(self, workdir: str | Path) -> None:
-        """Writes judge.json and ratings.parquet to a folder.
+        """Writes judge.json and judged.jsonl, which `read_rated` reads, to a folder.
 
         Raises:
           UserError: if they cannot be written.
         """
         folder = Path(workdir)
-        write_bytes(folder / RATINGS, parquet_bytes(self.replies))
+        rows = [json.dumps(of.to_json(), ensure_ascii=False) + "\n" for of in self.replies]
+        write_text(folder / JUDGED, "".join(rows))
         write_text(folder / RESULTS, json.dumps(self.results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def judge(
-    judged: Sequence[JudgedReply],
+    judged: Sequence[RatedReply],
     metrics: Metrics,
     engine: ScoringEngine,
     prompts: JudgePrompts,
@@ -92,17 +87,15 @@ def judge(
     """
     pairs = pairs_of(judged) if pairwise else np.zeros((0, 2), int)
     with progress.stage("rate") as advance:
-        ratings = rated(engine, prompts, [Judged(of.context, of.texts, (of.reply,)) for of in judged], advance)
-    compared = [
-        Judged(judged[a].context, judged[a].texts, (judged[a].reply, judged[b].reply)) for a, b in pairs.tolist()
-    ]  # fmt: skip
-    preferences = np.zeros((0, *ratings.shape[1:], 2))
+        ratings = rated(engine, prompts, [asked(of.record, of.reply) for of in judged], advance)
+    compared = [asked(judged[a].record, judged[a].reply, judged[b].reply) for a, b in pairs.tolist()]
+    preferences = np.zeros((0, len(prompts.criteria), 2))
     if compared:
         with progress.stage("compare") as advance:
             preferences = preferred(engine, prompts, compared, advance)
     criteria = list(prompts.criteria)
     means = ratings.mean(axis=-1)
-    lineage = np.array([of.lineage for of in judged])
+    lineage = np.array([of.record.lineage for of in judged])
     results = {
         "schema_version": SCHEMA_VERSION,
         "kind": "judge",
@@ -110,25 +103,32 @@ def judge(
         "judge": {"source": engine.model.source, "dtype": engine.model.dtype, "fingerprint": engine.model.fingerprint},
         "settings": {"level": level, "seed": seed, "prompts": prompts.fingerprint},
         "criteria": dict(prompts.criteria),
-        "counts": {"replies": len(judged), "contexts": len({of.context for of in judged}), "pairs": len(pairs)},
+        "counts": {"replies": len(judged), "contexts": len({of.record.id for of in judged}), "pairs": len(pairs)},
         "ratings": _ratings(judged, means, criteria, lineage, level, seed),
         **_comparisons(judged, preferences, pairs, criteria, lineage, level, seed),
         "itself": self_agreement(criteria, ratings, preferences, pairs, lineage, level, seed),
+        "values": _values(metrics),
         "metrics": _metrics(judged, means, metrics, criteria, level, seed),
     }
-    rows = [
-        {"context": of.context, "category": of.category, "lineage": of.lineage, "system": of.system, "reply": of.reply}
-        | dict(zip(criteria, of_reply.tolist(), strict=True))
-        for of, of_reply in zip(judged, means, strict=True)
+    scored = [
+        dataclasses.replace(
+            of, scores={**of.scores, **{f"judge: {name}": value for name, value in zip(criteria, row, strict=True)}}
+        )
+        for of, row in zip(judged, means.tolist(), strict=True)
     ]
-    return Judgement(results, rows)
+    return Judgement(results, scored)
 
 
-def pairs_of(judged: Sequence[JudgedReply]) -> Int[np.ndarray, "pairs 2"]:
+def asked(record: Record, *replies: str) -> Judged:
+    """Returns what a judge is asked about one or two replies to a record."""
+    return Judged(record.id, ContextTexts.of(record), replies)
+
+
+def pairs_of(judged: Sequence[RatedReply]) -> Int[np.ndarray, "pairs 2"]:
     """Returns the numbers of every two replies of unlike systems, and of unlike texts, to one context."""
     by_context: dict[str, list[int]] = {}
     for number, of in enumerate(judged):
-        by_context.setdefault(of.context, []).append(number)
+        by_context.setdefault(of.record.id, []).append(number)
     found = [
         pair
         for numbers in by_context.values()
@@ -139,17 +139,17 @@ def pairs_of(judged: Sequence[JudgedReply]) -> Int[np.ndarray, "pairs 2"]:
 
 
 def _ratings(
-    judged: Sequence[JudgedReply],
+    judged: Sequence[RatedReply],
     means: Float[np.ndarray, "n criteria"],
     criteria: Sequence[str],
     lineage: np.ndarray,
     level: float,
     seed: int,
 ) -> dict[str, Any]:
-    cells = dict.fromkeys((of.system, of.category) for of in judged)
+    cells = dict.fromkeys((of.system, of.record.category) for of in judged)
     result: dict[str, Any] = {}
     for system, category in cells:
-        chosen = np.array([(of.system, of.category) == (system, category) for of in judged])
+        chosen = np.array([(of.system, of.record.category) == (system, category) for of in judged])
         result.setdefault(system, {})[category] = {
             name: mean_estimate(means[chosen, place], lineage[chosen], "score", level, seed)
             for place, name in enumerate(criteria)
@@ -158,8 +158,8 @@ def _ratings(
 
 
 def _comparisons(
-    judged: Sequence[JudgedReply],
-    preferences: Float[np.ndarray, "pairs criteria wordings 2"],
+    judged: Sequence[RatedReply],
+    preferences: Float[np.ndarray, "pairs criteria 2"],
     pairs: Int[np.ndarray, "pairs 2"],
     criteria: Sequence[str],
     lineage: np.ndarray,
@@ -173,7 +173,7 @@ def _comparisons(
     wins: dict[str, Any] = {}
     named: dict[str, Any] = {}
     for place, name in enumerate(criteria):
-        chance = preferences[:, place].mean(axis=(-2, -1))
+        chance = preferences[:, place].mean(axis=-1)
         both = np.concatenate([chance, 1 - chance])
         whose, lineages = np.concatenate([first, second]), np.concatenate([of_pair, of_pair])
         wins[name] = {
@@ -191,7 +191,7 @@ def _comparisons(
 
 
 def _metrics(
-    judged: Sequence[JudgedReply],
+    judged: Sequence[RatedReply],
     means: Float[np.ndarray, "n criteria"],
     metrics: Metrics,
     criteria: Sequence[str],
@@ -201,12 +201,24 @@ def _metrics(
     """Agreement of metrics with mean ratings over systems x categories, which are the clusters; {} without metrics."""
     if not metrics:
         return {}
-    cells = list(dict.fromkeys((of.system, of.category) for of in judged))
-    of_cell = np.array([cells.index((of.system, of.category)) for of in judged])
+    cells = list(dict.fromkeys((of.system, of.record.category) for of in judged))
+    of_cell = np.array([cells.index((of.system, of.record.category)) for of in judged])
     system, category = (np.array(names) for names in zip(*cells, strict=True))
     scores = {
         name: np.array([means[of_cell == cell, place].mean() for cell in range(len(cells))])
         for place, name in enumerate(criteria)
     }
-    quantities = {name: np.array([of.get(cell, np.nan) for cell in cells]) for name, of in metrics.items()}
+    quantities = {name: np.array([_known(of.get(cell)) for cell in cells]) for name, of in metrics.items()}
     return agreement_estimates(RatedNumbers(category, category, system, quantities, scores), level, seed)["agreement"]
+
+
+def _known(number: Estimate | None) -> float:
+    return np.nan if number is None or number["value"] is None else number["value"]
+
+
+def _values(metrics: Metrics) -> dict[str, Any]:
+    result: dict[str, Any] = {name: {} for name in metrics}
+    for name, of_cells in metrics.items():
+        for (system, category), number in of_cells.items():
+            result[name].setdefault(system, {})[category] = number
+    return result

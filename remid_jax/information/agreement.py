@@ -110,7 +110,7 @@ def agreement_of(
     if not chosen.any():
         nothing = {"value": None, "estimator": "correlation", "n": 0, "interval": None, "reason": "no reply has both"}
         return {measure: {**nothing, "unit": UNITS[measure]} for measure in MEASURES}
-    found = measures(*(of[chosen] for of in (numbers, scores, context, lineage, system)), seed)
+    found = measures(numbers[chosen], scores[chosen], context[chosen], lineage[chosen], system[chosen], seed)
     return {measure: _told(of, measure, int(chosen.sum()), level) for measure, of in found.items()}
 
 

@@ -25,7 +25,7 @@ Sections = dict[str, dict[str, Any]]
 def self_agreement(
     criteria: Sequence[str],
     ratings: Float[np.ndarray, "n criteria wordings"],
-    preferences: Float[np.ndarray, "pairs criteria wordings 2"],
+    preferences: Float[np.ndarray, "pairs criteria 2"],
     pairs: Int[np.ndarray, "pairs 2"],
     lineage: np.ndarray,
     level: float,
@@ -50,12 +50,12 @@ def self_agreement(
         if not len(pairs):
             continue
         of_pair = lineage[pairs[:, 0]]
-        chances = preferences[:, place]  # [pairs, wordings, orders]
+        chances = preferences[:, place]  # [pairs, orders]
         gap = ratings[pairs[:, 0], place].mean(axis=-1) - ratings[pairs[:, 1], place].mean(axis=-1)
         values = {
-            "position_bias": ((chances[..., 0] - chances[..., 1]) / 2).mean(axis=-1),
-            "orders_agree": ((chances[..., 0] > 0.5) == (chances[..., 1] > 0.5)).mean(axis=-1),
-            "ratings_agree": (1 + _sign(gap) * _sign(chances.mean(axis=(-2, -1)) - 0.5)) / 2,
+            "position_bias": (chances[:, 0] - chances[:, 1]) / 2,
+            "orders_agree": ((chances[:, 0] > 0.5) == (chances[:, 1] > 0.5)).astype(float),
+            "ratings_agree": (1 + _sign(gap) * _sign(chances.mean(axis=-1) - 0.5)) / 2,
         }
         units = {"position_bias": "points"}
         result[name] |= {

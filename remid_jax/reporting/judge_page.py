@@ -40,9 +40,9 @@ def _lines(found: Results, source: str) -> Iterator[str]:
     yield ""
     yield from paragraph(
         f"Written by `python -m experiments.judge` on {source}: `{judge['source']}` in {judge['dtype']} rates "
-        f"{counts['replies']} replies to {counts['contexts']} contexts from 1 to 10, and compares {counts['pairs']} pairs of "
-        "them in both orders, each by every criterion in two wordings. A rating is the expected number under the judge's own "
-        "probabilities."
+        f"{counts['replies']} replies to {counts['contexts']} contexts from 1 to 10, in two wordings, and compares "
+        f"{counts['pairs']} pairs of them in both orders, by each criterion. A rating is the expected number under the judge's "
+        "own probabilities."
     )
     yield "## Does it agree with itself?"
     yield ""
@@ -56,6 +56,11 @@ def _lines(found: Results, source: str) -> Iterator[str]:
         yield "## Comparisons won"
         yield ""
         yield from markdown.drawn(_wins(found["wins"]))
+        yield ""
+    if found["values"]:
+        yield "## What metrics say"
+        yield ""
+        yield from markdown.drawn(_values(found["values"]))
         yield ""
     for name, of_criterion in found["metrics"].items():
         yield f"## What agrees with its {name}"
@@ -83,8 +88,18 @@ def _ratings(found: Results) -> Table:
 def _wins(wins: Mapping[str, Mapping[str, Any]]) -> Table:
     systems = list(next(iter(wins.values())))
     rows = [Row(system, [cell(of[system]) for of in wins.values()]) for system in systems]
-    meaning = "The share of its comparisons that a system wins, as the judge's mean probability over orders and wordings."
+    meaning = "The share of its comparisons that a system wins, as the judge's mean probability over both orders."
     return Table("wins", [Column(name) for name in wins], rows, "system", [meaning, NOTE])
+
+
+def _values(values: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
+    cells = {(system, category): None for of in values.values() for system, here in of.items() for category in here}
+    several = len({category for _, category in cells}) > 1
+    rows = [
+        Row(f"{system}, {category}" if several else system, [cell(of.get(system, {}).get(category)) for of in values.values()])
+        for system, category in cells
+    ]
+    return Table("values", [Column(name) for name in values], rows, "system", [NOTE])
 
 
 def _metrics(of_criterion: Mapping[str, Mapping[str, Any]]) -> Table:

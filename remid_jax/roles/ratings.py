@@ -36,7 +36,7 @@ def rated(
 ) -> Float[np.ndarray, "n criteria wordings"]:
     """Returns the expected rating of the one reply of each of `asked`, from 1 to 10."""
     questions = [
-        (of.group, *prompts.rating(of.texts, *of.replies, criterion, wording))
+        (of.group, *prompts.rating(of.texts, of.replies[0], criterion, wording))
         for of in asked
         for criterion in prompts.criteria
         for wording in WORDINGS
@@ -47,18 +47,15 @@ def rated(
 
 def preferred(
     judge: ScoringEngine, prompts: JudgePrompts, asked: Sequence[Judged], report: Report
-) -> Float[np.ndarray, "n criteria wordings 2"]:
+) -> Float[np.ndarray, "n criteria 2"]:
     """Returns how likely the judge prefers the first of the two replies of each of `asked`: shown first, and shown last."""
     questions = [
-        (of.group, *prompts.pairwise(of.texts, *replies, criterion, wording))
+        (of.group, *prompts.pairwise(of.texts, replies[0], replies[1], criterion))
         for of in asked
         for criterion in prompts.criteria
-        for wording in WORDINGS
         for replies in (of.replies, of.replies[::-1])
     ]
-    chances = _chances(judge, questions, NAMES, report)
-    shape = (len(asked), len(prompts.criteria), len(WORDINGS))
-    of_first = chances[:, 0].reshape(*shape, 2)
+    of_first = _chances(judge, questions, NAMES, report)[:, 0].reshape(len(asked), len(prompts.criteria), 2)
     return np.stack([of_first[..., 0], 1 - of_first[..., 1]], axis=-1)
 
 

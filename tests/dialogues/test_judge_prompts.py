@@ -33,7 +33,7 @@ def test_questions_share_all_but_their_end():
         assert before == "[User]\nMona, a {reply} nurse.\n\n[Agent]\nname: Ada\n\n[Conversation]\nUser: Tea?\n\n"
         assert prompts.criteria[criterion] in question
         assert opening in ("Rating:\n", "Number:\n")
-    messages, opening = prompts.pairwise(TEXTS, "One.", "Two.", "continuity", "")
+    messages, opening = prompts.pairwise(TEXTS, "One.", "Two.", "continuity")
     assert "[Reply A]\nOne.\n\n[Reply B]\nTwo.\n\nWhich" in messages[1]["content"]
     assert opening == "Better reply:\n"
 

@@ -52,13 +52,15 @@ def test_a_context_is_told_once_and_answered_often(tmp_path):
 def test_rpgbench_keys_hold_a_context_too():
     row = {
         "context_id": 7, "user_persona": "Mona, a nurse.", "agent_character": {"name": "Ada"}, "system": "m", "reply": "Yes.",
-        "dialogue_context": [{"user_query": "Tea?"}], "agent_golden_response": "Please.", "scores": {"fit": 3},
+        "dialogue_context": [{"user_query": "Tea?"}], "agent_golden_response": "Please.", "subset_tag": "x",
+        "scores": {"fit": 3},
     }  # fmt: skip
     first = read_rated([row, OTHER])[0].record
     assert (first.id, first.user_persona, first.character_text, first.dialogue_text) == (
         "7", "Mona, a nurse.", "name: Ada", "User: Tea?",
     )  # fmt: skip
-    assert first.golden == "Please."
+    assert (first.golden, first.category) == ("Please.", "x")
+    assert read_rated([{**OTHER, "category": "y"}, row])[0].record.category == "y"
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_what_cannot_be_measured_is_refused():
     with pytest.raises(UserError) as error:
         remid_jax.agreement(related, model=tiny_chat_model(), progress=Silent())
     assert str(error.value) == (
-        "context 'a' has no context of another lineage beside it: name unlike lineages, or add other contexts"
+        "context 'a' has no context of another lineage beside it in its category: name unlike lineages, or add other contexts"
     )
 
 
@@ -115,6 +115,12 @@ def test_every_context_hears_as_many_strangers():
     assert heard.max() <= 6
     assert other_contexts(contexts, 99, 3)[0] != sorted(other_contexts(contexts, 99, 3)[0])
     assert {len(others) for others in other_contexts(contexts, 99, 3)} == {18}
+
+
+def test_contexts_of_other_categories_are_not_heard():
+    contexts = [record(number).in_category("even" if number % 2 == 0 else "odd") for number in range(8)]
+    for number, others in enumerate(other_contexts(contexts, 9, 0)):
+        assert sorted(others) == [other for other in range(number % 2, 8, 2) if other != number]
 
 
 def test_contexts_that_clusters_link_are_one_lineage():

@@ -6,13 +6,14 @@ import pytest
 from evaluated import saved
 from scipy import stats
 
-from remid_jax.dialogues.judge_prompts import ContextTexts, JudgePrompts
-from remid_jax.dialogues.rated import read_rated
+from remid_jax.dialogues.judge_prompts import JudgePrompts
+from remid_jax.dialogues.rated import RatedReply, read_rated
+from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.errors import UserError
 from remid_jax.evaluation import judging
 from remid_jax.evaluation.evaluation import Evaluation
-from remid_jax.evaluation.judged_replies import JudgedReply, of_file, of_runs
 from remid_jax.evaluation.judging import judge, pairs_of
+from remid_jax.evaluation.replies_of_runs import replies_of_runs
 from remid_jax.information.estimates import Settings
 from remid_jax.progress import Silent
 
@@ -20,8 +21,23 @@ NAMES = ("IDTest", "german", "spanish")
 CONTROLS = ("golden", "golden_other", "constant", "parrot")
 
 
+BENCHMARK = read_benchmark("package:rpgbench_compact/eight", categories=NAMES)
+
+
 def results_of():
-    return fake_run.results(NAMES, with_self=False, settings=Settings(bootstrap=0))
+    results = fake_run.results(NAMES, with_self=False, settings=Settings(bootstrap=0))
+    results["config"]["benchmark"] = {"source": "package:rpgbench_compact/eight", "categories": list(NAMES), "records": 3}
+    results["fingerprints"]["benchmark"] = BENCHMARK.fingerprint
+    return results
+
+
+def samples_of(said):
+    """Three records a category, and one reply to all."""
+    return [
+        {"record": record.id, "category": category, "reply": said, "reply_finished": True}
+        for category, members in BENCHMARK.test.items()
+        for record in members[:3]
+    ]
 
 
 class Asked:
@@ -34,35 +50,33 @@ class Asked:
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """Two runs of one benchmark; the second replies otherwise, and its R-EMI in IDTest is 9."""
-    folder, samples = tmp_path_factory.mktemp("runs"), fake_run.samples(NAMES)
-    found = []
+    folder, found = tmp_path_factory.mktemp("runs"), []
     for name, said in (("sft", "Patience."), ("naive", "As an AI I cannot.")):
         results = results_of()
         if name == "naive":
             results["estimates"]["categories"]["IDTest"]["reasoned"]["emi"]["club"]["token_rate"]["value"] = 9.0
-        rows = [{**row, "reply": said} for row in samples]
-        found.append(str(saved(folder / name, Evaluation(results, {"IDTest/fold": np.array([0, 1, 0])}, rows, {}))))
+        run = Evaluation(results, {"IDTest/fold": np.array([0, 1, 0])}, samples_of(said), {})
+        found.append(str(saved(folder / name, run)))
     return found
 
 
 @pytest.fixture(scope="module")
 def read(folders):
-    return of_runs(folders, CONTROLS)
+    return replies_of_runs(folders, CONTROLS)
 
 
 def test_replies_are_those_of_runs_and_controls(read):
-    judged, _ = read
-    said = {(of.system, of.context): of.reply for of in judged}
-    assert len(said) == len(judged) == 6 * 9
-    assert said["naive", "german/german-2"] == "As an AI I cannot."
-    assert said["parrot", "german/german-2"] == "Was raten Sie mir?"
-    assert said["golden", "IDTest/IDTest-1"] == said["golden_other", "IDTest/IDTest-2"] == "Measure twice, my friend."
-    assert said["constant", "spanish/spanish-3"] == "I see. Please tell me more about that."
-    assert judged[0].texts == ContextTexts(
-        "A retired pilot who now keeps bees.", "name: Ada Lovelace\nspeech_style: Victorian, ends in a crisp claim",
-        "User: What would you tell a young engineer?",
-    )  # fmt: skip
-    assert (judged[0].category, judged[0].lineage) == ("IDTest", "id-test-1")
+    replies, _ = read
+    said = {(of.system, of.record.id): of.reply for of in replies}
+    assert len(said) == len(replies) == 6 * 9
+    german, english = BENCHMARK.test["german"], BENCHMARK.test["IDTest"]
+    assert said["naive", german[1].id] == "As an AI I cannot."
+    assert said["parrot", german[1].id] == german[1].dialogue[-1].text
+    assert said["golden", english[0].id] == english[0].golden
+    assert said["golden_other", german[0].id] == german[2].golden  # half a turn of three
+    assert [said["golden_other", of.id] for of in english[:3]] == [english[k].golden for k in (2, 1, 0)]  # in folds of 2 and 1
+    assert said["constant", german[2].id] == "I see. Please tell me more about that."
+    assert replies[0] == RatedReply(english[0], "sft", "Patience.", {})
 
 
 def test_metrics_are_the_numbers_of_results(read):
@@ -73,36 +87,39 @@ def test_metrics_are_the_numbers_of_results(read):
         "novel plain identified",
     ]  # fmt: skip
     german, control = estimates["categories"]["german"], estimates["controls"]["reasoned"]["parrot"]["german"]
-    assert metrics["R-EMI"]["naive", "IDTest"] == 9.0
-    assert metrics["R-EMI"]["naive", "german"] == german["reasoned"]["emi"]["club"]["token_rate"]["value"]
-    assert metrics["novel EMI"]["sft", "german"] == german["plain"]["by_source"]["emi"]["novel"]["club"]["token_rate"]["value"]
-    assert metrics["novel plain identified"]["sft", "german"] == german["plain"]["identified"]["policy"]["novel"]["value"]
-    assert metrics["R-EMI"]["parrot", "german"] == control["club"]["token_rate"]["value"]
-    assert metrics["novel R-EMI"]["parrot", "german"] == control["novel"]["club"]["token_rate"]["value"]
-    assert metrics["identified"]["parrot", "german"] == control["identified"]["whole"]["value"]
-    assert metrics["R-EMI"]["golden", "spanish"] == 0
+    assert metrics["R-EMI"]["naive", "IDTest"]["value"] == 9.0
+    assert metrics["R-EMI"]["naive", "german"] == german["reasoned"]["emi"]["club"]["token_rate"]
+    assert metrics["novel EMI"]["sft", "german"] == german["plain"]["by_source"]["emi"]["novel"]["club"]["token_rate"]
+    assert metrics["novel plain identified"]["sft", "german"] == german["plain"]["identified"]["policy"]["novel"]
+    assert metrics["R-EMI"]["parrot", "german"] == control["club"]["token_rate"]
+    assert metrics["novel R-EMI"]["parrot", "german"] == control["novel"]["club"]["token_rate"]
+    assert metrics["identified"]["parrot", "german"] == control["identified"]["whole"]
+    assert metrics["R-EMI"]["golden", "spanish"]["value"] == 0
 
 
-def test_runs_that_cannot_be_compared_are_refused(folders, tmp_path):
-    results = results_of()
-    results["fingerprints"]["estimator"] = "other"
-    other = str(saved(tmp_path / "other", Evaluation(results, {"x": np.zeros(1)}, fake_run.samples(NAMES), {})))
-    with pytest.raises(UserError) as error:
-        of_runs([folders[0], other], ())
-    assert str(error.value) == "config.runs: sft and other have another estimator: judge runs that can be compared"
-    with pytest.raises(UserError) as error:
-        of_runs([folders[0], folders[0]], ())
-    assert str(error.value).startswith("config.runs: two runs are called 'sft'")
-    with pytest.raises(UserError) as error:
-        of_runs(folders, ("parot",))
-    assert str(error.value) == "config.controls: 'parot' is no control policy (did you mean 'parrot'?)"
-    silent = [{**row, "golden": None} for row in fake_run.samples(NAMES)]
-    bare = str(saved(tmp_path / "bare", Evaluation(results, {"x": np.zeros(1)}, silent, {})))
-    with pytest.raises(UserError) as error:
-        of_runs([bare], ("golden_other",))
-    assert str(error.value) == (
-        "config.controls: 'golden_other' needs golden replies, which 'IDTest' has none of: leave it out"
+def test_runs_that_cannot_be_judged_are_refused(folders, tmp_path):
+    def refusal(workdirs, controls=()):
+        with pytest.raises(UserError) as error:
+            replies_of_runs(workdirs, controls)
+        return str(error.value)
+
+    def changed(name, change):
+        results = results_of()
+        change(results)
+        return str(saved(tmp_path / name, Evaluation(results, {"x": np.zeros(1)}, samples_of("Yes."), {})))
+
+    other = changed("other", lambda of: of["fingerprints"].update(estimator="other"))
+    assert refusal([folders[0], other]) == (
+        "config.runs: sft and other have another estimator: judge runs that are comparable"
     )  # fmt: skip
+    assert refusal([folders[0]] * 2) == f"config.runs: {folders[0]} is called 'sft', as another one is: rename its folder"
+    parrot = str(tmp_path / "parrot")
+    assert refusal([parrot]) == f"config.runs: {parrot} is called 'parrot', as a control policy is: rename its folder"
+    assert refusal(folders, ("parot",)) == "config.controls: 'parot' is no control policy (did you mean 'parrot'?)"
+    moved = changed("moved", lambda of: of["fingerprints"].update(benchmark="before"))
+    assert refusal([moved]) == f"{moved}: package:rpgbench_compact/eight is no longer what was evaluated: evaluate it again"
+    given = changed("given", lambda of: of["config"]["benchmark"].update(source="given in Python"))
+    assert refusal([given]) == f"{given}: its benchmark was given in Python: evaluate it from a file to judge its replies"
 
 
 WORTH = {"golden": 9.0, "sft": 7.0, "naive": 5.0, "golden_other": 3.0, "constant": 2.0, "parrot": 1.0}
@@ -112,24 +129,28 @@ WORTH = {"golden": 9.0, "sft": 7.0, "naive": 5.0, "golden_other": 3.0, "constant
 def planted(monkeypatch, read):
     """A judge that rates by system, a little less in german, and prefers the better one with .8, and with .9 if shown first."""
     judged, metrics = read
-    apart = [of for of in judged if of.system != "golden_other"]  # here all golden replies of a category are one text
-    systems = {(of.context, of.reply): of.system for of in apart}
+    apart = [of for of in judged if of.system != "golden_other"]  # in a fold of one it is golden
+    systems = {(of.record.id, of.reply): of.system for of in apart}
+    german = {of.record.id for of in judged if of.record.category == "german"}
 
     def rated(engine, prompts, asked, report):
-        by_system = [WORTH[systems[of.group, of.replies[0]]] - ("german" in of.group) for of in asked]
+        by_system = [WORTH[systems[of.group, of.replies[0]]] - (of.group in german) for of in asked]
         return np.tile(np.array(by_system)[:, None, None], (1, len(prompts.criteria), 2))
 
     def preferred(engine, prompts, asked, report):
         better = [WORTH[systems[of.group, of.replies[0]]] > WORTH[systems[of.group, of.replies[1]]] for of in asked]
         chances = np.where(np.array(better)[:, None], [0.9, 0.7], [0.3, 0.1])
-        return np.tile(chances[:, None, None], (1, len(prompts.criteria), 2, 1))
+        return np.tile(chances[:, None], (1, len(prompts.criteria), 1))
 
     monkeypatch.setattr(judging, "rated", rated)
     monkeypatch.setattr(judging, "preferred", preferred)
-    return judge(apart, metrics, Asked, JudgePrompts.load(), True, 0.95, 0, Silent()).results
+    return judge(apart, metrics, Asked, JudgePrompts.load(), True, 0.95, 0, Silent())
 
 
 def test_ratings_and_comparisons_are_means(planted):
+    scores = {of.system: of.scores for of in planted.replies if of.record.category == "IDTest"}
+    assert scores["sft"] == {f"judge: {name}": 7.0 for name in ("role consistency", "user fit", "continuity")}
+    planted = planted.results
     assert planted["counts"] == {"replies": 45, "contexts": 9, "pairs": 90}
     assert planted["ratings"]["sft"]["german"]["continuity"]["value"] == 6.0
     wins = {system: number["value"] for system, number in planted["wins"]["user fit"].items()}
@@ -142,9 +163,11 @@ def test_ratings_and_comparisons_are_means(planted):
 
 def test_metrics_are_correlated_over_systems_and_categories(planted, read):
     _, metrics = read
+    planted = planted.results
     cells = [(system, category) for system in WORTH if system != "golden_other" for category in NAMES]
     ratings = [WORTH[system] - (category == "german") for system, category in cells]
-    numbers = [metrics["R-EMI"][cell] for cell in cells]
+    numbers = [metrics["R-EMI"][cell]["value"] for cell in cells]
+    assert planted["values"]["R-EMI"]["naive"]["IDTest"]["value"] == 9.0
     found = planted["metrics"]["continuity"]["R-EMI"]
     assert found["spearman"]["value"] == pytest.approx(stats.spearmanr(numbers, ratings).statistic, abs=1e-9)
     assert found["spearman"]["interval"]["kinds"] == {"context": 3, "system": 5}
@@ -157,19 +180,8 @@ def test_metrics_are_correlated_over_systems_and_categories(planted, read):
 
 
 def test_equal_texts_and_replies_of_one_system_are_not_compared():
-    texts = ContextTexts("", "", "")
-    replies = [JudgedReply("a", "all", "a", system, said, texts) for system, said in ("xp", "xq", "yp", "zr")]
+    row = {"messages": [{"role": "user", "content": "Hm?"}]}
+    said = [("a", system, reply) for system, reply in ("xp", "xq", "yp", "zr")] + [("b", "x", "p")]
+    replies = read_rated([{**row, "context_id": of[0], "system": of[1], "reply": of[2]} for of in said], scored=False)
     assert pairs_of(replies).tolist() == [[0, 3], [1, 2], [1, 3], [2, 3]]
     assert pairs_of(replies[:1]).shape == (0, 2)
-
-
-def test_a_files_replies_get_the_ratings_as_scores(planted):
-    rows = [
-        {"context_id": name, "messages": [{"role": "user", "content": f"{name}?"}], "system": "m", "reply": "Yes.",
-         "scores": {"fit": 1}}
-        for name in "ab"
-    ]  # fmt: skip
-    replies = read_rated(rows)
-    assert [of.texts.dialogue for of in of_file(replies)] == ["User: a?", "User: b?"]
-    said = judging.Judgement({"criteria": {"wit": "is funny"}}, [{"wit": 3.5}, {"wit": 4.0}]).scored(replies)
-    assert [of.scores for of in said] == [{"fit": 1.0, "judge: wit": 3.5}, {"fit": 1.0, "judge: wit": 4.0}]

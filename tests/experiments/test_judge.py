@@ -29,7 +29,7 @@ def test_the_script_writes_scores_that_agreement_reads(call, tiny_directory, tmp
     assert capsys.readouterr().out.count("position bias") == 3
     page = (work.parent / "judge.md").read_text()
     assert "| m1 | " in page
-    assert "rates 4 replies to 2 contexts from 1 to 10, and compares 2 pairs" in page.replace("\n", " ")
+    assert "rates 4 replies to 2 contexts from 1 to 10, in two wordings, and compares 2 pairs" in page.replace("\n", " ")
     scored = read_rated(work / "judged.jsonl")
     means = [of.scores["judge: continuity"] for of in scored if of.system == "m1"]
     assert found["ratings"]["m1"]["all"]["continuity"]["value"] == sum(means) / 2

@@ -51,8 +51,6 @@ def test_a_rating_is_the_expected_number(judge, prompts):
 
 def test_a_preference_is_of_the_same_reply_in_both_orders(judge, prompts):
     found = preferred(judge, prompts, [Judged("a", TEXTS, ("With milk.", "No."))], silent)
-    assert found.shape == (1, 1, 2, 2)
-    for place, wording in enumerate(WORDINGS):
-        first = chances(judge, prompts.pairwise(TEXTS, "With milk.", "No.", "continuity", wording), ["A", "B"])[0]
-        last = chances(judge, prompts.pairwise(TEXTS, "No.", "With milk.", "continuity", wording), ["A", "B"])[1]
-        assert found[0, 0, place] == pytest.approx([first, last], abs=2e-3)
+    first = chances(judge, prompts.pairwise(TEXTS, "With milk.", "No.", "continuity"), ["A", "B"])[0]
+    last = chances(judge, prompts.pairwise(TEXTS, "No.", "With milk.", "continuity"), ["A", "B"])[1]
+    np.testing.assert_allclose(found, [[[first, last]]], atol=2e-3)
