@@ -22,7 +22,6 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.special import logsumexp
 
 from remid_jax.information.identification import TIED_WITHIN
 from remid_jax.information.score_table import NOVEL, SOURCES
@@ -90,7 +89,7 @@ def _terms(reply: ScoredReply, formula: str) -> Float[np.ndarray, " T"]:
         return reply.own - reply.elsewhere.mean(axis=0)
     if formula == "prompt_marginal":
         return reply.own - reply.nowhere
-    said = logsumexp(np.cumsum(reply.elsewhere, axis=1), axis=0) - np.log(len(reply.elsewhere))
+    said = np.logaddexp.reduce(np.cumsum(reply.elsewhere, axis=1), axis=0) - np.log(len(reply.elsewhere))
     return reply.own - np.diff(said, prepend=0.0)
 
 
