@@ -40,7 +40,7 @@ _HOST = flags.DEFINE_integer("host", 0, "Several hosts: which one this is, from 
 _DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error.")
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-NETWORK = ("httpx", "httpcore", "requests", "urllib3", "huggingface_hub")
+NETWORK = ("httpx", "httpx2", "httpcore", "requests", "urllib3", "huggingface_hub")
 
 
 def run(main: Callable[[ConfigDict, Path], None]) -> None:

@@ -19,6 +19,7 @@ from remid_jax.settings import flat
 WITHOUT_EFFECT = frozenset(
     {
         "devices", "parallel", "workers",  # where it is computed
+        "endpoints",  # the file: what it says of an endpoint that is named is a content
         "workdir", "store", "output", "page",  # where things are kept
         "save_every", "show_every", "first_look",  # how often, and how early, they are
     }

@@ -72,13 +72,19 @@ def reference(request, continuation):
 
 
 def plain_logprobs(model, prefix, ids):
-    """Of `ids` after `prefix`, nats: one sequence alone, padded behind its end, where nothing can change what stands before."""
+    """Of `ids` after `prefix`, nats (see `plain_distributions`)."""
+    return plain_distributions(model, prefix, ids)[np.arange(len(ids)), ids]
+
+
+def plain_distributions(model, prefix, ids):
+    """Of every token in the places of `ids` after `prefix`, nats [ids, V]: one sequence alone, padded behind its end, where
+    nothing can change what stands before."""
     text = [*prefix, *ids]
     padded = jnp.array([text + [0] * (-len(text) % 128)])
     places = jnp.arange(len(prefix) - 1, len(prefix) - 1 + 128 * -(-len(ids) // 128)) % padded.shape[1]
     logits = np.asarray(_logits(model.config)(model.params, padded, places), np.float64)[: len(ids)]
     most = logits.max(-1, keepdims=True)
-    return (logits - most - np.log(np.exp(logits - most).sum(-1, keepdims=True)))[np.arange(len(ids)), ids]
+    return logits - most - np.log(np.exp(logits - most).sum(-1, keepdims=True))
 
 
 @functools.cache

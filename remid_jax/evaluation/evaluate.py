@@ -73,4 +73,5 @@ def evaluate_config(
     with stages.stage("estimate", unit=""):
         found = estimates(parse(arrays), run.statistics, Devices(config.devices.parallel, local=True))
         results, texts = gathered(run, made_by, replies, shown(written), arrays, found)
-    return Evaluation(results, arrays, texts, {"seconds": stages.seconds, **run.engines.counts()})
+    asked = {} if run.endpoint is None else {"endpoints": {run.endpoint.name: run.endpoint.ledger.described()}}
+    return Evaluation(results, arrays, texts, {"seconds": stages.seconds, **run.engines.counts(), **asked})

@@ -47,7 +47,7 @@ def gathered(
     config, models = run.config, run.models
     contributed = {name: contributions(arrays, name, estimates["estimators"]) for name in run.records}
     categories = diagnostics(run.records, run.benchmark.manifest, replies, features, run.excluded, arrays)
-    policy = models.policy is not None
+    policy, endpoint = models.policy is not None, run.endpoint.described() if run.endpoint else None
     results = {
         "schema_version": SCHEMA_VERSION,
         "kind": "evaluation",
@@ -59,7 +59,7 @@ def gathered(
             "estimator": models.estimator.fingerprint,
             "encoder": models.encoder.fingerprint,
             "policy": models.policy.fingerprint if models.policy else None,
-            "replies": _content(run.ready_replies),
+            "replies": _content({name: reply.text for name, reply in replies.items()} if endpoint else run.ready_replies),
             "protocol": PROTOCOL,
         },
         "estimator": {
@@ -69,11 +69,12 @@ def gathered(
             "adapters": described(config.estimator.adapters, run.pairs, run.members) if run.pairs else None,
         },
         "policy": {
-            "model": config.policy.model if policy else None,
+            "model": config.policy.model if policy or endpoint else None,
             "dtype": config.policy.dtype if policy else None,
             "adapter": config.policy.adapter if policy else None,
             "thinking": thinking_of(config.policy.thinking),
             "replies": config.policy.replies or "generated",
+            **({"endpoint": endpoint} if endpoint else {}),
         },
         "first_line": first_line(estimates),
         "reading": {

@@ -9,6 +9,9 @@ from ml_collections import ConfigDict
 
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Benchmark
+from remid_jax.endpoints.descriptions import is_endpoint
+from remid_jax.endpoints.opening import open_endpoint
+from remid_jax.endpoints.recorded import Recorded
 from remid_jax.errors import UserError
 from remid_jax.evaluation.arguments import Given
 from remid_jax.evaluation.horizons import horizon_of
@@ -43,6 +46,7 @@ class Run:
     reading: Reading
     ready_replies: Mapping[str, str] | None  # by record; None: they are to be generated
     ready_reasoning: Mapping[str, str] | None
+    endpoint: Recorded | None  # that answers in place of the policy's model
 
 
 def begin(config: ConfigDict, store: Store, reading: Reading, stages: Timed, given: Given) -> Run:
@@ -65,7 +69,10 @@ def begin(config: ConfigDict, store: Store, reading: Reading, stages: Timed, giv
     if config.estimator.plain not in (None, "", "golden"):
         raise UserError(f"config.estimator.plain={config.estimator.plain!r}: choose golden, or leave it out for all replies")
     devices = Devices(config.devices.parallel, config.devices.mesh_model)
-    models = open_models(config, given.models, bool(config.policy.replies), devices, reading)
+    endpoint = None
+    if not config.policy.replies and is_endpoint(config.policy.model):
+        endpoint = _open_policy(config, store)
+    models = open_models(config, given.models, bool(config.policy.replies or endpoint), devices, reading)
     thinking = thinking_of(config.policy.thinking) == "tags"
     records, excluded = choose_records(config, benchmark, prompts, models, thinking)
     replies = ready_texts("reply", config.policy.replies, given.replies, records, benchmark)
@@ -76,5 +83,13 @@ def begin(config: ConfigDict, store: Store, reading: Reading, stages: Timed, giv
     engines = Engines(devices, store, d.tokens_per_step, d.max_row, d.sampling_rows)
     return Run(
         config, statistics, horizon, benchmark, records, excluded, prompts, models, pairs, members, engines, stages, reading,
-        replies, reasoning,
+        replies, reasoning, endpoint,
     )  # fmt: skip
+
+
+def _open_policy(config: ConfigDict, store: Store) -> Recorded:
+    """The endpoint that `config.policy.model` names."""
+    for name in ("adapter", "template"):
+        if config.policy[name]:
+            raise UserError(f"config.policy.{name}: {config.policy.model} is no model on this machine: leave it out")
+    return open_endpoint(config.policy.model, config.endpoints, store)

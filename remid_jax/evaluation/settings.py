@@ -13,6 +13,7 @@ def default_settings() -> ConfigDict:
     config = ConfigDict()
     config.store = config_dict.placeholder(str)  # finished device work, shared by runs that name it; by default the workdir's
     config.seed = 0
+    config.endpoints = config_dict.placeholder(str)  # JSON: the servers that policy.model may name (docs/endpoints.md)
     config.first_look = config_dict.placeholder(bool)  # True evaluates one category a shift before all, for an early answer
     config.horizon = config_dict.placeholder(int)  # scored tokens of an answer; by default policy.max_reply, of ready ones all
     config.max_prompt = 640  # tokens after the template, before any reasoning; longer records are excluded and listed
@@ -43,7 +44,7 @@ def default_settings() -> ConfigDict:
     config.estimator.fallback = "empty"  # or "whole_text", when a reasoning lacks its block (docs/protocol.md, rule 18)
 
     config.policy = ConfigDict()
-    config.policy.model = "package:smollm2_policy"  # a directory, a .gguf file, package:NAME or a hub id
+    config.policy.model = "package:smollm2_policy"  # a directory, a .gguf file, package:NAME, a hub id or endpoint:NAME
     config.policy.dtype = "float32"
     config.policy.template = config_dict.placeholder(str)  # settings of its chat template, for example '{"mood": "kind"}'
     config.policy.adapter = config_dict.placeholder(str)  # a LoRA adapter of that model, in PEFT's files

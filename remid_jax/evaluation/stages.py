@@ -45,8 +45,15 @@ def respond(run: Run) -> tuple[dict[str, Reply], Samples | None]:
     if run.ready_replies is not None:
         tokenizer = tokenizer_of(run.models.estimator)
         return {name: ready(tokenizer, text) for name, text in run.ready_replies.items()}, None
-    assert run.models.policy is not None
     c, thinking = run.config.policy, thinking_of(run.config.policy.thinking)
+    if run.endpoint is not None:
+        tokenizer = tokenizer_of(run.models.estimator)
+        with run.stages.stage("respond", "replies") as advance:
+            replies = policy.respond_through(
+                everyone(run.records), run.prompts, run.endpoint, tokenizer, c.max_reply, advance, thinking == "tags"
+            )
+        return replies, None
+    assert run.models.policy is not None
     wanted = c.self_samples if thinking == "no" else 0  # a thinking policy's samples are thoughts (docs/protocol.md, rule 12)
     generator, records = run.engines.generator(run.models.policy), everyone(run.records)
     with run.stages.stage("respond") as advance:

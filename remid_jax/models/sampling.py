@@ -214,7 +214,7 @@ def choose(
     """Each row's token number `counts`, in Hugging Face's order: penalty (of prompt and reply), temperature, top-k, top-p."""
     penalty = penalties[:, None]
     logits = jnp.where(seen, jnp.where(logits < 0, logits * penalty, logits / penalty), logits)
-    best = _largest(logits)
+    best = largest(logits)
     drawn = jax.lax.cond(jnp.any(temperatures > 0), lambda: _draw(sampler, logits, keys, temperatures, counts), lambda: best)
     return jnp.where(temperatures > 0, drawn, best)
 
@@ -234,10 +234,10 @@ def _draw(sampler: Sampler, logits: Array, keys: Array, temperatures: Array, cou
         return jax.random.gumbel(jax.random.fold_in(jax.random.wrap_key_data(key), count), logits.shape[1:])
 
     # The largest of these is what `jax.random.categorical` draws.
-    return _largest(logits + jax.vmap(noise)(keys, counts))
+    return largest(logits + jax.vmap(noise)(keys, counts))
 
 
-def _largest(values: Float[Array, "R V"]) -> Int[Array, " R"]:
+def largest(values: Float[Array, "R V"]) -> Int[Array, " R"]:
     """The first index of each row's largest value, in two plain reductions: `argmax` is not vectorised on CPU (7 ms, not 2)."""
     index = jnp.arange(values.shape[-1], dtype=jnp.int32)
     return jnp.where(values == values.max(axis=-1, keepdims=True), index, jnp.iinfo(jnp.int32).max).min(axis=-1)

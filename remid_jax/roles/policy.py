@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from remid_jax.dialogues.parsing import reply_text, thought_reply
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record
+from remid_jax.endpoints.chat import Chat, ChatReply, Endpoint, Sampling, all_replies
 from remid_jax.models.sampling import Sampler
 from remid_jax.models.tokenizer import Tokenizer
+from remid_jax.progress import Advance
 from remid_jax.scoring.engine import Report
 from remid_jax.scoring.generation import Draw, Generator, Prompt, Sample, record_key
-from remid_jax.scoring.texts import Reply, chat_ids, heard, responder_ids, tokenizer_of
+from remid_jax.scoring.texts import Reply, chat_ids, heard, ready, responder_ids, tokenizer_of
 
 
 def too_long(
@@ -62,6 +64,35 @@ def respond(
     said = {record.id: drawn for record, drawn in zip(records, drawn, strict=True)}
     replies = {name: reply_of(tokenizer, first.ids, first.finish == "end", thinking) for name, (first, *_) in said.items()}
     return replies, {name: samples[1:] for name, samples in said.items()}
+
+
+def respond_through(
+    records: Sequence[Record],
+    prompts: Prompts,
+    endpoint: Endpoint,
+    tokenizer: Tokenizer,
+    max_new: int,
+    report: Advance,
+    thinking: bool = False,
+) -> dict[str, Reply]:
+    """Returns the replies of a policy that answers through an endpoint, at temperature 0, by record.
+
+    There is no repetition penalty, which the protocol of endpoints does not know. Thoughts are counted in the `tokenizer`'s
+    tokens.
+
+    Raises:
+      UserError: if a reply is missing (see `all_replies`).
+    """
+    chats = [Chat(prompts.policy(record, thinking), Sampling(max_new)) for record in records]
+    replies = all_replies(endpoint, chats, report)
+    return {record.id: _heard_from(tokenizer, reply, thinking) for record, [reply] in zip(records, replies, strict=True)}
+
+
+def _heard_from(tokenizer: Tokenizer, reply: ChatReply, thinking: bool) -> Reply:
+    """What an endpoint said, read as `reply_of` reads ids."""
+    spoken, ended = ready(tokenizer, reply.text), reply.finish == "stop"
+    said, closed = thought_reply(spoken.text) if thinking else (reply_text(spoken.text), False)
+    return Reply(said, ended or closed or not said, spoken.thought)
 
 
 def reply_of(tokenizer: Tokenizer, ids: Sequence[int], ended: bool, thinking: bool = False) -> Reply:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from remid_jax.models.config import DecoderConfig
 from remid_jax.models.decoder import Decoder, TokenTree, bind
+from remid_jax.models.sampling import largest
 
 KERNEL_VERSION = 3  # part of every store key: raise it when a change here or in the decoder can change a number
 HEAD_ELEMENTS = 2**25  # logits alive at once (128 MiB in float32); [B, T, V] never exists
@@ -53,6 +54,19 @@ def score_batch(config: DecoderConfig, chunk: int, params: nnx.State, batch: Bat
     model = bind(config, params)
     hidden = model(batch.tokens, TokenTree(batch.positions, batch.ends))
     return token_logprobs(model, chunk, hidden, batch.parents, batch.targets, batch.scored)
+
+
+def rank_batch(config: DecoderConfig, chunk: int, params: nnx.State, batch: Batch) -> Float[Array, "B T 3"]:
+    """What `score_batch` gives, and of the likeliest token in the same place its log-probability and its id (exact to 2^24)."""
+    model = bind(config, params)
+    hidden = model(batch.tokens, TokenTree(batch.positions, batch.ends))
+
+    def measure(logits: Array, targets: Array) -> tuple[Array, Array, Array]:
+        log_z = jax.nn.logsumexp(logits, axis=-1)
+        ids = jax.vmap(largest)(logits)
+        return _chosen(logits, targets) - log_z, _chosen(logits, ids) - log_z, ids.astype(jnp.float32)
+
+    return jnp.stack(_blockwise(model, chunk, hidden, batch.parents, batch.targets, batch.scored, measure, 3), axis=-1)
 
 
 def embed_batch(config: DecoderConfig, params: nnx.State, batch: Texts) -> Float[Array, "B M D"]:

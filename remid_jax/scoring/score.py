@@ -149,7 +149,7 @@ def scored_lines(
         for rows in results:
             done += 1
             advance(done, lines.count)
-            yield _scored(names.popleft(), rows)
+            yield answers_of(names.popleft(), rows)
         advance(done, done)
     progress.say(_summary(done, engine.counts))
 
@@ -183,7 +183,8 @@ def _day(date: datetime.date | str | None) -> datetime.date | None:
         raise UserError(f"date: {date!r} is no date: write it as 2026-01-31") from error
 
 
-def _scored(name: str | int, rows: Sequence[np.ndarray]) -> Scored:
+def answers_of(name: str | int, rows: Sequence[np.ndarray]) -> Scored:
+    """Returns the answers of request `name`, whose log-probabilities are `rows`, an array an answer."""
     loglik = tuple(float(row.astype(np.float64).sum()) for row in rows)
     return Scored(name, loglik, tuple(map(len, rows)), tuple(rows))
 

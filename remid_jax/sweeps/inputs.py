@@ -13,6 +13,7 @@ from remid_jax.dialogues.manifest_files import manifest_beside
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.readers.card_files import named_cards
 from remid_jax.dialogues.reading import read_benchmark, read_training
+from remid_jax.endpoints.descriptions import is_endpoint, read_description
 from remid_jax.files import read_bytes
 from remid_jax.identity import Identity, identify
 from remid_jax.learning.inputs import reasoning_content
@@ -31,8 +32,11 @@ Inputs = Mapping[str, tuple[Any, ...]]
 read)}."""
 
 
-def model(source: str, reader: None) -> str:
-    """Returns the fingerprint of a language model; of a policy that comes with the package, that of its adapter on its base."""
+def model(source: str, endpoints: str | None) -> str:
+    """Returns the fingerprint of a language model; of a policy that comes with the package, that of its adapter on its base; of
+    one behind an endpoint, that of what the file `endpoints` says of it."""
+    if is_endpoint(source):
+        return read_description(source, endpoints).fingerprint
     base, shipped = policy_parts(source, None)
     return adapter(shipped, base) if shipped else _opened(base).fingerprint
 

@@ -117,7 +117,7 @@ TASKS = {
             "estimator.model": (inputs.model,),
             "estimator.adapters": (inputs.pairs, "estimator.model"),
             "estimator.reasoning": (inputs.reasoning,),
-            "policy.model": (inputs.model,),
+            "policy.model": (inputs.model, "endpoints"),
             "policy.adapter": (inputs.adapter, "policy.model"),
             "policy.replies": (inputs.text,),
             "embedding.model": (inputs.model,),

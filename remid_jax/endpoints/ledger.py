@@ -1,0 +1,87 @@
+"""The account of an endpoint: requests, replies, tokens and money, and the cap on them."""
+
+from __future__ import annotations
+
+import collections
+import threading
+from typing import Any
+
+from remid_jax.endpoints.chat import Usage
+from remid_jax.endpoints.descriptions import Price
+
+MILLION = 1_000_000
+
+
+class Ledger:
+    """Counts what the replies of a run cost, whether they were paid for now or by an earlier attempt.
+
+    Any number of threads may write to it.
+
+    Attributes:
+      tries: requests sent now, with those that failed.
+      failures: of those, by what went wrong.
+    """
+
+    def __init__(self, price: Price | None = None, cap: float | None = None, cap_tokens: int | None = None):
+        self._price, self._cap, self._cap_tokens = price, cap, cap_tokens
+        self._lock = threading.Lock()
+        self._usages: dict[bytes, Usage | None] = {}
+        self._stored: set[bytes] = set()
+        self.tries = 0
+        self.failures: collections.Counter[str] = collections.Counter()
+
+    def reply(self, key: bytes, usage: Usage | None, stored: bool) -> None:
+        """Enters a reply by its key, once; `stored`: it was paid for earlier."""
+        with self._lock:
+            if key not in self._usages:
+                self._usages[key] = usage
+                if stored:
+                    self._stored.add(key)
+
+    def tried(self) -> None:
+        """Enters a request that is sent."""
+        with self._lock:
+            self.tries += 1
+
+    def failed(self, why: str) -> None:
+        """Enters a request that came to nothing."""
+        with self._lock:
+            self.failures[why] += 1
+
+    @property
+    def is_capped(self) -> bool:
+        return self._cap is not None or self._cap_tokens is not None
+
+    def over_cap(self) -> str | None:
+        """Returns what says that the cap is reached; None before that."""
+        with self._lock:
+            tokens, cost = self._tokens(), self._cost()
+        if self._cap is not None and cost is not None and cost >= self._cap:
+            return f'"cap" of {self._cap:g} is reached: {cost:.4g} spent'
+        if self._cap_tokens is not None and sum(tokens) >= self._cap_tokens:
+            return f'"cap_tokens" of {self._cap_tokens:,} is reached: {sum(tokens):,} used'
+        return None
+
+    def described(self) -> dict[str, Any]:
+        """Returns the account: {"replies", "from_store", "tries", "failures", "prompt_tokens", "completion_tokens", "cost"}."""
+        with self._lock:
+            prompt, completion = self._tokens()
+            return {
+                "replies": len(self._usages),
+                "from_store": len(self._stored),
+                "tries": self.tries,
+                "failures": dict(sorted(self.failures.items())),
+                "prompt_tokens": prompt,
+                "completion_tokens": completion,
+                "cost": self._cost(),
+            }
+
+    def _tokens(self) -> tuple[int, int]:
+        known = [usage for usage in self._usages.values() if usage is not None]
+        return sum(usage.prompt for usage in known), sum(usage.completion for usage in known)
+
+    def _cost(self) -> float | None:
+        if self._price is None:
+            return None
+        prompt, completion = self._tokens()
+        return (prompt * self._price.prompt + completion * self._price.completion) / MILLION

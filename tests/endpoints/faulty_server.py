@@ -1,0 +1,90 @@
+"""A chat server that fails as it is told, and counts what it was paid for."""
+
+import collections
+import contextlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+WORDS = 5  # tokens of every reply, as it counts them
+
+
+class FaultyServer:
+    """Answers "reply to CONTENT"; `faults(try, content)` says what goes wrong with try number 0, 1, ... of a request.
+
+    A fault is None, a status, ("status", Retry-After), "timeout", "cut", "broken" or "other". A request is paid for when its
+    whole answer has left; `paid` counts by Idempotency-Key.
+    """
+
+    def __init__(self, faults=lambda number, content: None, key=None, content_of=lambda content: f"reply to {content}"):
+        self.faults, self.key, self.content_of = faults, key, content_of
+        self.tries, self.paid = collections.Counter(), collections.Counter()
+        self.bodies, self.at_once, self.most_at_once = [], 0, 0
+        self.lock, self.late = threading.Lock(), threading.Event()
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                with contextlib.suppress(OSError):  # whoever asked may have gone
+                    owner.answer(self)
+
+            def log_message(self, *_):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.base_url = f"http://127.0.0.1:{self.http.server_port}/v1"
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.late.set()
+        self.http.shutdown()
+        self.http.server_close()
+
+    def answer(self, request):
+        body = json.loads(request.rfile.read(int(request.headers["Content-Length"])))
+        content, name = body["messages"][-1]["content"], request.headers["Idempotency-Key"]
+        with self.lock:
+            number = self.tries[name]
+            self.tries[name] += 1
+            self.bodies.append(body)
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            if self.key is not None and request.headers["Authorization"] != f"Bearer {self.key}":
+                refused = {"error": {"message": f"Incorrect API key provided: {request.headers['Authorization']}"}}
+                self.send(request, 401, json.dumps(refused).encode())
+            else:
+                self.fail_or_answer(request, self.faults(number, content), content, name)
+        finally:
+            with self.lock:
+                self.at_once -= 1
+
+    def fail_or_answer(self, request, fault, content, name):
+        message = {"role": "assistant", "content": self.content_of(content)}
+        usage = {"prompt_tokens": len(content.split()), "completion_tokens": WORDS}
+        answer = json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage}).encode()
+        if fault is None:
+            self.send(request, 200, answer)
+            with self.lock:
+                self.paid[name] += 1
+        elif fault == "timeout":
+            self.late.wait(20)
+        elif fault == "cut":
+            self.send(request, 200, answer[: len(answer) // 2], length=len(answer))
+        elif fault == "broken":
+            self.send(request, 200, answer[:-2])
+        elif fault == "other":
+            self.send(request, 200, b'{"hello": "world"}')
+        else:
+            status, after = fault if isinstance(fault, tuple) else (fault, None)
+            said = json.dumps({"error": {"message": f"no, with the key {self.key}"}}).encode()
+            self.send(request, status, said, headers={} if after is None else {"Retry-After": after})
+
+    def send(self, request, status, body, length=None, headers=None):
+        request.send_response(status)
+        request.send_header("Content-Type", "application/json")
+        request.send_header("Content-Length", str(len(body) if length is None else length))
+        for name, value in (headers or {}).items():
+            request.send_header(name, value)
+        request.end_headers()
+        request.wfile.write(body)
