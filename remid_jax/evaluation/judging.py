@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from remid_jax import program
-from remid_jax.dialogues.judge_prompts import ContextTexts, JudgePrompts
+from remid_jax.dialogues.judge_prompts import ContextTexts
 from remid_jax.dialogues.rated import RatedReply
 from remid_jax.dialogues.records import Record
 from remid_jax.evaluation.replies_of_runs import Metrics
@@ -22,8 +22,7 @@ from remid_jax.information.agreement import RatedNumbers, agreement_estimates, m
 from remid_jax.information.intervals import Estimate
 from remid_jax.information.self_agreement import self_agreement
 from remid_jax.progress import Reports
-from remid_jax.roles.ratings import Judged, preferred, rated
-from remid_jax.scoring.engine import ScoringEngine
+from remid_jax.roles.ratings import Judge, Judged
 
 SCHEMA_VERSION = 1
 RESULTS, JUDGED = "judge.json", "judged.jsonl"
@@ -35,8 +34,8 @@ class Judgement:
 
     Attributes:
       results: everything in the layout of judge.json:
-        {"schema_version", "kind", "program", "judge": {"source", "dtype", "fingerprint"}, "settings", "criteria",
-         "counts": {"replies", "contexts", "pairs"},
+        {"schema_version", "kind", "program", "judge": who judges, "settings", "criteria",
+         "counts": {"replies", "contexts", "pairs", "unread": answers that hold no rating or preference},
          "ratings": {system: {category: {criterion: mean rating}}},
          "wins": {criterion: {system: share of its comparisons, over orders}},
          "pairs": {criterion: {"a > b": how likely a is preferred}},
@@ -64,8 +63,7 @@ class Judgement:
 def judge(
     judged: Sequence[RatedReply],
     metrics: Metrics,
-    engine: ScoringEngine,
-    prompts: JudgePrompts,
+    by: Judge,
     pairwise: bool,
     level: float,
     seed: int,
@@ -76,46 +74,48 @@ def judge(
     Args:
       judged: the replies.
       metrics: what else is known of systems in categories, to be held against the mean ratings there.
-      engine: the judge.
-      prompts: what it is asked.
+      by: the judge.
       pairwise: whether it compares replies, too.
       level, seed: of intervals.
       progress: where progress goes.
 
     Raises:
-      UserError: a prompt is longer than the judge takes.
+      UserError: a prompt is longer than the judge takes, or it gives no answer that can be read.
     """
     pairs = pairs_of(judged) if pairwise else np.zeros((0, 2), int)
     with progress.stage("rate") as advance:
-        ratings = rated(engine, prompts, [asked(of.record, of.reply) for of in judged], advance)
+        ratings = by.rated([asked(of.record, of.reply) for of in judged], advance)
     compared = [asked(judged[a].record, judged[a].reply, judged[b].reply) for a, b in pairs.tolist()]
-    preferences = np.zeros((0, len(prompts.criteria), 2))
+    preferences = np.zeros((0, len(by.prompts.criteria), 2))
     if compared:
         with progress.stage("compare") as advance:
-            preferences = preferred(engine, prompts, compared, advance)
-    criteria = list(prompts.criteria)
-    means = ratings.mean(axis=-1)
+            preferences = by.preferred(compared, advance)
+    criteria = list(by.prompts.criteria)
+    means = _mean(ratings)
     lineage = np.array([of.record.lineage for of in judged])
     results = {
         "schema_version": SCHEMA_VERSION,
         "kind": "judge",
         "program": program.described(),
-        "judge": {"source": engine.model.source, "dtype": engine.model.dtype, "fingerprint": engine.model.fingerprint},
-        "settings": {"level": level, "seed": seed, "prompts": prompts.fingerprint},
-        "criteria": dict(prompts.criteria),
-        "counts": {"replies": len(judged), "contexts": len({of.record.id for of in judged}), "pairs": len(pairs)},
+        "judge": by.described(),
+        "settings": {"level": level, "seed": seed, "prompts": by.prompts.fingerprint},
+        "criteria": dict(by.prompts.criteria),
+        "counts": {
+            "replies": len(judged),
+            "contexts": len({of.record.id for of in judged}),
+            "pairs": len(pairs),
+            "unread": int(np.isnan(ratings).sum() + np.isnan(preferences).sum()),
+        },
         "ratings": _ratings(judged, means, criteria, lineage, level, seed),
         **_comparisons(judged, preferences, pairs, criteria, lineage, level, seed),
         "itself": self_agreement(criteria, ratings, preferences, pairs, lineage, level, seed),
         "values": _values(metrics),
         "metrics": _metrics(judged, means, metrics, criteria, level, seed),
     }
-    scored = [
-        dataclasses.replace(
-            of, scores={**of.scores, **{f"judge: {name}": value for name, value in zip(criteria, row, strict=True)}}
-        )
-        for of, row in zip(judged, means.tolist(), strict=True)
-    ]
+    scored = []
+    for of, row in zip(judged, means.tolist(), strict=True):
+        given = {f"judge: {name}": rating for name, rating in zip(criteria, row, strict=True) if not np.isnan(rating)}
+        scored.append(dataclasses.replace(of, scores={**of.scores, **given}))
     return Judgement(results, scored)
 
 
@@ -173,7 +173,7 @@ def _comparisons(
     wins: dict[str, Any] = {}
     named: dict[str, Any] = {}
     for place, name in enumerate(criteria):
-        chance = preferences[:, place].mean(axis=-1)
+        chance = _mean(preferences[:, place])
         both = np.concatenate([chance, 1 - chance])
         whose, lineages = np.concatenate([first, second]), np.concatenate([of_pair, of_pair])
         wins[name] = {
@@ -205,11 +205,17 @@ def _metrics(
     of_cell = np.array([cells.index((of.system, of.record.category)) for of in judged])
     system, category = (np.array(names) for names in zip(*cells, strict=True))
     scores = {
-        name: np.array([means[of_cell == cell, place].mean() for cell in range(len(cells))])
+        name: np.array([float(_mean(means[of_cell == cell, place])) for cell in range(len(cells))])
         for place, name in enumerate(criteria)
     }
     quantities = {name: np.array([_known(of.get(cell)) for cell in cells]) for name, of in metrics.items()}
     return agreement_estimates(RatedNumbers(category, category, system, quantities, scores), level, seed)["agreement"]
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Over the last axis, of what is there; NaN where nothing is."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.nansum(values, axis=-1) / (~np.isnan(values)).sum(axis=-1)
 
 
 def _known(number: Estimate | None) -> float:

@@ -36,7 +36,8 @@ def self_agreement(
     Args:
       criteria: their names.
       ratings: of n replies.
-      preferences: how likely the first reply of each pair is preferred, shown first and shown last.
+      preferences: how likely the first reply of each pair is preferred, shown first and shown last; NaN, as in ratings, where
+        the judge did not say.
       pairs: the numbers of the two replies of each pair.
       lineage: of each reply's context [n] str.
       level: of intervals.
@@ -54,7 +55,7 @@ def self_agreement(
         gap = ratings[pairs[:, 0], place].mean(axis=-1) - ratings[pairs[:, 1], place].mean(axis=-1)
         values = {
             "position_bias": (chances[:, 0] - chances[:, 1]) / 2,
-            "orders_agree": ((chances[:, 0] > 0.5) == (chances[:, 1] > 0.5)).astype(float),
+            "orders_agree": np.where(np.isnan(chances).any(axis=1), np.nan, (chances[:, 0] > 0.5) == (chances[:, 1] > 0.5)),
             "ratings_agree": (1 + _sign(gap) * _sign(chances.mean(axis=-1) - 0.5)) / 2,
         }
         units = {"position_bias": "points"}

@@ -36,13 +36,15 @@ def page(found: Results, source: str) -> str:
 
 def _lines(found: Results, source: str) -> Iterator[str]:
     counts, judge = found["counts"], found["judge"]
+    unread = f" {counts['unread']} answers could not be read, and count nowhere." if counts["unread"] else ""
+    precision = f" in {judge['dtype']}" if judge["dtype"] else ""
     yield "# What a judge says"
     yield ""
     yield from paragraph(
-        f"Written by `python -m experiments.judge` on {source}: `{judge['source']}` in {judge['dtype']} rates "
-        f"{counts['replies']} replies to {counts['contexts']} contexts from 1 to 10, in two wordings, and compares "
-        f"{counts['pairs']} pairs of them in both orders, by each criterion. A rating is the expected number under the judge's "
-        "own probabilities."
+        f"Written by `python -m experiments.judge` on {source}: `{judge['source']}`{precision} rates {counts['replies']} replies "
+        f"to {counts['contexts']} contexts from 1 to 10, in two wordings, and compares {counts['pairs']} pairs of them in both "
+        "orders, by each criterion. A rating of a model on this machine is the expected number under its own probabilities."
+        f"{unread}"
     )
     yield "## Does it agree with itself?"
     yield ""
@@ -77,8 +79,9 @@ def _itself(itself: Mapping[str, Mapping[str, Any]]) -> Table:
 
 def _ratings(found: Results) -> Table:
     criteria = list(found["criteria"])
+    several = len({category for cells in found["ratings"].values() for category in cells}) > 1
     rows = [
-        Row(system if len(cells) == 1 else f"{system}, {category}", [cell(of[name]) for name in criteria])
+        Row(f"{system}, {category}" if several else system, [cell(of[name]) for name in criteria])
         for system, cells in found["ratings"].items()
         for category, of in cells.items()
     ]

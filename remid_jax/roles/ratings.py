@@ -7,7 +7,7 @@ so that 1 is not the beginning of 10.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import Float
@@ -31,32 +31,56 @@ class Judged(NamedTuple):
     replies: tuple[str, ...]
 
 
-def rated(
-    judge: ScoringEngine, prompts: JudgePrompts, asked: Sequence[Judged], report: Report
-) -> Float[np.ndarray, "n criteria wordings"]:
-    """Returns the expected rating of the one reply of each of `asked`, from 1 to 10."""
-    questions = [
-        (of.group, *prompts.rating(of.texts, of.replies[0], criterion, wording))
-        for of in asked
-        for criterion in prompts.criteria
-        for wording in WORDINGS
-    ]
-    chances = _chances(judge, questions, [str(rating) for rating in RATINGS], report)
-    return (chances @ np.array(RATINGS, float)).reshape(len(asked), len(prompts.criteria), len(WORDINGS))
+class Judge(Protocol):
+    """Whoever rates and compares replies."""
+
+    prompts: JudgePrompts
+
+    def described(self) -> dict[str, Any]:
+        """Returns who judges, for results: {"source", "dtype", ...}."""
+        ...
+
+    def rated(self, asked: Sequence[Judged], report: Report) -> Float[np.ndarray, "n criteria wordings"]:
+        """Returns the rating of the one reply of each of `asked`, from 1 to 10; NaN where there is none."""
+        ...
+
+    def preferred(self, asked: Sequence[Judged], report: Report) -> Float[np.ndarray, "n criteria 2"]:
+        """Returns how likely it prefers the first of the two replies of each of `asked`: shown first, and shown last."""
+        ...
 
 
-def preferred(
-    judge: ScoringEngine, prompts: JudgePrompts, asked: Sequence[Judged], report: Report
-) -> Float[np.ndarray, "n criteria 2"]:
-    """Returns how likely the judge prefers the first of the two replies of each of `asked`: shown first, and shown last."""
-    questions = [
-        (of.group, *prompts.pairwise(of.texts, replies[0], replies[1], criterion))
-        for of in asked
-        for criterion in prompts.criteria
-        for replies in (of.replies, of.replies[::-1])
-    ]
-    of_first = _chances(judge, questions, NAMES, report)[:, 0].reshape(len(asked), len(prompts.criteria), 2)
-    return np.stack([of_first[..., 0], 1 - of_first[..., 1]], axis=-1)
+class LocalJudge:
+    """A language model on this machine."""
+
+    def __init__(self, engine: ScoringEngine, prompts: JudgePrompts):
+        self.engine, self.prompts = engine, prompts
+
+    def described(self) -> dict[str, Any]:
+        """Returns who judges, for results."""
+        model = self.engine.model
+        return {"source": model.source, "dtype": model.dtype, "fingerprint": model.fingerprint}
+
+    def rated(self, asked: Sequence[Judged], report: Report) -> Float[np.ndarray, "n criteria wordings"]:
+        """Returns the expected rating of the one reply of each of `asked`, from 1 to 10."""
+        questions = [
+            (of.group, *self.prompts.rating(of.texts, of.replies[0], criterion, wording))
+            for of in asked
+            for criterion in self.prompts.criteria
+            for wording in WORDINGS
+        ]
+        chances = _chances(self.engine, questions, [str(rating) for rating in RATINGS], report)
+        return (chances @ np.array(RATINGS, float)).reshape(len(asked), len(self.prompts.criteria), len(WORDINGS))
+
+    def preferred(self, asked: Sequence[Judged], report: Report) -> Float[np.ndarray, "n criteria 2"]:
+        """Returns how likely it prefers the first of the two replies of each of `asked`: shown first, and shown last."""
+        questions = [
+            (of.group, *self.prompts.pairwise(of.texts, replies[0], replies[1], criterion))
+            for of in asked
+            for criterion in self.prompts.criteria
+            for replies in (of.replies, of.replies[::-1])
+        ]
+        of_first = _chances(self.engine, questions, NAMES, report)[:, 0].reshape(len(asked), len(self.prompts.criteria), 2)
+        return np.stack([of_first[..., 0], 1 - of_first[..., 1]], axis=-1)
 
 
 def _chances(

@@ -10,7 +10,6 @@ from remid_jax.dialogues.judge_prompts import JudgePrompts
 from remid_jax.dialogues.rated import RatedReply, read_rated
 from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.errors import UserError
-from remid_jax.evaluation import judging
 from remid_jax.evaluation.evaluation import Evaluation
 from remid_jax.evaluation.judging import judge, pairs_of
 from remid_jax.evaluation.replies_of_runs import replies_of_runs
@@ -38,13 +37,6 @@ def samples_of(said):
         for category, members in BENCHMARK.test.items()
         for record in members[:3]
     ]
-
-
-class Asked:
-    """Stands in for an engine, of which a planted judge needs its name alone."""
-
-    class model:
-        source, dtype, fingerprint = "planted", "float32", "f"
 
 
 @pytest.fixture(scope="module")
@@ -125,33 +117,45 @@ def test_runs_that_cannot_be_judged_are_refused(folders, tmp_path):
 WORTH = {"golden": 9.0, "sft": 7.0, "naive": 5.0, "golden_other": 3.0, "constant": 2.0, "parrot": 1.0}
 
 
-@pytest.fixture
-def planted(monkeypatch, read):
-    """A judge that rates by system, a little less in german, and prefers the better one with .8, and with .9 if shown first."""
+class Planted:
+    """A judge that rates by system, a little less in german, and prefers the better one with .8, with .9 if it is shown first.
+
+    One rating it does not give.
+    """
+
+    prompts = JudgePrompts.load()
+
+    def __init__(self, replies):
+        self.systems = {(of.record.id, of.reply): of.system for of in replies}
+        self.german = {of.record.id for of in replies if of.record.category == "german"}
+
+    def described(self):
+        return {"source": "planted", "dtype": None}
+
+    def rated(self, asked, report):
+        by_system = [WORTH[self.systems[of.group, of.replies[0]]] - (of.group in self.german) for of in asked]
+        ratings = np.tile(np.array(by_system)[:, None, None], (1, len(self.prompts.criteria), 2))
+        ratings[0, 0, 1] = np.nan
+        return ratings
+
+    def preferred(self, asked, report):
+        better = [WORTH[self.systems[of.group, of.replies[0]]] > WORTH[self.systems[of.group, of.replies[1]]] for of in asked]
+        chances = np.where(np.array(better)[:, None], [0.9, 0.7], [0.3, 0.1])
+        return np.tile(chances[:, None], (1, len(self.prompts.criteria), 1))
+
+
+@pytest.fixture(scope="module")
+def planted(read):
     judged, metrics = read
     apart = [of for of in judged if of.system != "golden_other"]  # in a fold of one it is golden
-    systems = {(of.record.id, of.reply): of.system for of in apart}
-    german = {of.record.id for of in judged if of.record.category == "german"}
-
-    def rated(engine, prompts, asked, report):
-        by_system = [WORTH[systems[of.group, of.replies[0]]] - (of.group in german) for of in asked]
-        return np.tile(np.array(by_system)[:, None, None], (1, len(prompts.criteria), 2))
-
-    def preferred(engine, prompts, asked, report):
-        better = [WORTH[systems[of.group, of.replies[0]]] > WORTH[systems[of.group, of.replies[1]]] for of in asked]
-        chances = np.where(np.array(better)[:, None], [0.9, 0.7], [0.3, 0.1])
-        return np.tile(chances[:, None], (1, len(prompts.criteria), 1))
-
-    monkeypatch.setattr(judging, "rated", rated)
-    monkeypatch.setattr(judging, "preferred", preferred)
-    return judge(apart, metrics, Asked, JudgePrompts.load(), True, 0.95, 0, Silent())
+    return judge(apart, metrics, Planted(apart), True, 0.95, 0, Silent())
 
 
 def test_ratings_and_comparisons_are_means(planted):
     scores = {of.system: of.scores for of in planted.replies if of.record.category == "IDTest"}
     assert scores["sft"] == {f"judge: {name}": 7.0 for name in ("role consistency", "user fit", "continuity")}
     planted = planted.results
-    assert planted["counts"] == {"replies": 45, "contexts": 9, "pairs": 90}
+    assert planted["counts"] == {"replies": 45, "contexts": 9, "pairs": 90, "unread": 1}
     assert planted["ratings"]["sft"]["german"]["continuity"]["value"] == 6.0
     wins = {system: number["value"] for system, number in planted["wins"]["user fit"].items()}
     assert wins == pytest.approx({"golden": 0.8, "sft": 0.65, "naive": 0.5, "constant": 0.35, "parrot": 0.2})
