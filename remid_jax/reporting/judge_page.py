@@ -42,8 +42,8 @@ def _lines(found: Results, source: str) -> Iterator[str]:
     yield ""
     yield from paragraph(
         f"Written by `python -m experiments.judge` on {source}: `{judge['source']}`{precision} rates {counts['replies']} "
-        f"replies to {counts['contexts']} contexts from 1 to 10, in two wordings, and compares {counts['pairs']} pairs of them in "
-        "both orders, by each criterion. A rating of a model on this machine is the expected number under its own "
+        f"replies to {counts['contexts']} contexts from 1 to 10, in two wordings, and compares {counts['pairs']} pairs of them "
+        "in both orders, by each criterion. A rating of a model on this machine is the expected number under its own "
         f"probabilities.{unread}"
     )
     yield "## Does it agree with itself?"
