@@ -29,6 +29,8 @@ FORMS = {
     "misplaced": ".0%",
     "tokens": ".1f",
     "chars": ".1f",
+    "correlation": "+.2f",
+    "score": ".2f",
 }
 
 
