@@ -128,15 +128,15 @@ class Caller:
         """Returns how many rows were put and got."""
         import ray
 
-        ends, counts = time.monotonic() + seconds, [0, 0]
+        ends, puts, gets = time.monotonic() + seconds, list[int](), list[int]()
 
         def loop(number: int) -> None:
             turn = 0
             while time.monotonic() < ends:
                 rows = {key_of({"caller": number, "turn": turn, "row": n}): bytes(ROW) for n in range(BATCH)}
                 ray.get(self._keeper.put.remote(self._store, rows))
-                counts[0] += len(rows)
-                counts[1] += len(ray.get(self._keeper.get.remote(self._store, list(rows))))
+                puts.append(len(rows))
+                gets.append(len(ray.get(self._keeper.get.remote(self._store, list(rows)))))
                 turn += 1
 
         threads = [threading.Thread(target=loop, args=(number,)) for number in self._numbers]
@@ -144,7 +144,7 @@ class Caller:
             thread.start()
         for thread in threads:
             thread.join()
-        return counts[0], counts[1]
+        return sum(puts), sum(gets)
 
 
 def served(folder: Path) -> dict[str, Any]:
@@ -154,19 +154,24 @@ def served(folder: Path) -> dict[str, Any]:
     from remid_jax.sweeps.cluster.keeper import Keeper
     from remid_jax.sweeps.cluster.launcher import AT_ONCE
 
+    class Measured(Keeper):
+        def cpu(self) -> float:
+            return time.process_time()
+
     ray.init("local", num_cpus=ACTORS, include_dashboard=False, log_to_driver=False)
     plan = Plan([], {}, {})
-    keeper = ray.remote(num_cpus=0, max_concurrency=AT_ONCE)(Keeper).remote(plan, str(folder / "index.json"), [], str(folder))
+    keeper = ray.remote(num_cpus=0, max_concurrency=AT_ONCE)(Measured).remote(plan, str(folder / "index.json"), [], str(folder))
     each = -(-WORKERS.value // ACTORS)
     callers = [ray.remote(Caller).remote(keeper, n * each, each, str(folder / "store.sqlite")) for n in range(ACTORS)]
     ray.get([caller.work.remote(0.1) for caller in callers])
-    began = time.monotonic()
+    began, cpu = time.monotonic(), ray.get(keeper.cpu.remote())
     puts, gets = np.sum(ray.get([caller.work.remote(SECONDS.value) for caller in callers]), axis=0)
-    seconds = time.monotonic() - began
+    seconds, cpu = time.monotonic() - began, ray.get(keeper.cpu.remote()) - cpu
     ray.shutdown()
     return {
         "callers": each * ACTORS, "rows_a_call": BATCH, "bytes_a_row": ROW, "puts_a_second": round(puts / seconds),
         "gets_a_second": round(gets / seconds), "MB_a_second": round((puts + gets) * ROW / seconds / 1e6, 1),
+        "rows_a_cpu_second_of_the_keeper": round((puts + gets) / cpu),
     }  # fmt: skip
 
 
