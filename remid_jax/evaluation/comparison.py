@@ -53,7 +53,12 @@ class Comparison:
          "left_out": {category: why}, "shifts": {shift: its categories}, "settings",
          "headline": {"estimator", "unit", "scorer"},
          "differences": [{"run", "kind", "name", "quantity", "scorer", "difference": a number of `intervals.number`,
-                          "run_value", "baseline_value"}],
+                          "run_value", "baseline_value",
+                          "simultaneous": None, or in the headline `information.standings.Together`}],
+         "simultaneous": {"level", "cells": intervals that hold together, "each": the level of one by itself},
+         "standings": [{"kind", "name", "quantity", "runs": {run: `information.standings.Standing`}}],
+         "best": {quantity: the run whose rank set over all shifted categories is {1}, or None},
+         "contributions": what per-record contributions are good for,
          "changed": {run: [{"category", "record", "change", "run_value", "baseline_value", "reply", "baseline_reply"}]}}.
         "changed" lists the records whose contribution to Ihat of the policy's replies changed most, in nats per token
         (`results.contributions`): what to read first. They carry no interval, and say nothing about what is real.
@@ -122,13 +127,15 @@ class Comparison:
 def compare(runs: Sequence[Source] | Mapping[str, Source], *, devices: Devices | None = None) -> Comparison:
     """Returns the differences of runs to the first of them, the baseline, paired by record.
 
-    A run is a folder that an evaluation wrote, or an evaluation in memory, by its name in a mapping if that is wanted. All runs
-    are estimated anew on the records that all of them hold, in the same contexts, subsamples and folds, with the baseline's
-    settings; what a run lacks is left out of every run, counted and named. A run may be compared with itself.
+    A run is a folder that an evaluation wrote, or an evaluation in memory, by its name in a mapping if that is wanted; a folder
+    that is no run, such as a sweep's, stands for all runs below it. All runs are estimated anew on the records that all of them
+    hold, in the same contexts, subsamples and folds, with the baseline's settings; what a run lacks is left out of every run,
+    counted and named. A run may be compared with itself.
 
     Raises:
       UserError: fewer than two runs; a file that is missing, broken or of another version; runs of another benchmark,
-        estimator, protocol or statistics, with both values; golden replies that were scored differently; no category in common.
+        estimator, horizon, protocol or statistics, with both values; golden replies that were scored differently; no
+        category in common.
     """
     read = read_runs(runs)
     check_comparable(read)

@@ -23,11 +23,12 @@ from remid_jax.information.intervals import POWER, Replicates, difference, freed
 
 DRAWS = 200_000  # of all studentized errors: enough for three digits of a critical value
 FEWEST_DRAWS = 2_000
-MOST_ERRORS = 200_000_000  # studentized errors in all: with over 1,000 quantities there are fewer draws
-MOST_NORMALS = 40_000_000  # for estimated errors in all: many degrees of freedom need fewer draws of them
+MOST_NUMBERS = 20_000_000  # of all draws and quantities: with over 100 quantities there are fewer draws
+FEWEST_ERRORS = 200  # draws of the estimated errors; many degrees of freedom need few of them
 NUMERATORS = 8  # for every draw of the estimated errors
 AT_ONCE = 2_000_000  # normal numbers
 SEED = 27
+PAIRED = 32  # runs of which all pairs are compared
 STATED = 200  # errors that tables may state, evenly by chance
 LARGEST = 1_000.0  # errors: no difference beyond is worth a number
 
@@ -103,7 +104,7 @@ def common_level(
     The share of draws in which an interval fails is corrected by how many fail in all, whose mean is known.
     """
     fails, count = 1 - level, len(freedoms)
-    draws = int(min(draws, max(FEWEST_DRAWS, MOST_ERRORS // count)))
+    draws = int(min(draws, max(FEWEST_DRAWS, MOST_NUMBERS // count)))
     chances, places, draws = _small_chances(directions, freedoms, fails, draws)
     order = np.argsort(chances)
     chances, places = chances[order], places[order]
@@ -124,7 +125,7 @@ def _small_chances(
 ) -> tuple[Float[np.ndarray, " k"], Int[np.ndarray, " k"], int]:
     """The two-sided chances of studentized errors that lie `below`, the draw of each, and how many draws there are."""
     rng, (count, rank), most = np.random.default_rng(SEED), directions.shape, int(freedoms.max())
-    outer = max(1, min(draws // NUMERATORS, MOST_NORMALS // (most * rank)))
+    outer = min(draws // NUMERATORS, max(FEWEST_ERRORS, MOST_NUMBERS // (most * max(count, rank))))
     inner = -(-draws // outer)
     step = max(1, AT_ONCE // (max(most, inner) * max(count, rank)))
     ends = stdtrit(freedoms, 1 - below / 2)
@@ -171,19 +172,22 @@ def rank_sets(
 ) -> dict[str, tuple[int, int]]:
     """Returns {run: the best and the worst rank it may have}, 1 for the best run, from intervals of all pairwise differences.
 
-    The intervals hold together, so with probability `level` every run's true rank is in its set.
+    The intervals hold together, so with probability `level` every run's true rank is in its set. Of over `PAIRED` runs, whose
+    pairs are too many, two are told apart where the intervals of their differences to the first run do not meet.
     """
-    runs, pairs = list(quantities), list(itertools.combinations(quantities, 2))
-    if not pairs:
-        return dict.fromkeys(runs, (1, 1))
-    found = band([difference(quantities[a], quantities[b]) for a, b in pairs], level, draws)
-    first_is_better, second_is_better = found.low > 0, found.high < 0
+    runs, values = list(quantities), list(quantities.values())
+    if len(runs) <= PAIRED:
+        pairs = list(itertools.combinations(range(len(runs)), 2))
+        found = band([difference(values[a], values[b]) for a, b in pairs], level, draws)
+        ahead = np.zeros((len(runs), len(runs)), dtype=bool)
+        for (a, b), low, high in zip(pairs, found.low, found.high, strict=True):
+            ahead[a, b], ahead[b, a] = low > 0, high < 0
+    else:
+        found = band([difference(value, values[0]) for value in values], level, draws)
+        ahead = found.low[:, None] > found.high
     if not larger_is_better:
-        first_is_better, second_is_better = second_is_better, first_is_better
-    above, below = dict.fromkeys(runs, 0), dict.fromkeys(runs, 0)
-    for (a, b), first, second in zip(pairs, first_is_better, second_is_better, strict=True):
-        better, worse = (a, b) if first else (b, a)
-        if first or second:
-            below[better] += 1
-            above[worse] += 1
-    return {run: (1 + above[run], len(runs) - below[run]) for run in runs}
+        ahead = ahead.T
+    return {
+        run: (1 + before, len(runs) - behind)
+        for run, before, behind in zip(runs, ahead.sum(axis=0).tolist(), ahead.sum(axis=1).tolist(), strict=True)
+    }

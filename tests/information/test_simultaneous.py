@@ -151,6 +151,19 @@ def test_rank_sets_are_those_of_the_pairwise_intervals(seed, runs, larger_is_bet
         assert found[run] == (1 + above, runs - below)
 
 
+def test_many_runs_are_told_apart_by_their_differences_to_the_first():
+    rng = np.random.default_rng(7)
+    quantities = {f"{k:02}": of for k, of in enumerate(means(rng.normal(size=(12, 40)) + rng.normal(0, 3, 40)))}
+    first = quantities["00"]
+    found = band([difference(of, first) for of in quantities.values()], 0.9, FEW)
+    ends = dict(zip(quantities, zip(found.low, found.high, strict=True), strict=True))
+    assert (found.low[0], found.high[0]) == (0, 0)
+    for run, (best, worst) in rank_sets(quantities, 0.9, True, FEW).items():
+        assert best == 1 + sum(low > ends[run][1] for low, _ in ends.values())
+        assert worst == 40 - sum(high < ends[run][0] for _, high in ends.values())
+    assert set(rank_sets(quantities, 0.9, True, FEW).values()) != {(1, 40)}
+
+
 def test_runs_far_apart_have_one_rank_each_and_equal_runs_all_of_them():
     noise = np.random.default_rng(5).normal(size=(8, 3))
     apart = dict(zip("abc", means(noise + np.array([0.0, 90.0, -90.0])), strict=True))
