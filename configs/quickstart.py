@@ -17,7 +17,10 @@ from remid_jax.evaluation.settings import default_settings
 def get_config() -> ConfigDict:
     config = default_settings()
     config.workdir = "runs/quickstart"
+    config.first_look = True
     config.estimator.plain = "golden"
+    config.estimator.dtype = config.policy.dtype = "bfloat16"
     config.policy.max_reply = 40  # and so the horizon: every answer counts to its 40th token
     config.policy.self_samples = 4
+    config.devices.max_row = 4096  # so that a context and all that is scored after it are one row
     return config

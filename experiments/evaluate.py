@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from remid_jax.evaluation.evaluate import evaluate_config
+from remid_jax.evaluation.first_look import take_first_look
 from remid_jax.parallel import is_first_host
 from remid_jax.reporting import terminal
 from remid_jax.roles.reading import reading_of
@@ -25,7 +26,10 @@ from . import cli
 def main(config: ConfigDict, workdir: Path) -> None:
     cli.use_compilation_cache()
     progress, store = cli.progress(), Store(config.store or workdir / "store.sqlite")
-    evaluation = evaluate_config(config, store, reading_of(config, workdir), progress)
+    reading = reading_of(config, workdir)
+    if config.first_look and not (workdir / "results.json").exists():
+        take_first_look(config, store, reading, progress)
+    evaluation = evaluate_config(config, store, reading, progress)
     if not is_first_host():
         return
     evaluation.save(workdir, progress)

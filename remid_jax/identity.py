@@ -20,7 +20,7 @@ WITHOUT_EFFECT = frozenset(
     {
         "devices", "parallel", "workers",  # where it is computed
         "workdir", "store", "output", "page",  # where things are kept
-        "save_every", "show_every",  # how often they are
+        "save_every", "show_every", "first_look",  # how often, and how early, they are
     }
 )  # fmt: skip
 NOT_SET = "not set"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -105,28 +105,30 @@ class Timed:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
 
 
-def shares(advance: Advance, count: int) -> list[Advance]:
-    """Returns an `advance` for each of `count` equal workers of one stage, one after the other: together they move `advance`.
+def shares(advance: Advance, sizes: Sequence[float]) -> list[Advance]:
+    """Returns an `advance` for each of several workers of one stage, one after the other: together they move `advance`.
 
-    The work of those that have not begun is taken to be as much as that of the others.
+    The work of those that have not begun is guessed from that of the others, by what `sizes` say of each.
 
-    >>> first, second = shares(lambda done, total: print(done, "of", total), 2)
-    >>> first(5, 10), second(2, 6)
-    5 of 20
-    7 of 16
+    >>> first, second = shares(lambda done, total: print(done, "of", total), [1, 3])
+    >>> first(5, 10), second(2, 24)
+    5 of 40
+    7 of 34
     (None, None)
     """
     totals: dict[int, int] = {}
-    dones = [0] * count
+    dones = [0] * len(sizes)
 
     def share(worker: int) -> Advance:
         def of_worker(done: int, total: int) -> None:
             dones[worker], totals[worker] = done, total
-            advance(sum(dones), sum(totals.values()) * count // len(totals) if worker + 1 < count else sum(totals.values()))
+            known = sum(totals.values())
+            left = sum(size for number, size in enumerate(sizes) if number not in totals)
+            advance(sum(dones), known + round(known * left / (sum(sizes[number] for number in totals) or 1)))
 
         return of_worker
 
-    return [share(worker) for worker in range(count)]
+    return [share(worker) for worker in range(len(sizes))]
 
 
 class _Count:

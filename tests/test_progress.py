@@ -86,15 +86,15 @@ def test_nothing_to_compute_is_said(clock):
 
 def test_shares_add_workers_up():
     heard = []
-    first, second, third = shares(lambda done, total: heard.append((done, total)), 3)
+    first, second, third = shares(lambda done, total: heard.append((done, total)), [2, 1, 1])
     first(10, 40)
     first(40, 40)
     second(5, 60)
     third(1, 20)
     second(60, 60)
     third(20, 20)
-    # Those that have not begun are taken to have as much to do as the others: 3 * 40, then 3 * 50, then what it is.
-    assert heard == [(10, 120), (40, 120), (45, 150), (46, 120), (101, 120), (120, 120)]
+    # Those that have not begun are taken to have as much to do for their size as the others: 40 * 4 / 2, then 100 * 4 / 3.
+    assert heard == [(10, 80), (40, 80), (45, 133), (46, 120), (101, 120), (120, 120)]
 
 
 def test_seconds_of_a_stage_add_up_in_order(clock):

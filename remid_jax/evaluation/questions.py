@@ -55,6 +55,11 @@ class Question:
     by_source: Mapping[str, Sequence[np.ndarray]] = dataclasses.field(default_factory=dict)
     paired: bool = False
 
+    @property
+    def size(self) -> int:
+        """How many tokens are scored."""
+        return sum(map(len, self.answers)) * (1 if self.paired else len(self.prefixes))
+
     def requests(self) -> list[Request]:
         continuations = [Continuation(answer) for answer in self.answers]
         if self.paired:

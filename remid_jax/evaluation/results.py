@@ -20,7 +20,7 @@ from remid_jax.dialogues.records import Record, has_golden
 from remid_jax.evaluation.lineages import lineage_warnings
 from remid_jax.evaluation.models import described_reading
 from remid_jax.evaluation.run import Run
-from remid_jax.information.score_table import NO_GOLDEN
+from remid_jax.information.score_table import NO_GOLDEN, NOVEL, SOURCES
 from remid_jax.roles.members import described
 from remid_jax.roles.reading import thinking_of
 from remid_jax.scoring.texts import Reply, Thought
@@ -115,6 +115,7 @@ def diagnostics(
         if has_golden(members):
             texts = [record.golden for record in members]
             golden = {"in_language": language_share(texts, entry.language, manifest.languages).share}
+            golden["copied"] = _copied(arrays[f"{category}/tokens_by_source/golden"])
         found[category] = {
             "shift": entry.shift,
             "reference": entry.reference,
@@ -125,6 +126,7 @@ def diagnostics(
             "replies": {
                 "truncated": sum(not reply.finished for reply in said),
                 "empty": sum(not reply.text for reply in said),
+                "different": len({reply.text for reply in said}),
                 "thoughts": _thoughts([reply.thought for reply in said if reply.thought is not None]),
                 "in_language": spoken.share,
                 "in_language_reason": spoken.reason,
@@ -146,6 +148,11 @@ def _thoughts(thoughts: Sequence[Thought]) -> dict[str, int]:
     }
 
 
+def _copied(tokens: np.ndarray) -> float:
+    """The share of tokens, by reply and source, that say the context back."""
+    return float(tokens[:, [SOURCES.index(source) for source in SOURCES if source not in NOVEL]].sum() / tokens.sum())
+
+
 def _density(arrays: Arrays, category: str, replies: str) -> float | None:
     if f"{category}/chars/{replies}" not in arrays:
         return None
@@ -159,11 +166,14 @@ def warnings(categories: Mapping[str, Mapping[str, Any]], in_sample: bool = Fals
     for name, category in categories.items():
         densities, replies, count = category["tokens_per_char"], category["replies"], category["records"]
         golden, policy, spoken = densities["golden"], densities["policy"], replies["in_language"]
+        copied = category["golden"].get("copied") or 0.0
         for due, kind, text in (
             (bool(category["excluded"]), "over-long records excluded", f"{name} {len(category['excluded'])}"),
             (replies["truncated"] > 0.1 * count, "replies cut at the token limit", f"{name} {replies['truncated']}/{count}"),
             (replies["thoughts"]["cut"] > 0, "thoughts cut at the token limit", f"{name} {replies['thoughts']['cut']}/{count}"),
             (replies["empty"] > 0.1 * count, "empty replies", f"{name} {replies['empty']}/{count}"),
+            (replies["different"] == 1 < count, "the same reply to all", f"{name} {count}/{count}"),
+            (copied > 0.5, "golden replies mostly say their own context back, so little is novel", f"{name} {copied:.0%}"),
             (spoken is not None and spoken < 0.5, "few replies in the user's language", f"{name} {spoken or 0:.0%}"),
             (
                 bool(golden and policy and _far(golden, policy)),

@@ -13,6 +13,7 @@ def default_settings() -> ConfigDict:
     config = ConfigDict()
     config.store = config_dict.placeholder(str)  # finished device work, shared by runs that name it; by default the workdir's
     config.seed = 0
+    config.first_look = config_dict.placeholder(bool)  # True evaluates one category a shift before all, for an early answer
     config.horizon = config_dict.placeholder(int)  # scored tokens of an answer; by default policy.max_reply, of ready ones all
     config.max_prompt = 640  # tokens after the template, before any reasoning; longer records are excluded and listed
     config.prompts = config_dict.placeholder(str)  # a folder with your own templates (see remid_jax/dialogues/prompts/)

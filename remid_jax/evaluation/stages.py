@@ -31,7 +31,7 @@ def reason(run: Run) -> Written:
         parsed = {name: core_features(text, c.fallback) for name, text in run.ready_reasoning.items()}
         return {name: {record.id: parsed[record.id] for record in mine} for name, mine in to_score.items()}
     with run.stages.stage("reason") as advance:
-        reasoners = zip(run.members, shares(advance, len(run.members)), strict=True)
+        reasoners = zip(run.members, shares(advance, [len(mine) for mine in to_score.values()]), strict=True)
         return {
             member.name: reasoner.reason(
                 to_score[member.name], run.prompts, run.engines.generator(member.reasoner), c.max_reasoning, c.fallback, share
@@ -85,9 +85,10 @@ def ask(
     elif of_policy and run.models.policy is not None:
         asked.append((run.models.policy, of_policy))
     with run.stages.stage("score") as advance:
+        sizes = [sum(question.size for question in questions) for _, questions in asked]
         answers = [
             asking.ask(run.engines.scoring(model), questions, share)
-            for (model, questions), share in zip(asked, shares(advance, len(asked)), strict=True)
+            for (model, questions), share in zip(asked, shares(advance, sizes), strict=True)
         ]
         arrays |= asking.pooled(answers)
     return arrays | asking.golden_of_another(arrays, run.records)

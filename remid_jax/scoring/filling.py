@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from remid_jax.errors import UserError
+from remid_jax.models.attention.attend import BLOCK, LONGEST_TRIANGLE
 
 # One table for rows and prompts: each length in use costs a compilation, each gap between two costs padding. Up to 512 there is
 # one every 64 tokens from 256 on, beyond 1,024 four an octave.
@@ -104,10 +105,11 @@ class Steps(NamedTuple):
         return (size for size, number in self.runs for _ in range(size * number))
 
 
-def fill_rows(trees: Sequence[int], head: int, limits: Limits) -> list[list[int]]:
+def fill_rows(trees: Sequence[int], looks: Sequence[int], head: int, limits: Limits) -> list[list[int]]:
     """Returns which trees share a row, by number, so that the steps of all rows cost least.
 
-    Each tree is so many tokens long; the first `head` tokens are the same in all of them, so a row holds those once.
+    Each tree is so many tokens long; the first `head` tokens are the same in all of them, so a row holds those once. Of
+    each tree `looks` holds twice what all of its tokens see: the squared lengths of its branches, less what they share.
     """
     if len(trees) == 1:
         return [[0]]
@@ -115,16 +117,24 @@ def fill_rows(trees: Sequence[int], head: int, limits: Limits) -> list[list[int]
     every = -(-len(trees) // SAMPLE)
     sample = [trees[n] for n in order[::every]]
     largest = max(bucket_of(min(limits.max_row, BUCKETS[-1])), bucket_of(sample[0]))
+    seen = [looks[n] - head**2 for n in order[::every]]
     choices = []
     for capacity in BUCKETS[BUCKETS.index(bucket_of(sample[-1])) : BUCKETS.index(largest) + 1]:
         rows = _filled(sample, head, capacity, limits.max_row)
-        counts = collections.Counter(bucket_of(head + sum(sample[n] - head for n in row)) for row in rows)
-        made = {bucket: limits.steps(bucket, every * count) for bucket, count in counts.items()}
-        work = sum(steps.rows * float(row_cost(bucket, limits.attention_knee)) + steps.price for bucket, steps in made.items())
+        lengths = [bucket_of(head + sum(sample[n] - head for n in row)) for row in rows]
+        made = {bucket: limits.steps(bucket, every * count) for bucket, count in collections.Counter(lengths).items()}
+        looked = sum(_looked(length, head**2 + sum(seen[n] for n in row)) for length, row in zip(lengths, rows, strict=True))
+        work = sum(steps.rows * bucket + steps.price for bucket, steps in made.items())
+        work += every * looked / limits.attention_knee
         choices.append((work, sum(steps.rows * bucket for bucket, steps in made.items()), capacity))
     least = min(cost for cost, *_ in choices)
     _, capacity = min((tokens, capacity) for cost, tokens, capacity in choices if cost <= ABOUT * least)
     return [[order[n] for n in row] for row in _filled([trees[n] for n in order], head, capacity, limits.max_row)]
+
+
+def _looked(length: int, needed: int) -> int:
+    """What attention looks at in a row: all earlier slots in a short one; in a long one blocks of what its trees need."""
+    return length**2 if length <= LONGEST_TRIANGLE else min(length**2, needed + length * BLOCK)
 
 
 def _filled(trees: Sequence[int], head: int, capacity: int, max_row: int) -> list[list[int]]:

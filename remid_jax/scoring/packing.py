@@ -190,16 +190,18 @@ def _rows(sequences: list[_Sequence], shared: list[int], limits: Limits) -> list
     if not sequences:
         return []
     lengths = np.array([len(s.ids) for s in sequences])
-    runs = _cuts(lengths, np.array(shared), limits.max_row, limits.attention_knee)
-    head = min(shared[1:], default=0)
-    trees = [int(lengths[i] + (lengths[i + 1 : j] - shared[i + 1 : j]).sum()) for i, j in runs]
-    filled = fill_rows(trees, min(head, min(trees) - 1), limits)
+    kept = np.array(shared)
+    runs = _cuts(lengths, kept, limits.max_row, limits.attention_knee)
+    trees = [int(lengths[i] + (lengths[i + 1 : j] - kept[i + 1 : j]).sum()) for i, j in runs]
+    looks = [int(lengths[i] ** 2 + (lengths[i + 1 : j] ** 2 - kept[i + 1 : j] ** 2).sum()) for i, j in runs]
+    filled = fill_rows(trees, looks, min(min(shared[1:], default=0), min(trees) - 1), limits)
     return [[n for run in sorted(runs[tree] for tree in row) for n in range(*run)] for row in filled]
 
 
 def _cuts(lengths: np.ndarray, shared: np.ndarray, max_row: int, knee: float) -> list[tuple[int, int]]:
-    """The cut of sorted sequences into runs [i, j) that costs least; a run of a tree of s tokens costs s (1 + s / knee).
+    """The cut of sorted sequences into runs [i, j) that costs least.
 
+    A run costs its tokens, and what they look at: a sequence of l tokens of which s are there already adds (l^2 - s^2) / knee.
     What all sequences share is not counted: every row holds it once, wherever runs are cut. Sequences that share less than
     `LEAST_SHARED` tokens beyond it are always apart.
     """
@@ -217,18 +219,17 @@ def _cuts(lengths: np.ndarray, shared: np.ndarray, max_row: int, knee: float) ->
 
 
 def _cut_stretch(lengths: np.ndarray, shared: np.ndarray, head: int, max_row: int, knee: float) -> list[tuple[int, int]]:
-    size, saved = int(lengths[0] + (lengths[1:] - shared[1:]).sum()), int(shared[1:].min()) - head
-    if size <= max_row and size * size <= 2 * knee * saved:
-        return [(0, len(lengths))]  # k runs would save at most size^2 (1 - 1/k) / knee, and cost at least (k - 1) saved
-    added = np.cumsum(lengths - shared)
+    added, looked = np.cumsum(lengths - shared), np.cumsum(lengths**2 - shared**2)
+    if added[-1] - added[0] + lengths[0] <= max_row:
+        return [(0, len(lengths))]  # every further run encodes something twice
     # A run that begins at i pays sequence i in full, and of the later ones only what they add.
-    full = lengths - added
+    full, full_looked = lengths - added, lengths**2 - looked
     best, cut = np.zeros(len(lengths) + 1), np.zeros(len(lengths) + 1, np.int64)
     reaches = np.minimum(np.searchsorted(added, added - max_row), np.arange(len(lengths)))
     for j in range(1, len(lengths) + 1):
         reach = int(reaches[j - 1])
         sizes = full[reach:j] + added[j - 1]
-        cost = best[reach:j] + (sizes - head) + sizes * sizes / knee
+        cost = best[reach:j] + (sizes - head) + (full_looked[reach:j] + looked[j - 1]) / knee
         cost[:-1][sizes[:-1] > max_row] = np.inf
         choice = int(cost.argmin())
         best[j], cut[j] = cost[choice], reach + choice

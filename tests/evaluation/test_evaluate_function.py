@@ -77,7 +77,8 @@ def from_the_command_line(few_records, tiny_directory, folder, from_paths) -> Ev
     model = {"estimator.model": str(tiny_directory), "estimator.adapters": "", "estimator.max_reasoning": 8}
     groups = {"statistics": STATISTICS, "devices": DEVICES}
     named = {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
-    as_by_default = {"estimator.plain": "", "policy.max_reply": 64, "policy.self_samples": 2}
+    as_by_default = {"estimator.plain": "", "policy.max_reply": 64, "policy.self_samples": 2, "first_look": False}
+    as_by_default |= {"estimator.dtype": "float32", "policy.dtype": "float32", "devices.max_row": 2048}
     change(config, paths | model | named | as_by_default | {"store": str(folder / "store.sqlite")})
     workdir = folder / "work"
     workdir.mkdir()

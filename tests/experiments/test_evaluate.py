@@ -28,6 +28,7 @@ def settings(tiny_directory, few_records):
         "benchmark.source": str(few_records), "estimator.model": str(tiny_directory), "policy.model": str(tiny_directory),
         "estimator.adapters": "", "estimator.max_reasoning": 24, "policy.max_reply": 24, "devices.sampling_rows": 2,
         "devices.tokens_per_step": 1024, "estimator.plain": "", "policy.self_samples": 2,
+        "estimator.dtype": "float32", "policy.dtype": "float32", "first_look": False, "devices.max_row": 2048,
     }  # fmt: skip
 
 

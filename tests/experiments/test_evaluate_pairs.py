@@ -65,7 +65,7 @@ def settings(records, tiny_directory):
         "benchmark.source": str(records), "estimator.model": str(tiny_directory), "policy.model": str(tiny_directory),
         "estimator.max_reasoning": 12, "estimator.fallback": "whole_text", "policy.max_reply": 12, "policy.self_samples": 0,
         "devices.sampling_rows": 2, "devices.tokens_per_step": 1024, "estimator.adapters": "pairs",
-        "estimator.plain": "",
+        "estimator.plain": "", "estimator.dtype": "float32", "policy.dtype": "float32", "first_look": False,
     }  # fmt: skip
 
 

@@ -68,6 +68,7 @@ def evaluated(call, folder, few_records, workdir, **changes):
         "estimator.model": str(folder), "policy.model": str(folder),
         "estimator.max_reasoning": 4, "policy.max_reply": 32, "policy.self_samples": 0, "devices.mesh_model": 1,
         "devices.sampling_rows": 8, "devices.tokens_per_step": 2048, "devices.max_row": 2048, "max_prompt": 2048,
+        "first_look": False,
     }  # fmt: skip
     work = call("evaluate", values | {f"policy.{name}": value for name, value in changes.items()}, workdir, "rpgbench_qwen3")
     return load(work / "results.json"), pq.read_table(work / "samples.parquet").to_pylist()

@@ -63,7 +63,7 @@ def test_padding_is_bounded(requests, most):
 def test_every_tree_stands_in_one_row_that_is_long_enough(lengths, head, max_row, tokens_per_step, shares):
     trees = [head + length for length in lengths]
     limits = Limits(max_row, 500.0, tokens_per_step, shares)
-    rows = fill_rows(trees, head, limits)
+    rows = fill_rows(trees, [tree**2 for tree in trees], head, limits)
     assert sorted(itertools.chain(*rows)) == list(range(len(trees)))
     for row in rows:
         assert len(row) == 1 or head + sum(trees[n] - head for n in row) <= max_row

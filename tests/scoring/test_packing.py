@@ -75,7 +75,8 @@ def test_the_cut_costs_no_more_than_any_other(pairs):
             size = lengths[i] + sum(lengths[k] - shared[k] for k in range(i + 1, j))
             if size > max_row and j - i > 1:
                 return np.inf
-            total += size * (1 + size / knee) - head
+            looked = lengths[i] ** 2 + sum(lengths[k] ** 2 - shared[k] ** 2 for k in range(i + 1, j))
+            total += size + looked / knee - head
         return total
 
     apart = {k for k in range(1, len(lengths)) if shared[k] - head < LEAST_SHARED}

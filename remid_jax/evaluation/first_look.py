@@ -1,0 +1,46 @@
+"""A first answer, long before the last: the references and one category a shift are evaluated before all are.
+
+What it computes, the whole evaluation takes from the store, but for rows that other categories share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ml_collections import ConfigDict
+
+from remid_jax.dialogues.manifest import Manifest
+from remid_jax.evaluation.evaluate import evaluate_config
+from remid_jax.evaluation.records import read_records
+from remid_jax.progress import Reports
+from remid_jax.roles.reading import Reading
+from remid_jax.scoring.store import Store
+
+
+def take_first_look(config: ConfigDict, store: Store, reading: Reading, progress: Reports) -> Sequence[str]:
+    """Evaluates the categories of `first_categories` and says what they show; what is computed stays in `store`.
+
+    Returns:
+      The categories, none where they are all that the benchmark has.
+
+    Raises:
+      UserError: as `evaluate_config`.
+    """
+    benchmark = read_records(config, None)
+    categories = first_categories(benchmark.manifest, list(benchmark.test))
+    if len(categories) == len(benchmark.test):
+        return ()
+    narrowed = ConfigDict(config.to_dict())
+    narrowed.benchmark.categories = categories
+    progress.say(f"first {len(categories)} of {len(benchmark.test)} categories: {', '.join(categories)}")
+    verdict = evaluate_config(narrowed, store, reading, progress).verdict
+    progress.say("A first look, of one category a shift:")
+    for sentence in verdict:
+        progress.say(f"  {sentence}")
+    return categories
+
+
+def first_categories(manifest: Manifest, names: Sequence[str]) -> tuple[str, ...]:
+    """Returns those of the categories `names` that others are compared with, and the first of each shift, in their order."""
+    first = {next((name for name in of_shift if name in names), None) for of_shift in manifest.shifts.values()}
+    return tuple(name for name in names if name in first or name in manifest.references)
