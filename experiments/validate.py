@@ -30,6 +30,7 @@ from remid_jax.validation import (
     crossed_study,
     dial_study,
     divergence_study,
+    fold_study,
     page,
     policy_study,
     simultaneous_study,
@@ -49,7 +50,8 @@ def main(config: ConfigDict, workdir: Path) -> None:
     stages, devices = Timed(cli.progress()), Devices(local=True)
     parts = Parts(workdir / "parts", stages)
     c = config
-    halved = max(1, c.replications // 2)  # of the study of crossed clusters, whose tables are larger
+    halved = max(1, c.replications // 2)  # of the studies of crossed clusters and folds, whose tables take longer
+    few = max(10, c.worlds // 10)  # of those parted in folds, which are all computed at once
     found: dict[str, object] = {
         "settings": {name: c[name] for name in ("seed", "worlds", "restarts", "steps", "replications", "draws")},
         "version": remid_jax.__version__,
@@ -91,6 +93,22 @@ def main(config: ConfigDict, workdir: Path) -> None:
                 partial(simultaneous, channel, c.replications, c.seed),
             )
             for name, channel in coverage_study.channels().items()
+        },
+        "folds": {
+            "worlds": {
+                name: parts.part(
+                    f"folds of {name}", {"worlds": few, "seed": c.seed}, "worlds",
+                    lambda report, name=name: fold_study.exact(name, few, c.seed),
+                )
+                for name in c.scenarios or SCENARIOS
+            },
+            "coverage": {
+                name: parts.part(
+                    f"fold blocks {name}", {"replications": halved, "seed": c.seed}, "tables",
+                    partial(fold_study.study, name, halved, c.seed, devices),
+                )
+                for name in coverage_study.channels()
+            },
         },
         "bias": parts.part("bias", {"seed": c.seed}, "cells", lambda report: bias(c.seed, report)),
         "divergences": parts.part(

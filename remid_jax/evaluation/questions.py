@@ -27,7 +27,7 @@ from remid_jax.roles.members import Member, Records, folds
 from remid_jax.scoring.engine import Report, ScoringEngine
 from remid_jax.scoring.generation import Sample
 from remid_jax.scoring.requests import Continuation, Request
-from remid_jax.scoring.texts import Reply, answer_chars, answer_ids, chat_ids, responder_ids, token_sources
+from remid_jax.scoring.texts import Answer, Reply, chat_ids, responder_ids, scored_answer, token_sources
 from remid_jax.shifts.bounds import FEWEST_SAMPLES
 from remid_jax.shifts.fold_blocks import fold_blocks, unbounded
 from remid_jax.shifts.sections import MOST_CONTEXTS
@@ -154,28 +154,28 @@ class Estimator:
     scorers: Sequence[str] = SCORERS
     horizon: int | None = None
 
-    def answer(self, reply: Reply) -> tuple[int, ...]:
-        return answer_ids(self.tokenizer, reply, horizon=self.horizon)
+    def answer(self, reply: Reply) -> Answer:
+        return scored_answer(self.tokenizer, reply, self.horizon)
 
     def contexts(self, records: Sequence[Record], scorer: str) -> list[list[int]]:
         features = [self.features[record.id].text if scorer == "reasoned" else None for record in records]
         return [responder_ids(self.tokenizer, self.prompts, *pair) for pair in zip(records, features, strict=True)]
 
     def lengths(
-        self, category: str, replies: Mapping[str, Sequence[Reply]], sources: Mapping[str, Sequence[np.ndarray]]
+        self, category: str, answers: Mapping[str, Sequence[Answer]], sources: Mapping[str, Sequence[np.ndarray]]
     ) -> dict[str, np.ndarray]:
         """The arrays of tokens, of all sources and by source, and of characters of every set of replies."""
         arrays = {}
-        for name, said in replies.items():
-            arrays[f"{category}/tokens/{name}"] = np.array([len(self.answer(reply)) for reply in said])
-            arrays[f"{category}/chars/{name}"] = np.array([answer_chars(self.tokenizer, of, self.horizon) for of in said])
+        for name, said in answers.items():
+            arrays[f"{category}/tokens/{name}"] = np.array([len(answer.ids) for answer in said])
+            arrays[f"{category}/chars/{name}"] = np.array([answer.chars for answer in said])
         for name, of_replies in sources.items():
             counts = [np.bincount(of_reply, minlength=len(SOURCES)) for of_reply in of_replies]
             arrays[f"{category}/tokens_by_source/{name}"] = np.array(counts)
         return arrays
 
     def sources(
-        self, records: Sequence[Record], replies: Mapping[str, Sequence[Reply]], blocks: Sequence[np.ndarray]
+        self, records: Sequence[Record], answers: Mapping[str, Sequence[Answer]], blocks: Sequence[np.ndarray]
     ) -> dict[str, list[np.ndarray]]:
         """Where the tokens of each reply of every set come from, by the context it is given in.
 
@@ -184,12 +184,11 @@ class Estimator:
 
         def of(name: str, hearers: Sequence[Record]) -> list[np.ndarray]:
             return [
-                token_sources(self.tokenizer, self.answer(reply), record)
-                for reply, record in zip(replies[name], hearers, strict=True)
+                token_sources(self.tokenizer, answer.ids, record) for answer, record in zip(answers[name], hearers, strict=True)
             ]
 
-        sources = {name: of(name, records) for name in replies}
-        if GOLDEN in replies:
+        sources = {name: of(name, records) for name in answers}
+        if GOLDEN in answers:
             sources[GOLDEN_OTHER] = of(GOLDEN, [records[hearer] for hearer in np.argsort(half_a_turn(blocks))])
         return sources
 
@@ -197,7 +196,7 @@ class Estimator:
         self,
         category: str,
         records: Sequence[Record],
-        replies: Mapping[str, Sequence[Reply]],
+        answers: Mapping[str, Sequence[Answer]],
         sources: Mapping[str, Sequence[np.ndarray]],
     ) -> Iterator[Question]:
         n, nowhere = len(records), responder_ids(self.tokenizer, self.prompts, None, None)
@@ -205,17 +204,17 @@ class Estimator:
         if not mine:
             return
         contexts = {scorer: self.contexts([records[i] for i in mine], scorer) for scorer in SCORERS}
-        if len(self.scorers) < len(SCORERS) and GOLDEN in replies:
-            answers = [self.answer(replies[GOLDEN][i]) for i in mine]
-            yield Question(f"{category}/unreasoned/{GOLDEN}", contexts["plain"], answers, category, (n,), (mine,), paired=True)
-        for name, said in replies.items():
-            answers = [self.answer(said[i]) for i in mine]
+        if len(self.scorers) < len(SCORERS) and GOLDEN in answers:
+            ids = [answers[GOLDEN][i].ids for i in mine]
+            yield Question(f"{category}/unreasoned/{GOLDEN}", contexts["plain"], ids, category, (n,), (mine,), paired=True)
+        for name, said in answers.items():
+            ids = [said[i].ids for i in mine]
             parted = {of: [sources[of][i] for i in mine] for of in ((GOLDEN, GOLDEN_OTHER) if name == GOLDEN else (name,))}
             for scorer in self.scorers:
                 for array, prefixes, shape in (("loglik", contexts[scorer], (n, n)), ("marginal", [nowhere], (n,))):
                     by_source = {f"{category}/{array}_by_source/{scorer}/{of}": codes for of, codes in parted.items()}
                     at = (mine,) * len(shape)
-                    yield Question(f"{category}/{array}/{scorer}/{name}", prefixes, answers, category, shape, at, by_source)
+                    yield Question(f"{category}/{array}/{scorer}/{name}", prefixes, ids, category, shape, at, by_source)
 
     def cross(
         self, name: str, contexts: Sequence[Record], repliers: Sequence[Record], folds: Folds, group: str
@@ -226,7 +225,7 @@ class Estimator:
             columns = [int(of_repliers[j]) for j in self.member.mine([repliers[j] for j in of_repliers])]
             if not rows or not columns:
                 continue
-            answers = [self.answer(Reply(repliers[j].golden)) for j in columns]
+            answers = [self.answer(Reply(repliers[j].golden)).ids for j in columns]
             shape = (len(contexts), len(repliers))
             for scorer in self.scorers:
                 prefixes = self.contexts([contexts[i] for i in rows], scorer)
@@ -284,7 +283,7 @@ def questions(
     of_estimators: list[list[Question]] = [[] for _ in estimators]
     of_policy: list[Question] = []
     for category, members in records.items():
-        said = sets[category]
+        answers = {name: [estimators[0].answer(reply) for reply in said] for name, said in sets[category].items()}
         arrays[f"{category}/record"] = np.array([record.id for record in members])
         arrays[f"{category}/lineage"] = np.array([record.lineage for record in members])
         for kind in members[0].clusters:
@@ -295,10 +294,10 @@ def questions(
             arrays |= _of_dial(category, dial)
         if estimators[0].horizon is not None:
             arrays[f"{category}/horizon"] = np.array(estimators[0].horizon)
-        sources = estimators[0].sources(members, said, blocks_of(arrays.get(f"{category}/fold"), len(members)))
-        arrays |= estimators[0].lengths(category, said, sources)
+        sources = estimators[0].sources(members, answers, blocks_of(arrays.get(f"{category}/fold"), len(members)))
+        arrays |= estimators[0].lengths(category, answers, sources)
         for estimator, asked in zip(estimators, of_estimators, strict=True):
-            asked += _repeated(estimator.own(category, members, said, sources), dial)
+            asked += _repeated(estimator.own(category, members, answers, sources), dial)
         if policy is not None:
             arrays |= policy.about(members, category)
     if policy is None:
