@@ -11,6 +11,7 @@ from remid_jax.theory.worlds.scenarios import SCENARIOS
 from remid_jax.validation import copying_study, crossed_study, simultaneous_study
 from remid_jax.validation.coverage_study import claims, smallest_validated
 from remid_jax.validation.dial_page import dial_lines
+from remid_jax.validation.fold_page import fold_lines
 from remid_jax.validation.lines import paragraph, table, written
 from remid_jax.validation.policy_study import MEANINGS
 
@@ -112,7 +113,7 @@ def _lines(found: Results) -> Iterator[str]:
     yield from _copying(found)
     yield from _simultaneous(found)
     yield from dial_lines(found["dials"])
-    yield from _folds(found)
+    yield from fold_lines(found["folds"])
     yield from _bias(found)
     yield from _divergences(found)
     yield from _policies(found)
@@ -297,33 +298,6 @@ def _simultaneous(found: Results) -> Iterator[str]:
         f"{f'from n = {shown}' if shown else 'nowhere'}. The product calls comparisons validated "
         f"{f'from {claimed} lineages with other replies' if claimed else 'nowhere'}."
     )
-
-
-def _folds(found: Results) -> Iterator[str]:
-    worlds, coverage = found["folds"]["worlds"], found["folds"]["coverage"]
-    yield "### Bounds by fold blocks"
-    yield ""
-    yield from paragraph(
-        "Of a cross-fitted estimator bounds are taken within each fold (docs/protocol.md, rule 22; "
-        "`remid_jax/validation/fold_study.py`). Random worlds, their contexts parted in two folds: "
-        f"{sum(of['worlds'] for of in worlds.values()):,}, in which the folds' mean of `information` is below the mean of "
-        f"their EMID {sum(of['information'] for of in worlds.values())} times, of `unknown_shift` "
-        f"{sum(of['unknown_shift'] for of in worlds.values())} times. Coverage of nominal 95% intervals of self EMID and of "
-        "two bounds from drawn tables, n contexts a category in two folds, for what the estimator is on average; half as many "
-        "replications. In brackets the share of tables without a bound, where there are any."
-    )
-    sizes = sorted({row["n"] for rows in coverage.values() for row in rows})
-
-    def cell(row: Mapping[str, Any]) -> str:
-        return _text(row["coverage"]) + (f" ({row['refused']:.0%})" if row["refused"] else "")
-
-    lines = []
-    for name, rows in coverage.items():
-        for quantity in dict.fromkeys(row["quantity"] for row in rows):
-            of_sizes = {row["n"]: cell(row) for row in rows if row["quantity"] == quantity}
-            lines.append([name, quantity, *(of_sizes[n] for n in sizes)])
-    yield from table(["world", "quantity", *(f"n = {n}" for n in sizes)], lines)
-    yield from paragraph("The product marks intervals of bounds as unvalidated at every n.")
 
 
 def _bias(found: Results) -> Iterator[str]:
