@@ -57,7 +57,7 @@ def optimised_programs():
     """For a module that runs its programs longer than it compiles them; no other module may share these programs."""
     import jax
 
-    before = jax.config.jax_disable_most_optimizations
+    before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", before)
