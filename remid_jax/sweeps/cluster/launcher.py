@@ -79,7 +79,7 @@ class _Node:
         return self._worker.run(name)
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class _Handle:
     """A worker: its actor, the models that it has loaded, and how often workers in its place could not start."""
 
@@ -97,6 +97,7 @@ class _Launch:
     ):  # fmt: skip
         self._plan, self._index, self._outcome, self._config, self._entered = plan, index, outcome, config, entered
         self._points = {point.name: point for point in points}
+        self._models = {point.name: _models(point) for point in points}
         self._progress = surroundings.progress
         here = ray.get_runtime_context().get_node_id()
         self._home = Home(here, str(workdir), os.getcwd())
@@ -124,7 +125,7 @@ class _Launch:
         try:
             while self._left or self._running:
                 self._send()
-                if not self._running and not any(self._is_ready(point) for point in self._left.values()):
+                if not self._running and not self._ready():
                     break  # the rest waits for what failed
                 came, _ = ray.wait([*self._running, *self._starting], num_returns=1, timeout=LISTENING)
                 for reference in came:
@@ -174,24 +175,23 @@ class _Launch:
         else:
             self._idle.append(worker)
 
-    def _is_ready(self, point: Point) -> bool:
-        """Whether nothing that it needs is still to be run."""
+    def _ready(self) -> list[Point]:
+        """The points of which nothing that they need is still to be run, or has failed."""
         unfinished = {*self._left, *(running.name for running, _ in self._running.values())}
-        return point.name not in self._outcome.waiting and unfinished.isdisjoint(point.needs)
+        stuck = self._outcome.waiting
+        return [point for name, point in self._left.items() if name not in stuck and unfinished.isdisjoint(point.needs)]
 
     def _send(self) -> None:
         """Gives each idle worker a point, by preference one whose models it has."""
-        while self._idle:
-            ready = [point for point in self._left.values() if self._is_ready(point)]
-            if not ready:
-                return
-            worker, point = next(
-                ((worker, point) for worker in self._idle for point in ready if worker.models == _models(point)),
-                (self._idle[0], ready[0]),
-            )
+        ready = self._ready() if self._idle else []
+        while self._idle and ready:
+            loaded = {worker.models: worker for worker in self._idle}
+            point = next((point for point in ready if self._models[point.name] in loaded), ready[0])
+            worker = loaded.get(self._models[point.name], self._idle[0])
             self._idle.remove(worker)
+            ready.remove(point)
             del self._left[point.name]
-            worker.models = _models(point)
+            worker.models = self._models[point.name]
             self._running[worker.actor.run.remote(point.name)] = (point, worker)
             number = len(self._points) - len(self._left)
             self._progress.say(f"point {number} of {len(self._points)}: {point.name}")
