@@ -269,8 +269,8 @@ def _environment(accelerated: bool) -> dict[str, str]:
     """What workers have in common with this process: where compiled programs are kept, how many threads sum. Those that ask for
     no accelerator leave it to others."""
     wanted = {
-        "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": jax.config.jax_persistent_cache_min_compile_time_secs,
+        "JAX_COMPILATION_CACHE_DIR": jax.config.read("jax_compilation_cache_dir"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": jax.config.read("jax_persistent_cache_min_compile_time_secs"),
     }
     same = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "XLA_FLAGS", "JAX_PLATFORMS")
     found = {name: str(value) for name, value in wanted.items() if value is not None}
