@@ -98,7 +98,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
             "worlds": {
                 name: parts.part(
                     f"folds of {name}", {"worlds": few, "seed": c.seed}, "worlds",
-                    lambda report, name=name: fold_study.exact(name, few, c.seed),
+                    partial(worlds_in_folds, name, few, c.seed),
                 )
                 for name in c.scenarios or SCENARIOS
             },
@@ -202,6 +202,10 @@ def coverage(channel: coverage_study.Channel, replications: int, seed: int, repo
         for estimator, of in coverage_study.coverage(channel, n, replications, seed, advance).items():
             rows.append({"n": n, "estimator": estimator} | of)
     return {"information": channel.information, "meaning": channel.meaning, "rows": rows}
+
+
+def worlds_in_folds(name: str, worlds: int, seed: int, report: Report) -> dict[str, int]:
+    return fold_study.exact(name, worlds, seed)
 
 
 def dials(channel: coverage_study.Channel, replications: int, seed: int, report: Report) -> list[dict[str, Any]]:

@@ -63,7 +63,6 @@ class KeeperLostError(UserError):
     """The actor that has index and store has died."""
 
 
-@ray.remote
 class _Node:
     """A worker where Ray puts it."""
 
@@ -156,7 +155,7 @@ class _Launch:
     def _start(self, starts: int) -> None:
         wanted = requirements(self._config)
         others = {name: amount for name, amount in wanted.items() if name not in ("CPU", "GPU", "memory")}
-        actor = _Node.options(
+        actor = ray.remote(_Node).options(
             num_cpus=wanted.get("CPU", 0), num_gpus=wanted.get("GPU", 0), memory=wanted.get("memory"), resources=others,
             runtime_env={"env_vars": _environment(any(name in wanted for name in ACCELERATORS))},
         ).remote(self._given, self._keeper, self._home, self._config.folder)  # fmt: skip
