@@ -67,8 +67,9 @@ def evaluate_config(
     check_settings(config)
     stages, made_by = Timed(progress), program.described()
     run = begin(config, store, reading, stages, given or Given())
+    answered = respond(run) if run.endpoint else None  # whoever cannot be asked is known before anything is computed
     written = reason(run)
-    replies, samples = respond(run)
+    replies, samples = answered or respond(run)
     arrays = score(run, written, replies, samples)
     with stages.stage("estimate", unit=""):
         found = estimates(parse(arrays), run.statistics, Devices(config.devices.parallel, local=True))
