@@ -25,7 +25,7 @@ from remid_jax.information.rank_agreement import FEWEST_SYSTEMS, MEASURES, rank_
 CONTEXT, SYSTEM = "context", "system"
 MOST_GROUPS = 200  # of lineages: above, seeded groups of them are left out together
 ALL = "replies"  # the one category of the resampling
-UNITS = {"spearman": "correlation", "kendall": "correlation", "pairs": "share", "systems": "correlation"}
+UNITS = {"spearman": "rank_correlation", "kendall": "rank_correlation", "pairs": "share", "systems": "rank_correlation"}
 REASONS = {
     "spearman": "numbers or scores are the same everywhere",
     "kendall": "numbers or scores are the same everywhere",

@@ -12,7 +12,8 @@ to it, over that of what it says before it. So each splits exactly by the source
 words and short quotes), `echo` and `quote` (long ones). A `token_rate` divides by the tokens of the whole reply.
 
 `identified` is docs/protocol.md, rule 24, of one reply: the share of the other contexts to which it is traced less than to its
-own. A context's offset is the mean rate of the replies of other lineages that are scored in it.
+own. A context's offset is the mean rate of strangers' replies in it: of lineages other than the reply's and the context's own,
+whose replies of several systems would lift the offsets of all contexts but the reply's.
 """
 
 from __future__ import annotations
@@ -102,7 +103,8 @@ def traced(replies: Sequence[ScoredReply], lineage: np.ndarray, sources: Collect
             rates[list(reply.others), place] = reply.elsewhere[:, chosen].mean(axis=1)
     codes = np.unique(lineage, return_inverse=True)[1]
     of_reply = codes[[reply.context for reply in replies]]
-    heard, known = ~np.isnan(rates), np.nan_to_num(rates)
+    heard = ~np.isnan(rates) & (codes[:, None] != of_reply)
+    known = np.where(heard, rates, 0.0)
     sums, counts = (np.zeros((len(lineage), codes.max() + 1)) for _ in range(2))  # by context and lineage of the replier
     np.add.at(sums.T, of_reply, known.T)
     np.add.at(counts.T, of_reply, heard.T.astype(float))

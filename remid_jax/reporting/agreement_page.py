@@ -56,7 +56,8 @@ def _lines(found: Results, source: str, figure: str) -> Iterator[str]:
         f"`{model['source']}` in {model['dtype']}, each in its own context and in {counts['others']} others; seed "
         f"{settings['seed']}. Of each reply the page has pointwise information about its own context (`club`, `leave_one_out`, "
         "`prompt_marginal`), whole and by what its tokens are (novel, echo, quote), how often it is traced to its own context "
-        f"(`identified`), and what needs no other context: {', '.join(f'`{name}`' for name in BASELINES)}."
+        f"(`identified`), and what needs no other context: {', '.join(f'`{name}`' for name in BASELINES)}. Information is in "
+        "nats a token; agreement.json has it in nats a reply, too."
     )
     yield f"![Agreement by quantity]({figure})"
     yield ""
@@ -72,7 +73,8 @@ def _lines(found: Results, source: str, figure: str) -> Iterator[str]:
 
 def _agreement(of_score: Mapping[str, Mapping[str, Any]]) -> Table:
     columns = [Column(measure, MEANINGS[measure]) for measure in MEASURES]
-    rows = [Row(name, [cell(of[measure]) for measure in MEASURES]) for name, of in of_score.items()]
+    shown = {name: of for name, of in of_score.items() if not name.endswith(" response")}
+    rows = [Row(name, [cell(of[measure]) for measure in MEASURES]) for name, of in shown.items()]
     return Table("agreement", columns, rows, "quantity", [_interval_note(of_score)])
 
 

@@ -29,9 +29,13 @@ FORMS = {
     "misplaced": ".0%",
     "tokens": ".1f",
     "chars": ".1f",
-    "correlation": "+.2f",
+    "rank_correlation": "+.2f",
     "score": ".2f",
 }
+
+
+LEAST = {"share": 0.0, "rank_correlation": -1.0}
+"""What is at most 1, and at least this."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +154,8 @@ def cell(number: Estimate | None, reason: str = "") -> Cell:
     if bounds["low"] == bounds["high"]:
         return Cell(text, value)  # a control that is exactly 0, and a share of 0%, have no spread
     ends = (bounds["low"], bounds["high"])
-    if number["unit"] == "share":
-        ends = (max(ends[0], 0.0), min(ends[1], 1.0))  # the jackknife of a share passes 0% and 100%
+    if number["unit"] in LEAST:
+        ends = (max(ends[0], LEAST[number["unit"]]), min(ends[1], 1.0))  # the jackknife of a share passes 0% and 100%
     low, high = (write_value(end, number["unit"]) for end in ends)
     note = f"{bounds['level']:.0%} {bounds['method']} ({low}, {high}), {bounds['clusters']} clusters"
     if (beside := bounds["bootstrap"]) and beside["low"] is not None and beside["high"] is not None:

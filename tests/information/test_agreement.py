@@ -71,7 +71,7 @@ def test_sections_hold_every_score_and_system_and_leave_out_replies_without_a_sc
     assert told["spearman"]["value"] == pytest.approx(stats.spearmanr(numbers[kept], scores[kept]).statistic, abs=1e-12)
     assert told["spearman"]["n"] == 20
     assert told["systems"] == {
-        "value": None, "unit": "correlation", "estimator": "correlation", "n": 20, "interval": None,
+        "value": None, "unit": "rank_correlation", "estimator": "correlation", "n": 20, "interval": None,
         "reason": "needs 3 systems with unlike means",
     }  # fmt: skip
     assert found["agreement"]["fit"]["club token_rate"]["spearman"]["contexts"]["level"] == 0.9

@@ -65,7 +65,7 @@ def test_leave_one_out_of_whole_replies_is_the_log_of_the_mean_probability():
 
 
 def traced_by_loops(replies, lineage, chosen):
-    """docs/protocol.md, rule 24, of one reply after the other."""
+    """docs/protocol.md, rule 24, of one reply after the other; offsets are of replies that are strangers to both."""
 
     def rate(reply, context):
         kept = [k for k, source in enumerate(reply.sources) if SOURCES[source] in chosen]
@@ -77,7 +77,8 @@ def traced_by_loops(replies, lineage, chosen):
         strangers = [of for of in replies if lineage[of.context] != lineage[reply.context]]
 
         def advantage(context, reply=reply, strangers=strangers):
-            heard = [value for of in strangers if (value := rate(of, context)) is not None]
+            others = [of for of in strangers if lineage[of.context] != lineage[context]]
+            heard = [value for of in others if (value := rate(of, context)) is not None]
             return None if not heard or rate(reply, context) is None else rate(reply, context) - np.mean(heard)
 
         gaps = [
@@ -97,6 +98,19 @@ def test_identified_is_what_loops_find(seed, m, related):
     found = pointwise(replies, lineage)
     assert found["identified"] == pytest.approx(traced_by_loops(replies, lineage, set(SOURCES)), abs=1e-12)
     assert found["novel identified"] == pytest.approx(traced_by_loops(replies, lineage, NOVEL), abs=1e-12)
+
+
+def test_a_reply_to_everybody_is_traced_by_chance_whatever_others_say_to_their_own_contexts():
+    """Each context hears one constant reply, and a parrot whose words are likely there alone."""
+    level, logs = np.array([0.0, -1.0, -2.0, 0.5]), np.full((4, 4), -4.0)
+    replies = []
+    for own in range(4):
+        others = [k for k in range(4) if k != own]
+        for rates in (level, logs[own] + 4 * (np.arange(4) == own)):
+            replies.append(ScoredReply(own, others, rates[[own]], rates[others][:, None], rates[[own]], np.array([3])))
+    found = pointwise(replies, np.arange(4).astype(str))["identified"]
+    assert found[::2].mean() == 0.5
+    assert found[1::2].tolist() == [1.0] * 4
 
 
 def test_baselines_are_means_over_tokens():

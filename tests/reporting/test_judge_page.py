@@ -10,14 +10,14 @@ def number(value, unit="share"):
 
 
 def found():
-    measures = {"spearman": "correlation", "kendall": "correlation", "pairs": "share", "systems": "correlation"}
+    measures = {"spearman": "rank_correlation", "kendall": "rank_correlation", "pairs": "share", "systems": "rank_correlation"}
     return {
         "judge": {"source": "m", "dtype": "float32"},
         "criteria": {"wit": "is funny"},
         "counts": {"replies": 4, "contexts": 2, "pairs": 2, "unread": 3},
         "ratings": {"a": {"IDTest": {"wit": number(7.5, "score")}, "german": {"wit": number(2.0, "score")}}},
         "wins": {"wit": {"a": number(0.5), "b": number(0.25)}},
-        "itself": {"wit": {"wordings": number(0.5, "correlation"), "position_bias": number(0.31, "points")}},
+        "itself": {"wit": {"wordings": number(0.5, "rank_correlation"), "position_bias": number(0.31, "points")}},
         "values": {"R-EMI": {"a": {"IDTest": number(-0.25, "token_rate")}, "b": {"german": number(0.5, "token_rate")}}},
         "metrics": {"wit": {"R-EMI": {name: number(0.25, unit) for name, unit in measures.items()}}},
     }
