@@ -16,7 +16,7 @@ WIDTH = 200  # characters of a line
 
 
 @contextlib.contextmanager
-def logged(folder: Path, progress: Reports) -> Iterator[tuple[Reports, Callable[[str], None]]]:
+def logged(folder: Path, progress: Reports) -> Iterator[tuple[Reports, Callable[[str], object]]]:
     """Gives reports that go to `progress` and to the end of the folder's log, and a function that writes to the log alone.
 
     A log that cannot be written is no reason to stop.
@@ -26,7 +26,7 @@ def logged(folder: Path, progress: Reports) -> Iterator[tuple[Reports, Callable[
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context((folder / LOG).open("ab", buffering=0))
-            lines = Lines(lambda text: file.write(text.encode()) and None)
+            lines = Lines(lambda text: file.write(text.encode()))
         yield Together(progress, reports_to(lines)), lines.write
 
 
@@ -38,7 +38,7 @@ def reports_to(lines: io.TextIOBase) -> Reports:
 class Lines(io.TextIOBase):
     """A text file whose whole lines go to `take`; what a full disk does to that is nobody's trouble."""
 
-    def __init__(self, take: Callable[[str], None]):
+    def __init__(self, take: Callable[[str], object]):
         self._take, self._begun = take, ""
 
     def write(self, text: str) -> int:
