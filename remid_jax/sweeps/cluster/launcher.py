@@ -272,9 +272,9 @@ def _environment(accelerated: bool) -> dict[str, str]:
     settings = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
     wanted = {name.upper(): getattr(jax.config, name) for name in settings}
     same = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "XLA_FLAGS", "JAX_PLATFORMS")
-    found = {name: str(value) for name, value in wanted.items() if value is not None}
-    found |= {name: os.environ[name] for name in same if name in os.environ}
-    return found if accelerated else found | CPU_ALONE
+    variables = {name: str(value) for name, value in wanted.items() if value is not None}
+    variables |= {name: os.environ[name] for name in same if name in os.environ}
+    return variables if accelerated else variables | CPU_ALONE
 
 
 def _models(point: Point) -> tuple[Any, ...]:
