@@ -101,8 +101,8 @@ def killed(kind: str, cluster: Any) -> dict[str, Any]:
             counts = counted_tasks.runs(folder / "counts")
             again += sum(counts.values()) - counted_tasks.POINTS
             half += len([*(folder / "runs").rglob("*.part"), *folder.glob("*.part")])
-            found = page(sweep, Index(folder / "index.json", counted_tasks.plan_of(sweep)))
-            unequal += found != expected
+            tables = page(sweep, Index(folder / "index.json", counted_tasks.plan_of(sweep)))
+            unequal += tables != expected
             sweeps += 1
     return {"kills": kills, "sweeps": sweeps, "runs_beyond_one_a_point": again, "unequal_tables": unequal, "half_written": half}
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from remid_jax.learning.estimator_training import train_estimator
-from remid_jax.learning.stopped import Stopped
+from remid_jax.learning.loop import Stopped
 from remid_jax.parallel import is_first_host
 from remid_jax.reporting.training import write_training_report
 

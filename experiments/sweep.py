@@ -60,8 +60,8 @@ def main(config: ConfigDict, workdir: Path) -> None:
     names = chosen(plan.points, config.only)
     names = shard.share(names) if shard else names
     if config.list or config.dry_run:
-        found = states.states(plan, index, names, workdir, config.retry_failed)
-        show([states.expected(found, index) if config.dry_run else states.listed(found, index)])
+        standings = states.states(plan, index, names, workdir, config.retry_failed)
+        show([states.expected(standings, index) if config.dry_run else states.listed(standings, index)])
         return
     if shard is None:
         write_text(config.page, tables.page(sweep, index))
@@ -104,10 +104,10 @@ def launch(
             end(f"{stop}, saved: {GO_ON}")
 
 
-def show(found: list[Table]) -> None:
+def show(shown: list[Table]) -> None:
     """Prints tables."""
     console = Console(width=max(160, Console().width) if not Console().is_terminal else None)
-    console.print(*map(terminal.drawn, found))
+    console.print(*map(terminal.drawn, shown))
 
 
 def conclude(outcome: Outcome, progress: Reports) -> None:

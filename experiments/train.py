@@ -14,8 +14,8 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from remid_jax.learning.loop import Stopped
 from remid_jax.learning.policy_training import train
-from remid_jax.learning.stopped import Stopped
 from remid_jax.parallel import is_first_host
 from remid_jax.reporting.training import write_training_report
 

@@ -25,10 +25,9 @@ from remid_jax.learning.groups import unrelated_groups
 from remid_jax.learning.inputs import Inputs, content_of, file_content, open_inputs, reasoning_content
 from remid_jax.learning.journal import Journal
 from remid_jax.learning.kept import KeptSteps
-from remid_jax.learning.loop import Heeding, Phase, run
+from remid_jax.learning.loop import Heeding, Phase, Stopped, run
 from remid_jax.learning.optimizers import adamw
 from remid_jax.learning.settings import PolicyLoss
-from remid_jax.learning.stopped import Stopped
 from remid_jax.models.adapters import Adapter, check_config
 from remid_jax.models.config import LoRAConfig
 from remid_jax.models.loading import LanguageModel

@@ -18,13 +18,12 @@ from remid_jax.learning.feed import Feed
 from remid_jax.learning.inputs import Inputs, content_of, file_content, open_inputs, reasoning_content
 from remid_jax.learning.journal import Journal
 from remid_jax.learning.kept import KeptSteps
-from remid_jax.learning.loop import Heeding, Phase, Recipe, run
+from remid_jax.learning.loop import Heeding, Phase, Recipe, Stopped, run
 from remid_jax.learning.objectives import GroupRelative, Likelihood, Objective, Preference
 from remid_jax.learning.optimizers import adamw
 from remid_jax.learning.policies import METHODS, Data, Start, asked_of, golden_examples, recipe_of
 from remid_jax.learning.rewards import Resources, make_rewards
 from remid_jax.learning.settings import PolicyLoss
-from remid_jax.learning.stopped import Stopped
 from remid_jax.learning.trainer import Trainer
 from remid_jax.models.adapters import Adapter, adapted, check_config, fresh
 from remid_jax.models.config import LoRAConfig

@@ -35,7 +35,7 @@ class Forecast:
         def added(values: list[float | None]) -> float | None:
             return None if any(value is None for value in values) else sum(value for value in values if value is not None)
 
-        to_score, to_sample = (added([getattr(of, name) for of in forecasts]) for name in ("to_score", "to_sample"))
+        to_score, to_sample = (added([getattr(forecast, name) for forecast in forecasts]) for name in ("to_score", "to_sample"))
         return cls(
             None if to_score is None else round(to_score),
             None if to_sample is None else round(to_sample),

@@ -52,12 +52,12 @@ def indexes_of_shards(output: str) -> list[Path]:
     """Returns the indexes of shards that lie beside that of the sweep, in their order."""
     whole = Path(output)
     name = re.compile(rf"{re.escape(whole.stem)}\.(\d+)of(\d+){re.escape(whole.suffix)}(\.journal)?")
-    found = {
+    paths = {
         (int(match[2]), int(match[1])): path.with_name(path.name.removesuffix(".journal"))
         for path in whole.parent.glob(f"{whole.stem}.*")
         if (match := name.fullmatch(path.name))
     }
-    return [found[place] for place in sorted(found)]
+    return [paths[place] for place in sorted(paths)]
 
 
 def merge(output: str, plan: Plan) -> tuple[Index, int]:

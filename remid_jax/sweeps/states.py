@@ -64,7 +64,7 @@ def states(plan: Plan, index: Index, names: Sequence[str], workdir: Path, retry_
     return [state(point) for point in plan.points if point.name in needed]
 
 
-def listed(found: Sequence[State], index: Index) -> Table:
+def listed(standings: Sequence[State], index: Index) -> Table:
     """Returns the states as a table, with the hours of what is done."""
     rows = [
         Row(
@@ -74,21 +74,21 @@ def listed(found: Sequence[State], index: Index) -> Table:
                 _hours(index.done(state.point.name).hours if state.word == "done" else None, ""), Cell(_short(state.note)),
             ],
         )
-        for state in found
+        for state in standings
     ]  # fmt: skip
-    return Table(_counted(found), [Column("task"), Column("state"), Column("hours"), Column("note")], rows, "point")
+    return Table(_counted(standings), [Column("task"), Column("state"), Column("hours"), Column("note")], rows, "point")
 
 
-def expected(found: Sequence[State], index: Index) -> Table:
+def expected(standings: Sequence[State], index: Index) -> Table:
     """Returns the states as a table, with what is expected of points that are not done: tokens and hours, and their sums."""
-    forecasts = Forecasts([(state.point, index.done(state.point.name)) for state in found if state.word == "done"])
+    forecasts = Forecasts([(state.point, index.done(state.point.name)) for state in standings if state.word == "done"])
     expectations = [Forecast.of_done(index.done(state.point.name)) if state.word == "done" else forecasts.of_point(state.point)
-                    for state in found]  # fmt: skip
+                    for state in standings]  # fmt: skip
     rows = [
         Row(state.point.name, [Cell(state.point.task), Cell(state.word), *_numbers(forecast), Cell(_short(state.note))])
-        for state, forecast in zip(found, expectations, strict=True)
+        for state, forecast in zip(standings, expectations, strict=True)
     ]
-    left = [forecast for state, forecast in zip(found, expectations, strict=True) if state.word != "done"]
+    left = [forecast for state, forecast in zip(standings, expectations, strict=True) if state.word != "done"]
     total = Forecast.total(left)
     rows.append(Row("what is left", [Cell(), Cell(), *_numbers(total), Cell()], "shift"))
     columns = [
@@ -98,12 +98,12 @@ def expected(found: Sequence[State], index: Index) -> Table:
         "tokens of what is done are those that the device computed; of other points as many as those of the same task took on "
         "average, or at most as many as settings allow (≤); hours are those of the same task on average",
     ]
-    return Table(_counted(found), columns, rows, "point", notes)
+    return Table(_counted(standings), columns, rows, "point", notes)
 
 
-def _counted(found: Sequence[State]) -> str:
-    words = [state.word for state in found]
-    return f"{len(found)} points: " + ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
+def _counted(standings: Sequence[State]) -> str:
+    words = [state.word for state in standings]
+    return f"{len(standings)} points: " + ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
 
 
 def _numbers(forecast: Forecast) -> list[Cell]:

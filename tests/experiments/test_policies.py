@@ -19,9 +19,9 @@ from remid_jax.learning import policy_training
 from remid_jax.learning import rewards as rewards_of
 from remid_jax.learning.augmentation import augmented
 from remid_jax.learning.feed import Feed
+from remid_jax.learning.loop import Stopped
 from remid_jax.learning.policies import golden_examples
 from remid_jax.learning.rewards.pointwise_information import other_contexts
-from remid_jax.learning.stopped import Stopped
 from remid_jax.models.adapters import adapted, fresh
 from remid_jax.models.config import DecoderConfig, LoRAConfig, Rope
 from remid_jax.models.loading import open_model

@@ -19,10 +19,9 @@ from remid_jax.identity import identify
 from remid_jax.learning.controls import control_features, copied, golden_likelihoods
 from remid_jax.learning.corl import KINDS, CoRL, Settings, taught
 from remid_jax.learning.journal import Journal
-from remid_jax.learning.loop import run
+from remid_jax.learning.loop import Stopped, run
 from remid_jax.learning.optimizers import adamw
 from remid_jax.learning.settings import PolicyLoss
-from remid_jax.learning.stopped import Stopped
 from remid_jax.models.config import LoRAConfig
 from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import ScoringEngine

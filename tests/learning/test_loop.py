@@ -17,7 +17,7 @@ from remid_jax.checkpoints import Checkpoints
 from remid_jax.errors import UserError
 from remid_jax.identity import Identity, identify
 from remid_jax.learning.feed import Feed
-from remid_jax.learning.stopped import Stopped
+from remid_jax.learning.loop import Stopped
 from remid_jax.models.adapters import named
 from remid_jax.parallel import Devices
 

@@ -35,19 +35,19 @@ def sweep(tmp_path):
     return plan, index
 
 
-def words(found):
-    return {state.point.name: state.word for state in found}
+def words(standings):
+    return {state.point.name: state.word for state in standings}
 
 
 def test_each_point_has_its_state(sweep, tmp_path):
     plan, index = sweep
     with claimed(tmp_path / "busy", lambda: None):
-        found = states(plan, index, NAMES, tmp_path)
-    assert words(found) == {
+        standings = states(plan, index, NAMES, tmp_path)
+    assert words(standings) == {
         "begin": "again", "middle": "waiting", "end": "waiting", "wrong": "failed", "stuck": "waiting", "alone": "done",
         "half": "stopped", "busy": "running",
     }  # fmt: skip
-    notes = {state.point.name: state.note for state in found}
+    notes = {state.point.name: state.note for state in standings}
     assert notes["middle"] == "for begin"
     assert notes["begin"] == "for its files, which are not in the workdir"
     assert notes["stuck"] == "for wrong, which failed"

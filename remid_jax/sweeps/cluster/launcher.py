@@ -100,8 +100,10 @@ class _Launch:
         self._progress = surroundings.progress
         here = ray.get_runtime_context().get_node_id()
         self._home = Home(here, str(workdir), os.getcwd())
-        keeper = ray.remote(num_cpus=0, max_concurrency=AT_ONCE, runtime_env={"env_vars": CPU_ALONE},
-                            scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False))(Keeper)  # fmt: skip
+        keeper = ray.remote(Keeper).options(
+            num_cpus=0, max_concurrency=AT_ONCE, runtime_env={"env_vars": CPU_ALONE},
+            scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False),
+        )  # fmt: skip
         self._given = ray.put(plan)
         output, *beside = (str(Path(path).resolve()) for path in index.places)
         self._keeper = keeper.remote(self._given, output, beside, str(workdir))
@@ -155,7 +157,7 @@ class _Launch:
     def _start(self, starts: int) -> None:
         wanted = requirements(self._config)
         others = {name: amount for name, amount in wanted.items() if name not in ("CPU", "GPU", "memory")}
-        actor = ray.remote(_Node).options(
+        actor: Any = ray.remote(_Node).options(
             num_cpus=wanted.get("CPU", 0), num_gpus=wanted.get("GPU", 0), memory=wanted.get("memory"), resources=others,
             runtime_env={"env_vars": _environment(any(name in wanted for name in ACCELERATORS))},
         ).remote(self._given, self._keeper, self._home, self._config.folder)  # fmt: skip
@@ -267,14 +269,12 @@ def _of_people() -> Iterator[None]:
 def _environment(accelerated: bool) -> dict[str, str]:
     """What workers have in common with this process: where compiled programs are kept, how many threads sum. Those that ask for
     no accelerator leave it to others."""
-    wanted = {
-        "JAX_COMPILATION_CACHE_DIR": jax.config.read("jax_compilation_cache_dir"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": jax.config.read("jax_persistent_cache_min_compile_time_secs"),
-    }
+    settings = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    wanted = {name.upper(): getattr(jax.config, name) for name in settings}
     same = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "XLA_FLAGS", "JAX_PLATFORMS")
-    found = {name: str(value) for name, value in wanted.items() if value is not None}
-    found |= {name: os.environ[name] for name in same if name in os.environ}
-    return found if accelerated else found | CPU_ALONE
+    variables = {name: str(value) for name, value in wanted.items() if value is not None}
+    variables |= {name: os.environ[name] for name in same if name in os.environ}
+    return variables if accelerated else variables | CPU_ALONE
 
 
 def _models(point: Point) -> tuple[Any, ...]:

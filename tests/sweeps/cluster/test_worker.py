@@ -95,11 +95,11 @@ def test_folders_come_as_they_were_without_what_only_their_node_needs(tmp_path):
     content = packed(folder)
     unpack(content, tmp_path / "other")
     unpack(content, tmp_path / "other")
-    found = {
+    contents = {
         str(path.relative_to(tmp_path / "other")): path.read_bytes()
         for path in (tmp_path / "other").rglob("*")
         if path.is_file()
     }
-    assert found == {"adapter/weights": b"adapter/weights", "point.json": b"point.json"}
+    assert contents == {"adapter/weights": b"adapter/weights", "point.json": b"point.json"}
     with tarfile.open(fileobj=io.BytesIO(packed(folder, lambda name: name == "weights"))) as archive:
         assert archive.getnames() == ["adapter/weights"]
