@@ -128,8 +128,8 @@ def _change_of(
 def _picked(base: Sequence[Record], source: Sequence[Record], share: float, seed: int) -> list[Record]:
     """The records of `source` for a share of the lineages in both, to the nearest number, halves up; of `base` for others."""
     here, there = ([record.lineage for record in records] for records in (base, source))
-    both = texts.seeded_order(seed, "mixture", set(here) & set(there))
-    shifted = set(both[: math.floor(share * len(both) + 0.5)])
+    both = set(here) & set(there)
+    shifted = set(texts.seeded_order(seed, "mixture", both)[: math.floor(share * len(both) + 0.5)])
     lineages: dict[str, list[Record]] = {lineage: [] for lineage in here if lineage in both}
     for records, takes in ((base, lambda lineage: lineage not in shifted), (source, lambda lineage: lineage in shifted)):
         for record in records:
