@@ -15,6 +15,7 @@ from remid_jax.errors import UserError
 from remid_jax.roles.training_runs import KEPT, training_run
 from remid_jax.sweeps.layouts import Layout, Line, Selector, Sweep
 from remid_jax.sweeps.points import Point, output
+from remid_jax.sweeps.settings import default_settings
 
 COMMAND = "python -m experiments.sweep --config=configs/sweeps/checkpoints.py"
 BASE = "base"  # the model before its first step
@@ -36,13 +37,11 @@ Policies = dict[str, tuple[str, tuple[str, ...]]]
 
 
 def get_config() -> ConfigDict:
-    config = ConfigDict()
+    config = default_settings()
     config.sweep = sweep  # its points and tables, made of all settings here
     config.workdir = "runs/checkpoints"
     config.output = "runs/checkpoints.json"  # what is done, and every number
     config.page = "runs/checkpoints.md"
-    config.only = ()  # points to run, by patterns such as "evaluate/*/8"; by default all
-    config.only_tables = False  # write the page of what is done, and run nothing
     config.runs = ()  # workdirs of training runs; by default those of `config.train`, one a seed
     config.seeds = (0, 1)
 

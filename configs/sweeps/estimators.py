@@ -12,19 +12,18 @@ from configs import quickstart
 from configs.sweeps.policies import BENCHMARK
 from remid_jax.sweeps.layouts import Layout, Line, Selector, Sweep
 from remid_jax.sweeps.points import Point
+from remid_jax.sweeps.settings import default_settings
 
 COMMAND = "python -m experiments.sweep --config=configs/sweeps/estimators.py"
 SCORERS = {"reasoned": "own reasoning", "plain": "no reasoning"}
 
 
 def get_config() -> ConfigDict:
-    config = ConfigDict()
+    config = default_settings()
     config.sweep = sweep  # its points and tables, made of all settings here
     config.workdir = "runs/estimators"
     config.output = "runs/estimators.json"  # what is done, and every number
     config.page = "runs/estimators.md"
-    config.only = ()  # points to run, by patterns such as "measure/cold*"; by default all
-    config.only_tables = False  # write the page of what is done, and run nothing
     # Name: its pairs of adapters, "" for none.
     config.estimators = ConfigDict(
         {"base": "", "cold_start": "package:smollm2_cold_start", "corl": "package:smollm2_estimator"}

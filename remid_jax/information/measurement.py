@@ -83,7 +83,10 @@ class Plan:
         def pooled(*values: np.ndarray) -> np.ndarray:
             return sum((share * of_block for share, of_block in zip(shares, values, strict=True)), np.zeros(1))
 
-        return {quantity: combine(pooled, *of_block) for quantity, of_block in of_blocks.items()}
+        return {
+            quantity: combine(pooled, *of_block)._replace(in_folds=sum(part.fewest for part in of_block))
+            for quantity, of_block in of_blocks.items()
+        }
 
     def of_items(self, category: str, lineage: np.ndarray, values: np.ndarray) -> Replicates:
         """The mean of `values` [n records] with its replicates."""

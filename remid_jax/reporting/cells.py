@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from remid_jax.information.intervals import Estimate
+from remid_jax.information.intervals import Estimate, is_trusted
 from remid_jax.reporting.subjects import Results
 
 DASH = "–"
@@ -161,7 +161,7 @@ def cell(number: Estimate | None, reason: str = "") -> Cell:
     if (beside := bounds["bootstrap"]) and beside["low"] is not None and beside["high"] is not None:
         note += f"; bootstrap ({', '.join(write_value(end, number['unit']) for end in (beside['low'], beside['high']))})"
     excludes_zero = text[0] in "+-" and (bounds["low"] > 0 or bounds["high"] < 0)
-    return Cell(text, value, f"({low}, {high})", bounds["validated"], excludes_zero, note)
+    return Cell(text, value, f"({low}, {high})", is_trusted(bounds), excludes_zero, note)
 
 
 def plain(value: float | None, form: str = "", reason: str = "") -> Cell:

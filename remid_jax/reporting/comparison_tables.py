@@ -54,7 +54,7 @@ def _cell(row: Mapping[str, Any], family: Mapping[str, Any]) -> Cell:
     if number["value"] is None or number["interval"] is None or together["low"] is None:
         return cell(number)
     alone, ends = number["interval"], (together["low"], together["high"])
-    interval: Interval = {**alone, "low": ends[0], "high": ends[1], "validated": together["validated"]}
+    interval: Interval = {**alone, "low": ends[0], "high": ends[1], "validated": together["validated"], "cautious": False}
     shown = cell({**number, "interval": interval})
     if not shown.interval:  # no reply differs
         return shown

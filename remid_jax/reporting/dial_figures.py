@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from remid_jax.information.intervals import is_trusted
 from remid_jax.reporting.cells import UNITS, Results, headline_key, level
 from remid_jax.reporting.dial_tables import SHOWN, curves, titles
 from remid_jax.reporting.drawing import DASHES, GOLDEN, INK, PAPER, POLICY, STYLE, finish, new_figure
@@ -53,9 +54,9 @@ def _curve(axes: Axes, positions: list[float], of_quantity: Mapping[str, Any], c
     for position, point in known:
         bounds = point["interval"]
         if bounds["low"] is not None:
-            dashes = "-" if bounds["validated"] else DASHES
+            dashes = "-" if is_trusted(bounds) else DASHES
             axes.plot([position, position], [bounds["low"], bounds["high"]], color=colour, linestyle=dashes, linewidth=1.2)
-        face = colour if bounds["validated"] else PAPER
+        face = colour if is_trusted(bounds) else PAPER
         axes.plot(position, point["value"], "o", color=colour, markerfacecolor=face, markersize=5.5, zorder=3)
     axes.axhline(0, color=INK, linewidth=1)
     axes.grid(axis="y")
