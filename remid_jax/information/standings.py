@@ -11,10 +11,10 @@ from typing import NamedTuple, TypedDict
 import numpy as np
 
 from remid_jax.information.differences import EMI, OVERALL, Place, Quantities
-from remid_jax.information.intervals import NEVER, Replicates, freedom
+from remid_jax.information.intervals import Replicates, freedom
 from remid_jax.information.simultaneous import DRAWS, band, rank_sets, smallest_difference, standard_error
 
-VALIDATED_FROM = NEVER  # lineages with other replies, of differences by `club`: see `validation.simultaneous_study`
+VALIDATED_FROM = 32  # lineages with other replies, of differences by `club`: see `validation.simultaneous_study`
 STANDING_DRAWS = DRAWS // 8  # of each place: two digits of a critical value
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import stdtrit
 
-from remid_jax.information.intervals import NEVER, Replicates
+from remid_jax.information.intervals import Replicates
 from remid_jax.information.simultaneous import band, rank_sets, smallest_difference, standard_error
 from remid_jax.information.standings import VALIDATED_FROM
 from remid_jax.validation.coverage_study import CONTEXTS, Channel
@@ -184,9 +184,9 @@ def smallest_validated(rows: Sequence[Mapping[str, Any]]) -> int | None:
     return next((n for n in SIZES if all(m in good for m in SIZES if m >= n)), None)
 
 
-def claimed() -> int | None:
-    """Returns from how many lineages on the product says that it has validated all this; None: from no number."""
-    return None if VALIDATED_FROM == NEVER else VALIDATED_FROM
+def claimed() -> int:
+    """Returns from how many lineages on the product says that it has validated all this."""
+    return VALIDATED_FROM
 
 
 def _quantity(values: Float[np.ndarray, " 1+n"]) -> Replicates:

@@ -157,6 +157,7 @@ def test_what_is_claimed_and_not_shown_is_said(found):
         "unknown_shift is violated by 3 worlds of concept in folds",
         "intervals of club are called validated from n = 16, coverage is right from nowhere",
         "intervals of club of copied and novel parts are called validated from n = 16, coverage is right from nowhere",
+        "comparisons of runs are called validated from n = 32, coverage is right from nowhere",
         "the ascent reaches 0.500 of published, less than 1.0: the search is broken",
     ]
     text = page.page(found)
