@@ -177,8 +177,8 @@ def test_what_is_run_again_is_said(tmp_path, tasks):
     ]
 
 
-def test_only_an_evaluation_is_repeatable():
-    assert [name for name, task in TASKS.items() if task.repeatable] == ["evaluate"]
+def test_only_what_starts_from_nothing_there_is_repeatable():
+    assert [name for name, task in TASKS.items() if task.repeatable] == ["evaluate", "compare"]
 
 
 def test_a_folder_of_another_run_is_refused(launch, tmp_path):
