@@ -1,6 +1,6 @@
 """Writes a checkpoint of a training run into a folder of its own: a PEFT adapter, or the pairs of an estimator.
 
-    python -m experiments.export runs/policy_sft --step=24 --output=adapters/sft24
+    python -m experiments.export runs/policy_sft --step=24 --folder=adapters/sft24
 
 RUN is the workdir of experiments.train or experiments.corl, STEP one that it kept (config.keep_every); without it the last.
 """
@@ -17,7 +17,7 @@ from remid_jax.roles.training_runs import export
 from . import cli
 
 _STEP = flags.DEFINE_integer("step", None, "After how many steps of training; by default the last.")
-_OUTPUT = flags.DEFINE_string("output", None, "The folder to write; by default exported/STEP in that of the run.")
+_FOLDER = flags.DEFINE_string("folder", None, "The folder to write; by default exported/STEP in that of the run.")
 
 
 def main(runs: Sequence[str], step: int | None = None, output: str | None = None) -> None:
@@ -27,7 +27,7 @@ def main(runs: Sequence[str], step: int | None = None, output: str | None = None
 
 
 def start() -> None:
-    cli.run_on_arguments(lambda runs: main(runs, _STEP.value, _OUTPUT.value))
+    cli.run_on_arguments(lambda runs: main(runs, _STEP.value, _FOLDER.value))
 
 
 if __name__ == "__main__":
