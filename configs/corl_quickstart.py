@@ -22,7 +22,8 @@ def get_config() -> ConfigDict:
     config.date = config_dict.placeholder(str)  # what it writes as today, 2026-01-31; by default the run's first day
     config.protocol = "cross_fitted"  # a pair of adapters a fold; or "in_sample", the authors', one pair of all records
     config.max_prompt = 512  # tokens before any reasoning; longer records are left out
-    config.save_every = 4  # steps between checkpoints
+    config.save_every = 4  # steps between checkpoints, of which the last stays: what a stopped run goes on from
+    config.keep_every = config_dict.placeholder(int)  # steps between those that stay for others, as RUN@STEP; by default none
     config.show_every = 4  # steps between rollouts in rollouts.jsonl
 
     config.benchmark = ConfigDict()

@@ -33,7 +33,8 @@ def get_config() -> ConfigDict:
     config.max_answer = 256  # of golden replies that are learnt from, with their reasoning
     config.steps = 64
     config.batch = 8  # records a step
-    config.save_every = 4  # steps between checkpoints
+    config.save_every = 4  # steps between checkpoints, of which the last stays: what a stopped run goes on from
+    config.keep_every = config_dict.placeholder(int)  # steps between those that stay for others, as RUN@STEP; by default none
 
     config.benchmark = ConfigDict()
     config.benchmark.source = "package:rpgbench_compact"  # or a PDGBench.json, or a JSONL file: their IDTrain records

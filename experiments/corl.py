@@ -4,8 +4,9 @@
 
 Killed or sent SIGTERM, it goes on from its last checkpoint when the same command is run again. Writes to the workdir:
 `estimator/` (the pairs and their manifest, for --config.estimator.adapters of an evaluation), `controls.json` (whether
-reasoning helps, on records that a pair has not seen), and for each fold `metrics.jsonl`, `rollouts.jsonl`, `times.jsonl`,
-`training.html`, `tensorboard/`, `checkpoints/`, `store.sqlite`.
+reasoning helps, on records that a pair has not seen), in `kept/` every `config.keep_every`-th step of both folds, which
+evaluations take as WORKDIR@STEP, and for each fold `metrics.jsonl`, `rollouts.jsonl`, `times.jsonl`, `training.html`,
+`tensorboard/`, `checkpoints/`, `store.sqlite`.
 """
 
 from __future__ import annotations

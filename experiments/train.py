@@ -5,7 +5,7 @@
 One config for each way of learning: configs/policy_*.py. Killed or sent SIGTERM, it goes on from its last checkpoint when the
 same command is run again. Writes to the workdir: `adapter/` (PEFT's format; `model/` after full fine-tuning), `metrics.jsonl`,
 `rollouts.jsonl` (replies drawn, and their rewards), `times.jsonl`, `training.html`, `tensorboard/`, `checkpoints/`,
-`store.sqlite`.
+`store.sqlite`, and in `kept/` every `config.keep_every`-th step, which evaluations take as WORKDIR@STEP.
 """
 
 from __future__ import annotations

@@ -24,7 +24,18 @@ from remid_jax.scoring.store import Store
 from remid_jax.settings import check_settings
 from remid_jax.synthetic import enumerable
 from remid_jax.theory.worlds.scenarios import SCENARIOS
-from remid_jax.validation import copying_study, coverage_study, crossed_study, divergence_study, page, policy_study, world_study
+from remid_jax.validation import (
+    copying_study,
+    coverage_study,
+    crossed_study,
+    dial_study,
+    divergence_study,
+    fold_study,
+    page,
+    policy_study,
+    simultaneous_study,
+    world_study,
+)
 
 from . import cli
 
@@ -39,7 +50,8 @@ def main(config: ConfigDict, workdir: Path) -> None:
     stages, devices = Timed(cli.progress()), Devices(local=True)
     parts = Parts(workdir / "parts", stages)
     c = config
-    halved = max(1, c.replications // 2)  # of the study of crossed clusters, whose tables are larger
+    halved = max(1, c.replications // 2)  # of the studies of crossed clusters and folds, whose tables take longer
+    few = max(10, c.worlds // 10)  # of those parted in folds, which are all computed at once
     found: dict[str, object] = {
         "settings": {name: c[name] for name in ("seed", "worlds", "restarts", "steps", "replications", "draws")},
         "version": remid_jax.__version__,
@@ -67,6 +79,36 @@ def main(config: ConfigDict, workdir: Path) -> None:
                 partial(copying_study.study, name, c.replications, c.seed),
             )
             for name in copying_study.worlds()
+        },
+        "dials": {
+            name: parts.part(
+                f"dials {name}", {"replications": c.replications, "seed": c.seed}, "tables",
+                partial(dials, channel, c.replications, c.seed),
+            )
+            for name, channel in coverage_study.channels().items()
+        },
+        "simultaneous": {
+            name: parts.part(
+                f"simultaneous {name}", {"replications": c.replications, "seed": c.seed}, "tables",
+                partial(simultaneous, channel, c.replications, c.seed),
+            )
+            for name, channel in coverage_study.channels().items()
+        },
+        "folds": {
+            "worlds": {
+                name: parts.part(
+                    f"folds of {name}", {"worlds": few, "seed": c.seed}, "worlds",
+                    partial(worlds_in_folds, name, few, c.seed),
+                )
+                for name in c.scenarios or SCENARIOS
+            },
+            "coverage": {
+                name: parts.part(
+                    f"fold blocks {name}", {"replications": halved, "seed": c.seed}, "tables",
+                    partial(fold_study.study, name, halved, c.seed, devices),
+                )
+                for name in coverage_study.channels()
+            },
         },
         "bias": parts.part("bias", {"seed": c.seed}, "cells", lambda report: bias(c.seed, report)),
         "divergences": parts.part(
@@ -160,6 +202,25 @@ def coverage(channel: coverage_study.Channel, replications: int, seed: int, repo
         for estimator, of in coverage_study.coverage(channel, n, replications, seed, advance).items():
             rows.append({"n": n, "estimator": estimator} | of)
     return {"information": channel.information, "meaning": channel.meaning, "rows": rows}
+
+
+def worlds_in_folds(name: str, worlds: int, seed: int, report: Report) -> dict[str, int]:
+    return fold_study.exact(name, worlds, seed)
+
+
+def dials(channel: coverage_study.Channel, replications: int, seed: int, report: Report) -> list[dict[str, Any]]:
+    return [{"n": n} | dial_study.coverage(channel, n, replications, seed, report) for n in dial_study.SIZES]
+
+
+def simultaneous(channel: coverage_study.Channel, replications: int, seed: int, report: Report) -> list[dict[str, Any]]:
+    rows = []
+    for number, n in enumerate(simultaneous_study.SIZES):
+
+        def advance(done: int, total: int, number: int = number) -> None:
+            report(number * total + done, len(simultaneous_study.SIZES) * total)
+
+        rows.append({"n": n} | simultaneous_study.study(channel, n, replications, seed, advance))
+    return rows
 
 
 def bias(seed: int, report: Report) -> dict[str, Any]:

@@ -17,33 +17,38 @@ if TYPE_CHECKING:
     from remid_jax.dialogues.reading import read_benchmark
     from remid_jax.dialogues.records import Benchmark, Record
     from remid_jax.errors import UserError
+    from remid_jax.evaluation.agreement import Agreement, agreement
     from remid_jax.evaluation.comparison import Comparison, compare
     from remid_jax.evaluation.estimating import estimate
     from remid_jax.evaluation.evaluate import evaluate
     from remid_jax.evaluation.evaluation import Evaluation
     from remid_jax.models.loading import open_model
     from remid_jax.progress import Silent
+    from remid_jax.roles.training_runs import export
     from remid_jax.scoring.score import score
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Agreement": "evaluation.agreement",
     "Benchmark": "dialogues.records",
     "Comparison": "evaluation.comparison",
     "Evaluation": "evaluation.evaluation",
     "Record": "dialogues.records",
     "Silent": "progress",
     "UserError": "errors",
+    "agreement": "evaluation.agreement",
     "compare": "evaluation.comparison",
     "estimate": "evaluation.estimating",
     "evaluate": "evaluation.evaluate",
+    "export": "roles.training_runs",
     "open_model": "models.loading",
     "read_benchmark": "dialogues.reading",
     "score": "scoring.score",
 }
 __all__ = [
-    "Benchmark", "Comparison", "Evaluation", "Record", "Silent", "UserError", "compare", "estimate", "evaluate", "open_model",
-    "read_benchmark", "score",
+    "Agreement", "Benchmark", "Comparison", "Evaluation", "Record", "Silent", "UserError", "agreement", "compare", "estimate",
+    "evaluate", "export", "open_model", "read_benchmark", "score",
 ]  # fmt: skip
 
 

@@ -37,6 +37,11 @@ def writing_error(error: BaseException, path: str | Path | None = None) -> UserE
     return None
 
 
+def is_out_of_room(error: BaseException) -> bool:
+    """Returns whether a full disk is behind an error, so that whatever else is tried will meet it, too."""
+    return any(_NO_ROOM_TEXT.search(str(cause)) for cause in _causes(error))
+
+
 def database_error(error: sqlite3.Error, path: str | Path) -> UserError:
     """What a person is told of SQLite's error about a score store."""
     if full := writing_error(error, path):
@@ -92,6 +97,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
             raise
         finally:
             _UNFINISHED.discard(name)
+
+
+def remove_leftovers(folder: Path, name: str = "*") -> None:
+    """Removes what `replacing` left of files of this name when its process was killed; nobody may be writing them now."""
+    for leftover in folder.glob(f".{name}.*.part"):
+        with contextlib.suppress(OSError):
+            leftover.unlink()
 
 
 def check_output(path: str | Path, setting: str) -> None:

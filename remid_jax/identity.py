@@ -21,7 +21,7 @@ WITHOUT_EFFECT = frozenset(
         "devices", "parallel", "workers",  # where it is computed
         "endpoints",  # the file: what it says of an endpoint that is named is a content
         "workdir", "store", "output", "page",  # where things are kept
-        "save_every", "show_every", "first_look",  # how often, and how early, they are
+        "save_every", "show_every", "keep_every", "first_look",  # how often, and how early, they are
     }
 )  # fmt: skip
 NOT_SET = "not set"

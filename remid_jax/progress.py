@@ -87,6 +87,28 @@ class Shown:
             teller.join()
 
 
+class Together:
+    """Passes on to several reports at once."""
+
+    def __init__(self, *reports: Reports):
+        self._reports = reports
+
+    def say(self, line: str) -> None:
+        for reports in self._reports:
+            reports.say(line)
+
+    @contextlib.contextmanager
+    def stage(self, name: str, unit: str = "tokens") -> Iterator[Advance]:
+        with contextlib.ExitStack() as stack:
+            advances = [stack.enter_context(reports.stage(name, unit)) for reports in self._reports]
+
+            def advance(done: int, total: int) -> None:
+                for each in advances:
+                    each(done, total)
+
+            yield advance
+
+
 class Timed:
     """Passes on to other reports; `seconds` maps each stage to what it took, in order."""
 

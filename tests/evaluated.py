@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from remid_jax.evaluation.evaluation import Evaluation
 from remid_jax.evaluation.results import parquet_bytes
@@ -55,7 +56,7 @@ def saved(folder: Path, run) -> Path:
     folder.mkdir()
     (folder / "results.json").write_text(json.dumps(run.results))
     np.savez(folder / "scores.npz", **run.scores)
-    (folder / "samples.parquet").write_bytes(parquet_bytes(run.samples))
+    (folder / "samples.parquet").write_bytes(parquet_bytes(pa.Table.from_pylist(list(run.samples))))
     (folder / "run.json").write_text("{}")
     return folder
 

@@ -6,7 +6,8 @@ import importlib
 import pytest
 
 MODULES = (
-    "dialogues.languages", "dialogues.parsing", "dialogues.records", "dialogues.thoughts", "progress", "theory.divergences",
+    "dialogues.languages", "dialogues.parsing", "dialogues.records", "dialogues.thoughts", "progress",
+    "sweeps.combinations", "theory.divergences",
 )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Progress: lines come while a stage lasts, with the rate and time left of all its work, whoever does it."""
 
+import contextlib
 import io
 import threading
 
@@ -7,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from remid_jax import progress
-from remid_jax.progress import Shown, Timed, shares
+from remid_jax.progress import Shown, Silent, Timed, Together, shares
 
 
 class Lines(io.StringIO):
@@ -103,3 +104,23 @@ def test_seconds_of_a_stage_add_up_in_order(clock):
         with timed.stage(name):
             clock[0] += seconds
     assert list(timed.seconds.items()) == [("score", 6.0), ("embed", 1.0)]
+
+
+def test_two_reports_hear_the_same():
+    heard = ([], [])
+
+    class Heard(Silent):
+        def __init__(self, lines):
+            self.say = lines.append
+
+        @contextlib.contextmanager
+        def stage(self, name, unit="tokens"):
+            self.say(f"{name} in {unit}")
+            yield lambda done, total: self.say((done, total))
+            self.say("end")
+
+    both = Together(*map(Heard, heard))
+    both.say("a line")
+    with both.stage("score", "rows") as advance:
+        advance(1, 2)
+    assert heard[0] == heard[1] == ["a line", "score in rows", (1, 2), "end"]

@@ -15,18 +15,17 @@ from configs.sweeps.policies import BENCHMARK, measured_by_the_first_estimator
 from remid_jax.errors import UserError
 from remid_jax.sweeps.layouts import Layout, Line, Selector, Sweep
 from remid_jax.sweeps.points import Point, output
+from remid_jax.sweeps.settings import default_settings
 
 COMMAND = "python -m experiments.sweep --config=configs/sweeps/ablation.py"
 
 
 def get_config() -> ConfigDict:
-    config = ConfigDict()
+    config = default_settings()
     config.sweep = sweep  # its points and tables, made of all settings here
     config.workdir = "runs/ablation"
     config.output = "docs/ablation.json"  # what is done, and every number
     config.page = "docs/ablation.md"
-    config.only = ()  # points to run, by patterns such as "world/corl/*"; by default all
-    config.only_tables = False  # write the page of what is done, and run nothing
     config.seeds = (0, 1, 2)
     config.reference = "cold_start"  # the arm that the others are compared with
 

@@ -22,6 +22,7 @@ from configs import (
 from remid_jax.errors import UserError
 from remid_jax.sweeps.layouts import Layout, Line, Selector, Sweep
 from remid_jax.sweeps.points import Point, output
+from remid_jax.sweeps.settings import default_settings
 
 COMMAND = "python -m experiments.sweep --config=configs/sweeps/policies.py"
 BENCHMARK = "package:rpgbench_compact/eight"  # the lineages that there were when the committed figures were measured
@@ -32,13 +33,11 @@ RELATIVE = {"steps": 8, "batch": 2, "learning_rate": 1e-4}
 
 
 def get_config() -> ConfigDict:
-    config = ConfigDict()
+    config = default_settings()
     config.sweep = sweep  # its points and tables, made of all settings here
     config.workdir = "runs/policies"
     config.output = "docs/policies.json"  # what is done, and every number
     config.page = "docs/policies.md"
-    config.only = ()  # points to run, by patterns such as "evaluate/*sft"; by default all
-    config.only_tables = False  # write the page of what is done, and run nothing
     config.policies = (BASE, "sft", "da_sft", "dpo", "rft", "grpo", "mi_grpo", "thinking_sft", "thinking_grpo")
     # Where a policy begins; the others from a fresh adapter.
     config.begins = ConfigDict({"dpo": "sft", "rft": "sft", "grpo": "sft", "mi_grpo": "sft", "thinking_grpo": "thinking_sft"})

@@ -200,14 +200,7 @@ class Assembly:
             if name not in manifest.categories:
                 near = meant(name, manifest.categories) or f": the categories are {', '.join(manifest.categories)}"
                 self.faults.append(f"categories: {name!r} is no category of the manifest{near}")
-        kept: set[str | None] = set()
-        for name in categories:
-            at: str | None = name
-            while at in manifest.categories and at not in kept:
-                assert at is not None
-                kept.add(at)
-                at = manifest.categories[at].reference
-        return [name for name in manifest.categories if name in kept or not categories]
+        return manifest.with_references(categories)
 
 
 def _tags(manifest: Manifest) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
@@ -37,18 +37,35 @@ _TAG = re.compile(  # RFC 5646; no language has a registered subtag of more than
 
 
 @dataclass(frozen=True)
+class Setting:
+    """What a dial (`dialogues.dials`) is set to in a category that it makes.
+
+    Categories of one `curve` differ in `position` alone, which is None for a dial that has but one setting. `seed` is that of
+    its draws; `no_golden` says why golden replies do not stay right, None where they do. `edits` is the sha256 of edits that
+    came from a file, None without any.
+    """
+
+    curve: str
+    position: float | None = None
+    seed: int = 0
+    no_golden: str | None = None
+    edits: str | None = None
+
+
+@dataclass(frozen=True)
 class Category:
     """A category of a benchmark.
 
     `shift` names what differs from the category `reference`, with which it is compared; a category without both is a reference
     itself, or stands alone. `language` is the BCP 47 tag of what its users and replies are written in, None if that is unknown
-    or mixed.
+    or mixed. `dial` is the setting that made the category of others; None for one that its records name.
     """
 
     name: str
     shift: str | None = None
     reference: str | None = None
     language: str | None = None
+    dial: Setting | None = None
 
 
 @dataclass(frozen=True)
@@ -86,11 +103,24 @@ class Manifest:
         """The tags of all categories, each once."""
         return tuple(dict.fromkeys(c.language for c in self.categories.values() if c.language is not None))
 
+    def with_references(self, names: Collection[str]) -> list[str]:
+        """Returns the categories of these names, and those that they are compared with, in order; all for no names."""
+        kept: set[str] = set()
+        for name in names:
+            at: str | None = name
+            while at in self.categories and at not in kept:
+                assert at is not None
+                kept.add(at)
+                at = self.categories[at].reference
+        return [name for name in self.categories if name in kept or not names]
+
     def to_json(self) -> dict[str, Any]:
         """Returns the content of a manifest file."""
         categories = {name: asdict(category) for name, category in self.categories.items()}
         for category in categories.values():
             del category["name"]
+            if category["dial"] is None:
+                del category["dial"]
         return {"categories": categories} | ({"train": self.train} if self.train is not None else {})
 
     def __reduce__(self) -> tuple[Any, ...]:

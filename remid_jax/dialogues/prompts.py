@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import importlib.resources
 import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,19 +25,19 @@ from remid_jax.dialogues.records import Record
 
 Messages = list[dict[str, str]]
 
-_SECTIONS = ("system", "user", "assistant opening")
+SECTIONS = ("system", "user", "assistant opening")
 _CONTEXT = frozenset({"user_persona", "character", "dialogue"})
 _FEATURES = "core_features"
-_HEADING = re.compile(rf"^# ({'|'.join(_SECTIONS)})[ \t]*$", re.MULTILINE)
+_HEADING = re.compile(rf"^# ({'|'.join(SECTIONS)})[ \t]*$", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]+)\}")
 _FILES: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {
-    "policy.md": (_SECTIONS[:2], _CONTEXT),
-    "reasoner.md": (_SECTIONS, _CONTEXT),
-    "responder.md": (_SECTIONS, _CONTEXT | {_FEATURES}),
-    "contextless.md": (_SECTIONS, frozenset()),
-    "thinking.md": (_SECTIONS[:2], _CONTEXT),
-    "judge.md": (_SECTIONS, _CONTEXT | {_FEATURES, "golden", "candidate"}),
-    "teacher.md": (_SECTIONS, _CONTEXT | {"golden"}),
+    "policy.md": (SECTIONS[:2], _CONTEXT),
+    "reasoner.md": (SECTIONS, _CONTEXT),
+    "responder.md": (SECTIONS, _CONTEXT | {_FEATURES}),
+    "contextless.md": (SECTIONS, frozenset()),
+    "thinking.md": (SECTIONS[:2], _CONTEXT),
+    "judge.md": (SECTIONS, _CONTEXT | {_FEATURES, "golden", "candidate"}),
+    "teacher.md": (SECTIONS, _CONTEXT | {"golden"}),
 }
 """The sections each file must have, `# system` if it likes, and the placeholders it may have."""
 _NEEDED: dict[str, dict[str, str]] = {
@@ -69,7 +70,7 @@ class Prompts:
                 faults.append(f"{where}: cannot be read ({reason}): a prompts folder holds {', '.join(_FILES)}")
                 continue
             digest.update(f"{name}\n{len(text)}\n{text}".encode())
-            templates[name] = _sections(text, name, where, faults)
+            templates[name] = sections_of(text, where, *_FILES[name], _NEEDED.get(name, {}), faults)
         raise_all(faults)
         return cls(templates, digest.hexdigest())
 
@@ -109,7 +110,7 @@ class Prompts:
     def _messages(self, name: str, values: dict[str, str], core_features: str | None = None) -> Messages:
         template = self.templates[name]
         roles = [role for role in ("system", "user") if role in template]
-        return [{"role": role, "content": _fill(template[role], values, core_features)} for role in roles]
+        return [{"role": role, "content": filled(template[role], values, core_features)} for role in roles]
 
     def _opening(self, name: str) -> str:
         return self.templates[name]["assistant opening"] + "\n"
@@ -119,31 +120,41 @@ def _context(record: Record) -> dict[str, str]:
     return {"user_persona": record.user_persona, "character": record.character_text, "dialogue": record.dialogue_text}
 
 
-def _fill(template: str, values: dict[str, str], core_features: str | None) -> str:
+def filled(template: str, values: Mapping[str, str], core_features: str | None = None) -> str:
+    """Returns a section with texts in the place of placeholders; a paragraph with core features goes where there are none."""
     if core_features is None:
         template = "\n\n".join(p for p in template.split("\n\n") if f"{{{_FEATURES}}}" not in p)
     else:
-        values = values | {_FEATURES: core_features}
+        values = {**values, _FEATURES: core_features}
     # One pass: braces inside a record's text are never looked at again.
     return _PLACEHOLDER.sub(lambda match: values[match[1]], template)
 
 
-def _sections(text: str, name: str, where: str, faults: list[str]) -> dict[str, str]:
-    """The sections of one file, without the blank lines around them; its faults are added to `faults`."""
-    required, allowed = _FILES[name]
+def sections_of(
+    text: str,
+    where: str,
+    required: Sequence[str],
+    allowed: Collection[str],
+    needed: Mapping[str, str],
+    faults: list[str],
+) -> dict[str, str]:
+    """Returns the sections of one file, without the blank lines around them; its faults are added to `faults`.
+
+    It must have the sections `required`, `# system` if it likes, may have the placeholders `allowed`, and must have those that
+    are `needed`, each with what lacks without it.
+    """
     before, *parts = _HEADING.split(text.replace("\r\n", "\n").removeprefix("\ufeff"))
     found = dict(zip(parts[::2], (part.strip("\n") for part in parts[1::2]), strict=True))
     if before.strip():
         faults.append(f"{where}: text before the first section: begin with `# {required[0]}`")
-    faults += [f"{where}: section `# {s}` occurs twice" for s in _SECTIONS if parts[::2].count(s) > 1]
+    faults += [f"{where}: section `# {s}` occurs twice" for s in SECTIONS if parts[::2].count(s) > 1]
     wanted = [s for s in required if s in found or s != "system"]  # not every model has a place for a system message
     faults += [f"{where}: section `# {s}` is missing or empty" for s in wanted if not found.get(s, "").strip()]
     faults += [f"{where}: section `# {s}` has no place here" for s in found if s not in required]
     for section, content in found.items():
-        here = frozenset() if section == _SECTIONS[2] else allowed
+        here = () if section == SECTIONS[2] else allowed
         known = ", ".join(f"{{{p}}}" for p in sorted(here)) or "none"
-        unknown = sorted(set(_PLACEHOLDER.findall(content)) - here)
+        unknown = sorted(set(_PLACEHOLDER.findall(content)) - set(here))
         faults += [f"{where}: unknown placeholder {{{p}}} in `# {section}`, which may hold {known}" for p in unknown]
-    needed = _NEEDED.get(name, {}).items()
-    faults += [f"{where}: {{{p}}} is missing: {lack}" for p, lack in needed if f"{{{p}}}" not in text]
+    faults += [f"{where}: {{{p}}} is missing: {lack}" for p, lack in needed.items() if f"{{{p}}}" not in text]
     return found

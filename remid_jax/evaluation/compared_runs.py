@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from remid_jax.errors import UserError
-from remid_jax.evaluation.evaluation import Evaluation
+from remid_jax.evaluation.evaluation import RESULTS, SAMPLES, SCORES, Evaluation
 from remid_jax.identity import Identity
 from remid_jax.information.score_arrays import parse
 from remid_jax.information.score_table import ScoreTable
@@ -29,12 +29,18 @@ class ComparedRun:
 def read_runs(sources: Source | Sequence[Source] | Mapping[str, Source]) -> list[ComparedRun]:
     """Reads runs; a folder is named by its path, an evaluation in memory by its key, or else its place in the list.
 
+    A folder of a list that is no evaluation itself, such as a sweep's, stands for all evaluations in folders below it, by path,
+    but for those that are named before it.
+
     Raises:
       UserError: there are fewer than two; the files of a folder are missing, broken or of another version.
     """
     if isinstance(sources, str | Path | Evaluation):
         sources = [sources]
-    named = list(sources.items()) if isinstance(sources, Mapping) else [(_name(of, k), of) for k, of in enumerate(sources, 1)]
+    if isinstance(sources, Mapping):
+        named = list(sources.items())
+    else:
+        named = [(_name(source, place), source) for place, source in enumerate(_unfolded(sources), 1)]
     if len(named) < 2:
         raise UserError(f"{len(named)} run{'s' * (len(named) != 1)} given: name two or more, the baseline first")
     names: list[str] = []
@@ -42,6 +48,24 @@ def read_runs(sources: Source | Sequence[Source] | Mapping[str, Source]) -> list
         again = sum(other == name or other.startswith(f"{name} (") for other in names)
         names.append(f"{name} ({again + 1})" if again else name)
     return [_read(name, source) for name, (_, source) in zip(names, named, strict=True)]
+
+
+def _unfolded(sources: Sequence[Source]) -> list[Source]:
+    """The sources, with the evaluations below it in the place of a folder that is none."""
+    found: list[Source] = []
+    for source in sources:
+        inside = [] if isinstance(source, Evaluation) or _is_evaluation(Path(source)) else _below(Path(source))
+        named = {Path(run).resolve() for run in found if not isinstance(run, Evaluation)}
+        found += [path for path in inside if path.resolve() not in named] or [source]
+    return found
+
+
+def _is_evaluation(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in (RESULTS, SCORES, SAMPLES))
+
+
+def _below(folder: Path) -> list[Path]:
+    return sorted(path.parent for path in folder.rglob(RESULTS) if _is_evaluation(path.parent))
 
 
 def _name(source: Source, place: int) -> str:

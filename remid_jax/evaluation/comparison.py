@@ -14,53 +14,29 @@ import jax
 import pyarrow as pa
 
 from remid_jax.errors import UserError
+from remid_jax.evaluation.compared_numbers import COLUMNS, Difference, RunStanding, difference_of, standings_of
 from remid_jax.evaluation.compared_runs import ComparedRun, Source, check_comparable, policy_differences, read_runs
-from remid_jax.evaluation.numbers import Number
-from remid_jax.evaluation.results import contributions
+from remid_jax.evaluation.results import CONTRIBUTIONS, contributions
 from remid_jax.files import write_text
 from remid_jax.information import estimates as information
 from remid_jax.information.common_records import Common, changed_lineages, golden_gap, on_common_records
-from remid_jax.information.differences import Layout, Quantities, differences, quantities
+from remid_jax.information.differences import Layout, Place, Quantities, differences, quantities
 from remid_jax.information.estimates import Settings
 from remid_jax.information.intervals import number
 from remid_jax.information.score_arrays import flatten
 from remid_jax.information.score_table import ScoreTable
+from remid_jax.information.standings import Together, best_run, family, headline_places, is_overall, standings
 from remid_jax.parallel import Devices
 from remid_jax.reporting import comparison as shown
+from remid_jax.reporting import comparison_page
+from remid_jax.reporting.comparison_tables import tables as shown_tables
+from remid_jax.reporting.lm_eval import lm_eval
 from remid_jax.reporting.page import table_html
 from remid_jax.reporting.subjects import Results
 
 SCHEMA_VERSION = 1
 CHANGED = 5  # records listed for each run
 SAME_WITHIN = {"float32": 1e-4, "bfloat16": 0.1}  # nats a token that other rows of a batch move a log-likelihood, at most
-
-
-@dataclasses.dataclass(frozen=True)
-class Difference:
-    """A run minus the baseline, with the jackknife interval of the difference.
-
-    `value`, `low` and `high` are None where they do not exist; `reason` says why. `kind` is "category", "shift" or "overall",
-    `quantity` "emi" or "emid", `conditioning` "reasoned" or "plain". EMID: larger = worse, so a positive difference means that
-    the run loses more under the shift than the baseline; EMI: larger = better.
-    """
-
-    run: str
-    kind: str
-    name: str
-    quantity: str
-    conditioning: str
-    formula: str
-    unit: str
-    value: float | None
-    low: float | None
-    high: float | None
-    level: float
-    clusters: int | None
-    validated: bool
-    n: int
-    reason: str | None
-    run_value: float | None
-    baseline_value: float | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +53,12 @@ class Comparison:
          "left_out": {category: why}, "shifts": {shift: its categories}, "settings",
          "headline": {"estimator", "unit", "scorer"},
          "differences": [{"run", "kind", "name", "quantity", "scorer", "difference": a number of `intervals.number`,
-                          "run_value", "baseline_value"}],
+                          "run_value", "baseline_value",
+                          "simultaneous": None, or in the headline `information.standings.Together`}],
+         "simultaneous": {"level", "cells": intervals that hold together, "each": the level of one by itself},
+         "standings": [{"kind", "name", "quantity", "runs": {run: `information.standings.Standing`}}],
+         "best": {quantity: the run whose rank set over all shifted categories is {1}, or None},
+         "contributions": what per-record contributions are good for,
          "changed": {run: [{"category", "record", "change", "run_value", "baseline_value", "reply", "baseline_reply"}]}}.
         "changed" lists the records whose contribution to Ihat of the policy's replies changed most, in nats per token
         (`results.contributions`): what to read first. They carry no interval, and say nothing about what is real.
@@ -93,13 +74,23 @@ class Comparison:
     @functools.cached_property
     def differences(self) -> tuple[Difference, ...]:
         """Every difference: by run, category, shift and overall, quantity, conditioning, formula and unit."""
-        return tuple(_typed(row, self.results["settings"]["level"]) for row in self.results["differences"])
+        return tuple(difference_of(row, self.results["settings"]["level"]) for row in self.results["differences"])
 
     @property
     def headline(self) -> tuple[Difference, ...]:
         """The differences in the headline's formula, unit and conditioning."""
         wanted = tuple(self.results["headline"][name] for name in ("estimator", "unit", "scorer"))
         return tuple(row for row in self.differences if (row.formula, row.unit, row.conditioning) == wanted)
+
+    @functools.cached_property
+    def standings(self) -> tuple[RunStanding, ...]:
+        """How runs stand in the headline's formula, unit and conditioning: at every place their values and rank sets."""
+        return tuple(found for entry in self.results["standings"] for found in standings_of(entry))
+
+    @property
+    def best(self) -> str | None:
+        """The run that loses least over all shifted categories, if its rank set is {1}; else None."""
+        return self.results["best"].get("emid")
 
     def table(self) -> pa.Table:
         """Returns the differences as a table; its columns are the fields of `Difference`."""
@@ -113,51 +104,38 @@ class Comparison:
         """
         write_text(path, json.dumps(self.results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
+    def report(self, path: str | Path) -> None:
+        """Writes the comparison as one HTML file that needs nothing beside it.
+
+        Raises:
+          UserError: the file cannot be written.
+        """
+        write_text(path, comparison_page.html(self.results))
+
+    def lm_eval(self) -> dict[str, Any]:
+        """Returns the headline in the layout of lm-evaluation-harness's results (see `reporting.lm_eval`)."""
+        return lm_eval(self.results)
+
     def __str__(self) -> str:
         return "\n".join(shown.lines(self.results))
 
     def _repr_html_(self) -> str:
         """The sentences and the first table, for notebooks."""
-        return table_html(shown.tables(self.results)[0], "; ".join(shown.lines(self.results)))
-
-
-_TYPES = {"str": pa.string(), "float": pa.float64(), "int": pa.int64(), "bool": pa.bool_()}
-COLUMNS = pa.schema([(field.name, _TYPES[str(field.type).split(" ")[0]]) for field in dataclasses.fields(Difference)])
-
-
-def _typed(row: Mapping[str, Any], level: float) -> Difference:
-    estimate = Number.of(row["difference"])
-    return Difference(
-        run=row["run"],
-        kind=row["kind"],
-        name=row["name"],
-        quantity=row["quantity"],
-        conditioning=row["scorer"],
-        formula=estimate.estimator,
-        unit=estimate.unit,
-        value=estimate.value,
-        low=estimate.low,
-        high=estimate.high,
-        level=level,
-        clusters=estimate.clusters,
-        validated=estimate.validated,
-        n=estimate.n,
-        reason=estimate.reason,
-        run_value=row["run_value"],
-        baseline_value=row["baseline_value"],
-    )
+        return table_html(shown_tables(self.results)[0], "; ".join(shown.lines(self.results)))
 
 
 def compare(runs: Sequence[Source] | Mapping[str, Source], *, devices: Devices | None = None) -> Comparison:
     """Returns the differences of runs to the first of them, the baseline, paired by record.
 
-    A run is a folder that an evaluation wrote, or an evaluation in memory, by its name in a mapping if that is wanted. All runs
-    are estimated anew on the records that all of them hold, in the same contexts, subsamples and folds, with the baseline's
-    settings; what a run lacks is left out of every run, counted and named. A run may be compared with itself.
+    A run is a folder that an evaluation wrote, or an evaluation in memory, by its name in a mapping if that is wanted; a folder
+    that is no run, such as a sweep's, stands for all runs below it. All runs are estimated anew on the records that all of them
+    hold, in the same contexts, subsamples and folds, with the baseline's settings; what a run lacks is left out of every run,
+    counted and named. A run may be compared with itself.
 
     Raises:
       UserError: fewer than two runs; a file that is missing, broken or of another version; runs of another benchmark,
-        estimator, protocol or statistics, with both values; golden replies that were scored differently; no category in common.
+        estimator, horizon, protocol or statistics, with both values; golden replies that were scored differently; no
+        category in common.
     """
     read = read_runs(runs)
     check_comparable(read)
@@ -175,18 +153,27 @@ def compare(runs: Sequence[Source] | Mapping[str, Source], *, devices: Devices |
         plan = information.plan_of(first, dataclasses.replace(settings, bootstrap=0), devices or Devices(local=True))
         measured = quantities(tables, layout, plan)
     changed = {run.name: changed_lineages(tables[run.name], tables[baseline.name], within) for run in read[1:]}
+    results = _results(read, common, layout, settings, changed)
+    places = headline_places(measured[baseline.name], **results["headline"])
+    found = {run.name: differences(measured[run.name], measured[baseline.name], changed[run.name], layout) for run in read[1:]}
+    together = family(found, places, settings.level)
     rows = [
         row
-        for run in read[1:]
-        for row in _rows(
-            run.name,
-            differences(measured[run.name], measured[baseline.name], changed[run.name], layout),
-            (measured[run.name], measured[baseline.name]),
-            plan.n,
-            settings.level,
-        )
+        for run, of_run in found.items()
+        for row in _rows(run, of_run, (measured[run], measured[baseline.name]), together.cells, plan.n, settings.level)
     ]
-    return Comparison(_results(read, common, layout, settings, changed) | {"n": plan.n, "differences": rows})
+    ranked = {place: standings(measured, place, settings.level) for place in places}
+    return Comparison({
+        **results,
+        "n": plan.n,
+        "differences": rows,
+        "simultaneous": {"level": settings.level, "cells": together.size, "each": together.each},
+        "standings": [
+            {"kind": place.kind, "name": place.name, "quantity": place.quantity, "runs": of_place}
+            for place, of_place in ranked.items()
+        ],
+        "best": {place.quantity: best_run(of_place) for place, of_place in ranked.items() if is_overall(place)},
+    })  # fmt: skip
 
 
 def _check_golden(tables: Mapping[str, ScoreTable], within: float) -> None:
@@ -228,11 +215,19 @@ def _results(
         "shifts": layout.shifts,
         "settings": dataclasses.asdict(settings),
         "headline": {"estimator": estimator, "unit": unit, "scorer": scorer},
+        "contributions": CONTRIBUTIONS,
         "changed": {run.name: _changed(run, baseline, common.tables, scorer, within) for run in others},
     }
 
 
-def _rows(run: str, found: Quantities, sides: tuple[Quantities, Quantities], n: int, level: float) -> Iterator[dict[str, Any]]:
+def _rows(
+    run: str,
+    found: Quantities,
+    sides: tuple[Quantities, Quantities],
+    together: Mapping[tuple[str, Place], Together],
+    n: int,
+    level: float,
+) -> Iterator[dict[str, Any]]:
     """The differences of a run, JSON-ready, with the values of the run and of the baseline, `sides`."""
     for place, difference in found.items():
         run_value, baseline_value = (float(quantities[place].values[0]) for quantities in sides)
@@ -246,6 +241,7 @@ def _rows(run: str, found: Quantities, sides: tuple[Quantities, Quantities], n: 
             "difference": number(difference, unit=place.unit, estimator=place.estimator, n=n, level=level, reason=reason),
             "run_value": run_value if math.isfinite(run_value) else None,
             "baseline_value": baseline_value if math.isfinite(baseline_value) else None,
+            "simultaneous": together.get((run, place)),
         }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from remid_jax.dialogues.manifest import Category
 from remid_jax.dialogues.records import Record
 from remid_jax.information.score_table import FACTORS
 from remid_jax.scoring.engine import Pooling, Report, ScoringEngine
@@ -20,15 +21,24 @@ def factor_text(record: Record, factor: str) -> str:
 
 
 def embed(
-    engine: ScoringEngine, records: Mapping[str, Sequence[Record]], pooling: Pooling, report: Report
+    engine: ScoringEngine,
+    records: Mapping[str, Sequence[Record]],
+    categories: Mapping[str, Category],
+    pooling: Pooling,
+    report: Report,
 ) -> dict[str, np.ndarray]:
-    """`{category}/embedding/{factor}` [records, D]; equal texts of a category are embedded once."""
+    """`{category}/embedding/{factor}` [records, D]; equal texts of a category are embedded once.
+
+    In a category that a dial made, so are those of the categories before it.
+    """
     tokenizer = tokenizer_of(engine.model)
     texts: dict[tuple[str, str], int] = {}
     places: dict[str, list[int]] = {}
     for category, members in records.items():
+        first = {text: owner for owner, text in reversed(texts)} if categories[category].dial is not None else {}
         for factor in FACTORS:
-            of_factor = [(category, factor_text(record, factor)) for record in members]
+            said = [factor_text(record, factor) for record in members]
+            of_factor = [(first.get(text, category), text) for text in said]
             places[f"{category}/embedding/{factor}"] = [texts.setdefault(text, len(texts)) for text in of_factor]
     # A decoder trained as an encoder is read at the special token that its own tokenizer puts last.
     ids = [tokenizer.encode(text) if pooling == "mean" else tokenizer.encode_prompt(text) for _, text in texts]

@@ -14,7 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from remid_jax.errors import UserError
-from remid_jax.evaluation.numbers import CategoryEstimates, Number, ShiftEstimates, categories_of, shifts_of, table_of
+from remid_jax.evaluation.numbers import (
+    CategoryEstimates,
+    Number,
+    ShiftEstimates,
+    categories_of,
+    dials_of,
+    shifts_of,
+    table_of,
+)
 from remid_jax.evaluation.results import SCHEMA_VERSION, parquet_bytes
 from remid_jax.evaluation.score_files import read_arrays, write_scores
 from remid_jax.files import read_object, write_bytes, write_text
@@ -86,6 +94,11 @@ class Evaluation:
         yield from self.shifts.items()
         yield from self.categories.items()
 
+    @functools.cached_property
+    def dials(self) -> Mapping[str, Mapping[str, Number]]:
+        """R-EMID by curve and setting of its dial; intervals are bands, which hold at all settings of a curve at once."""
+        return dials_of(self.results)
+
     @property
     def first_line(self) -> str:
         """Whether reasoning hurt the estimator, else the riskiest shift."""
@@ -109,7 +122,7 @@ class Evaluation:
         folder, stages = Path(workdir), Timed(progress or Silent())
         _make(folder)
         write_scores(folder / SCORES, self.scores)
-        write_bytes(folder / SAMPLES, parquet_bytes(self.samples))
+        write_bytes(folder / SAMPLES, parquet_bytes(pa.Table.from_pylist(list(self.samples))))
         write_text(folder / RESULTS, _json(self.results, ensure_ascii=False) + "\n")
         with stages.stage("report", unit=""):
             report.write(self.results, folder, self.samples)

@@ -31,7 +31,7 @@ def take_first_look(config: ConfigDict, store: Store, reading: Reading, progress
     if len(categories) == len(benchmark.test):
         return ()
     narrowed = ConfigDict(config.to_dict())
-    narrowed.benchmark.categories = categories
+    narrowed.benchmark.categories, narrowed.benchmark.dials = categories, ()
     progress.say(f"first {len(categories)} of {len(benchmark.test)} categories: {', '.join(categories)}")
     verdict = evaluate_config(narrowed, store, reading, progress).verdict
     progress.say("A first look, of one category a shift:")

@@ -11,10 +11,10 @@ from ml_collections import ConfigDict
 from remid_jax.errors import UserError
 from remid_jax.models.adapters import adapted
 from remid_jax.models.loading import LanguageModel, open_model, read_as
-from remid_jax.models.peft_files import read_adapter
 from remid_jax.parallel import Devices
 from remid_jax.roles.reading import Reading, template_settings, thinking_of
 from remid_jax.roles.shipped import policy_parts
+from remid_jax.roles.training_runs import read_policy_adapter
 from remid_jax.scoring.engine import Pooling
 from remid_jax.scoring.texts import tokenizer_of
 
@@ -61,7 +61,7 @@ def open_models(
         policy = estimator if alike else opened_as("policy", config.policy.dtype)
         if not alike or native or templates["policy"] != templates["estimator"]:
             policy = read_as(policy, thinking=native, template=templates["policy"], **reading)
-        policy = adapted(policy, read_adapter(policy_adapter, policy)) if policy_adapter else policy
+        policy = adapted(policy, read_policy_adapter(policy_adapter, policy)) if policy_adapter else policy
     for model in filter(None, (estimator, policy)):
         if not tokenizer_of(model).has_chat_template:
             lack = tokenizer_of(model).chat.lack

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from remid_jax.information.intervals import Estimate
 from remid_jax.information.verdict import emi_of
+from remid_jax.reporting.dial_tables import banded, curves
 from remid_jax.reporting.subjects import Results
 
 QUANTITIES = ("emi", "emid", "estimator_shift")
@@ -105,6 +106,21 @@ def shifts_of(results: Results) -> dict[str, ShiftEstimates]:
     return {
         name: ShiftEstimates(name, tuple(section["categories"]), *_headline(results, section))
         for name, section in results["estimates"]["shifts"].items()
+    }
+
+
+def dials_of(results: Results) -> dict[str, dict[str, Number]]:
+    """Returns {curve: {setting: R-EMID}} of the dictionary of results.json, in the headline's estimator and unit.
+
+    Intervals are bands: they hold at all settings of a curve at once.
+    """
+    scorer = results["estimates"]["headline"]["scorer"]
+    return {
+        curve: {
+            setting: Number.of(banded(point))
+            for setting, point in zip(section["categories"], section[scorer]["emid"]["points"], strict=True)
+        }
+        for curve, section in curves(results).items()
     }
 
 

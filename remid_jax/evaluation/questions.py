@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from remid_jax.dialogues.manifest import Category as CategoryDesign
+from remid_jax.dialogues.manifest import Setting
 from remid_jax.dialogues.parsing import Parsed
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record, has_golden
@@ -26,7 +27,7 @@ from remid_jax.roles.members import Member, Records, folds
 from remid_jax.scoring.engine import Report, ScoringEngine
 from remid_jax.scoring.generation import Sample
 from remid_jax.scoring.requests import Continuation, Request
-from remid_jax.scoring.texts import Reply, answer_chars, answer_ids, chat_ids, responder_ids, token_sources
+from remid_jax.scoring.texts import Answer, Reply, chat_ids, responder_ids, scored_answer, token_sources
 from remid_jax.shifts.bounds import FEWEST_SAMPLES
 from remid_jax.shifts.fold_blocks import fold_blocks, unbounded
 from remid_jax.shifts.sections import MOST_CONTEXTS
@@ -43,7 +44,8 @@ class Question:
 
     With `at`, indices along each of its axes, it is only the part of a block of that `shape` that stands there. `by_source` are
     blocks of the same answers parted by where their tokens come from: {name: the source of each token of each answer}. With
-    `paired`, each answer stands after the prefix at its own place alone.
+    `paired`, each answer stands after the prefix at its own place alone. `repeated`: an answer that a question before it asks
+    for after the same prefix is not asked for again.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Question:
     at: tuple[Sequence[int], ...] | None = None
     by_source: Mapping[str, Sequence[np.ndarray]] = dataclasses.field(default_factory=dict)
     paired: bool = False
+    repeated: bool = False
 
     @property
     def size(self) -> int:
@@ -90,14 +93,39 @@ def _sums_by_source(logs: np.ndarray, sources: np.ndarray) -> np.ndarray:
 def ask(engine: ScoringEngine, questions: Sequence[Question], report: Report) -> dict[str, np.ndarray]:
     """Log-likelihoods, nats, float64, of every question, whole and by source, from one plan; questions of one name fill one
     block."""
-    requests = [question.requests() for question in questions]
-    scores = iter(engine.score([request for asked in requests for request in asked], report))
+    requests, places = asked_once(questions)
+    scores = engine.score(requests, report)
     answers: dict[str, np.ndarray] = {}
-    for question, asked in zip(questions, requests, strict=True):
-        for name, block in question.blocks([[row.astype(np.float64) for row in next(scores)] for _ in asked]):
+    for question, rows in zip(questions, places, strict=True):
+        logs = [[scores[request][column].astype(np.float64) for request, column in row] for row in rows]
+        for name, block in question.blocks(logs):
             before = answers.get(name)
             answers[name] = block if before is None else np.where(np.isnan(before), block, before)
     return answers
+
+
+def asked_once(questions: Sequence[Question]) -> tuple[list[Request], list[list[list[tuple[int, int]]]]]:
+    """(requests, where each answer of each row of each question stands among them: request and continuation).
+
+    Only `repeated` questions take answers of questions before them, so that none changes what other questions ask for.
+    """
+    requests: list[Request] = []
+    places: list[list[list[tuple[int, int]]]] = []
+    known: dict[tuple[int, ...], dict[tuple[int, ...], tuple[int, int]]] = {}
+    for question in questions:
+        rows = []
+        for request in question.requests():
+            after = known.setdefault(tuple(request.prefix), {})
+            answers = [tuple(continuation.ids) for continuation in request.continuations]
+            new = [k for k, answer in enumerate(answers) if not (question.repeated and answer in after)]
+            row = {k: (len(requests), column) for column, k in enumerate(new)}
+            for k, place in row.items():
+                after.setdefault(answers[k], place)
+            if new:
+                requests.append(dataclasses.replace(request, continuations=[request.continuations[k] for k in new]))
+            rows.append([row.get(k) or after[answer] for k, answer in enumerate(answers)])
+        places.append(rows)
+    return requests, places
 
 
 def pooled(answers: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -126,28 +154,28 @@ class Estimator:
     scorers: Sequence[str] = SCORERS
     horizon: int | None = None
 
-    def answer(self, reply: Reply) -> tuple[int, ...]:
-        return answer_ids(self.tokenizer, reply, horizon=self.horizon)
+    def answer(self, reply: Reply) -> Answer:
+        return scored_answer(self.tokenizer, reply, self.horizon)
 
     def contexts(self, records: Sequence[Record], scorer: str) -> list[list[int]]:
         features = [self.features[record.id].text if scorer == "reasoned" else None for record in records]
         return [responder_ids(self.tokenizer, self.prompts, *pair) for pair in zip(records, features, strict=True)]
 
     def lengths(
-        self, category: str, replies: Mapping[str, Sequence[Reply]], sources: Mapping[str, Sequence[np.ndarray]]
+        self, category: str, answers: Mapping[str, Sequence[Answer]], sources: Mapping[str, Sequence[np.ndarray]]
     ) -> dict[str, np.ndarray]:
         """The arrays of tokens, of all sources and by source, and of characters of every set of replies."""
         arrays = {}
-        for name, said in replies.items():
-            arrays[f"{category}/tokens/{name}"] = np.array([len(self.answer(reply)) for reply in said])
-            arrays[f"{category}/chars/{name}"] = np.array([answer_chars(self.tokenizer, of, self.horizon) for of in said])
+        for name, said in answers.items():
+            arrays[f"{category}/tokens/{name}"] = np.array([len(answer.ids) for answer in said])
+            arrays[f"{category}/chars/{name}"] = np.array([answer.chars for answer in said])
         for name, of_replies in sources.items():
             counts = [np.bincount(of_reply, minlength=len(SOURCES)) for of_reply in of_replies]
             arrays[f"{category}/tokens_by_source/{name}"] = np.array(counts)
         return arrays
 
     def sources(
-        self, records: Sequence[Record], replies: Mapping[str, Sequence[Reply]], blocks: Sequence[np.ndarray]
+        self, records: Sequence[Record], answers: Mapping[str, Sequence[Answer]], blocks: Sequence[np.ndarray]
     ) -> dict[str, list[np.ndarray]]:
         """Where the tokens of each reply of every set come from, by the context it is given in.
 
@@ -156,12 +184,11 @@ class Estimator:
 
         def of(name: str, hearers: Sequence[Record]) -> list[np.ndarray]:
             return [
-                token_sources(self.tokenizer, self.answer(reply), record)
-                for reply, record in zip(replies[name], hearers, strict=True)
+                token_sources(self.tokenizer, answer.ids, record) for answer, record in zip(answers[name], hearers, strict=True)
             ]
 
-        sources = {name: of(name, records) for name in replies}
-        if GOLDEN in replies:
+        sources = {name: of(name, records) for name in answers}
+        if GOLDEN in answers:
             sources[GOLDEN_OTHER] = of(GOLDEN, [records[hearer] for hearer in np.argsort(half_a_turn(blocks))])
         return sources
 
@@ -169,7 +196,7 @@ class Estimator:
         self,
         category: str,
         records: Sequence[Record],
-        replies: Mapping[str, Sequence[Reply]],
+        answers: Mapping[str, Sequence[Answer]],
         sources: Mapping[str, Sequence[np.ndarray]],
     ) -> Iterator[Question]:
         n, nowhere = len(records), responder_ids(self.tokenizer, self.prompts, None, None)
@@ -177,17 +204,17 @@ class Estimator:
         if not mine:
             return
         contexts = {scorer: self.contexts([records[i] for i in mine], scorer) for scorer in SCORERS}
-        if len(self.scorers) < len(SCORERS) and GOLDEN in replies:
-            answers = [self.answer(replies[GOLDEN][i]) for i in mine]
-            yield Question(f"{category}/unreasoned/{GOLDEN}", contexts["plain"], answers, category, (n,), (mine,), paired=True)
-        for name, said in replies.items():
-            answers = [self.answer(said[i]) for i in mine]
+        if len(self.scorers) < len(SCORERS) and GOLDEN in answers:
+            ids = [answers[GOLDEN][i].ids for i in mine]
+            yield Question(f"{category}/unreasoned/{GOLDEN}", contexts["plain"], ids, category, (n,), (mine,), paired=True)
+        for name, said in answers.items():
+            ids = [said[i].ids for i in mine]
             parted = {of: [sources[of][i] for i in mine] for of in ((GOLDEN, GOLDEN_OTHER) if name == GOLDEN else (name,))}
             for scorer in self.scorers:
                 for array, prefixes, shape in (("loglik", contexts[scorer], (n, n)), ("marginal", [nowhere], (n,))):
                     by_source = {f"{category}/{array}_by_source/{scorer}/{of}": codes for of, codes in parted.items()}
                     at = (mine,) * len(shape)
-                    yield Question(f"{category}/{array}/{scorer}/{name}", prefixes, answers, category, shape, at, by_source)
+                    yield Question(f"{category}/{array}/{scorer}/{name}", prefixes, ids, category, shape, at, by_source)
 
     def cross(
         self, name: str, contexts: Sequence[Record], repliers: Sequence[Record], folds: Folds, group: str
@@ -198,7 +225,7 @@ class Estimator:
             columns = [int(of_repliers[j]) for j in self.member.mine([repliers[j] for j in of_repliers])]
             if not rows or not columns:
                 continue
-            answers = [self.answer(Reply(repliers[j].golden)) for j in columns]
+            answers = [self.answer(Reply(repliers[j].golden)).ids for j in columns]
             shape = (len(contexts), len(repliers))
             for scorer in self.scorers:
                 prefixes = self.contexts([contexts[i] for i in rows], scorer)
@@ -256,19 +283,21 @@ def questions(
     of_estimators: list[list[Question]] = [[] for _ in estimators]
     of_policy: list[Question] = []
     for category, members in records.items():
-        said = sets[category]
+        answers = {name: [estimators[0].answer(reply) for reply in said] for name, said in sets[category].items()}
         arrays[f"{category}/record"] = np.array([record.id for record in members])
         arrays[f"{category}/lineage"] = np.array([record.lineage for record in members])
         for kind in members[0].clusters:
             arrays[f"{category}/cluster/{kind}"] = np.array([record.clusters[kind] for record in members])
         arrays[f"{category}/shift"] = np.array(categories[category].shift or "")
         arrays[f"{category}/reference"] = np.array(categories[category].reference or "")
+        if (dial := categories[category].dial) is not None:
+            arrays |= _of_dial(category, dial)
         if estimators[0].horizon is not None:
             arrays[f"{category}/horizon"] = np.array(estimators[0].horizon)
-        sources = estimators[0].sources(members, said, blocks_of(arrays.get(f"{category}/fold"), len(members)))
-        arrays |= estimators[0].lengths(category, said, sources)
+        sources = estimators[0].sources(members, answers, blocks_of(arrays.get(f"{category}/fold"), len(members)))
+        arrays |= estimators[0].lengths(category, answers, sources)
         for estimator, asked in zip(estimators, of_estimators, strict=True):
-            asked += estimator.own(category, members, said, sources)
+            asked += _repeated(estimator.own(category, members, answers, sources), dial)
         if policy is not None:
             arrays |= policy.about(members, category)
     if policy is None:
@@ -277,7 +306,8 @@ def questions(
         if unavailable(arrays[f"{category}/self/truncated"], policy.horizon) is not None:
             continue
         own = _folds(arrays, category)
-        of_policy += policy.questions(f"{category}/self/loglik", members, members, (own, own), category)
+        dial = categories[category].dial
+        of_policy += _repeated(policy.questions(f"{category}/self/loglik", members, members, (own, own), category), dial)
         reference = categories[category].reference
         if reference is None or not _bounded(arrays, category, reference, policy.horizon):
             continue
@@ -289,13 +319,27 @@ def questions(
         others = _folds(arrays, reference)
         visits = (
             ("of_id", members, theirs, (own, others), category),
-            ("in_id", theirs, members, (others, own), f"in {reference}"),
+            ("in_id", theirs, members, (others, own), f"in {reference}" if dial is None else category),
         )
         for block, contexts, repliers, folds_of, group in visits:
             for estimator, asked in zip(estimators, of_estimators, strict=True):
-                asked += estimator.cross(f"{category}/{block}", contexts, repliers, folds_of, group)
-            of_policy += policy.questions(f"{category}/{block}/self", contexts, repliers, folds_of, group)
+                asked += _repeated(estimator.cross(f"{category}/{block}", contexts, repliers, folds_of, group), dial)
+            of_policy += _repeated(policy.questions(f"{category}/{block}/self", contexts, repliers, folds_of, group), dial)
     return arrays, of_estimators, of_policy
+
+
+def _repeated(questions: Iterable[Question], dial: Setting | None) -> list[Question]:
+    """The questions of a category; those of one that a dial made of others' records repeat much of what these are asked."""
+    return [dataclasses.replace(question, repeated=dial is not None) for question in questions]
+
+
+def _of_dial(category: str, dial: Setting) -> dict[str, np.ndarray]:
+    arrays = {f"{category}/dial": np.array(dial.curve)}
+    if dial.position is not None:
+        arrays[f"{category}/position"] = np.array(dial.position)
+    if dial.no_golden is not None:
+        arrays[f"{category}/no_golden"] = np.array(dial.no_golden)
+    return arrays
 
 
 def _folds(arrays: Mapping[str, np.ndarray], category: str) -> np.ndarray:

@@ -7,11 +7,14 @@ from typing import Literal
 
 from ml_collections import ConfigDict
 
+from remid_jax.dialogues.dials.categories import placed
+from remid_jax.dialogues.dials.spelling import parse_dials
 from remid_jax.dialogues.manifest import Manifest
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark, read_reasoning, read_replies
 from remid_jax.dialogues.records import Benchmark, Record
 from remid_jax.errors import UserError
+from remid_jax.evaluation.dials import dialled, dialled_records, evaluated
 from remid_jax.evaluation.models import Models
 from remid_jax.roles.policy import too_long
 from remid_jax.scoring.generation import record_key
@@ -22,8 +25,8 @@ Records = dict[str, list[Record]]
 
 
 def everyone(records: Mapping[str, Sequence[Record]]) -> list[Record]:
-    """Returns the records of all categories, in order."""
-    return [record for members in records.values() for record in members]
+    """Returns the records of all categories, in order; one that stands in several, as dials make it, once."""
+    return list({record.id: record for members in records.values() for record in members}.values())
 
 
 def read_records(config: ConfigDict, given: Benchmark | Sequence[Record | Mapping[str, object]] | None) -> Benchmark:
@@ -33,6 +36,7 @@ def read_records(config: ConfigDict, given: Benchmark | Sequence[Record | Mappin
       UserError: with every fault of it; with `golden_optional`, also where only some records of a category have a golden reply.
     """
     c = config.benchmark
+    dials = parse_dials(c.dials)
     manifest: Manifest | str | None = c.manifest
     if isinstance(given, Benchmark):  # the other settings hold for it, too
         manifest = c.manifest or given.manifest
@@ -40,7 +44,7 @@ def read_records(config: ConfigDict, given: Benchmark | Sequence[Record | Mappin
     benchmark = read_benchmark(
         c.source if given is None else given,
         manifest=manifest,
-        categories=tuple(c.categories),
+        categories=() if dials else tuple(c.categories),  # dials may use others than those that are evaluated
         format=c.format or "auto",
         mapping=c.mapping,
         character=c.character,
@@ -56,7 +60,7 @@ def read_records(config: ConfigDict, given: Benchmark | Sequence[Record | Mappin
         raise UserError(
             f"{c.source if given is None else 'records'}: {'; '.join(faults)}: give one to all records of a category or to none"
         )
-    return benchmark
+    return dialled(benchmark, dials, tuple(c.categories), config.seed) if dials else benchmark
 
 
 def choose_records(
@@ -71,17 +75,28 @@ def choose_records(
     policy = tokenizer_of(models.policy or models.estimator)
     chosen: Records = {}
     excluded: dict[str, dict[str, int]] = {}
-    for category, members in benchmark.test.items():
-        wanted = config.benchmark.records
-        if 0 < wanted < len(members):
-            members = sorted(members, key=lambda record: record_key(config.seed, "subset", record.id))[:wanted]
-        excluded[category] = too_long(members, prompts, estimator, policy, config.max_prompt, thinking)
-        chosen[category] = [record for record in members if record.id not in excluded[category]]
+
+    def tokens_of_long(members: Sequence[Record]) -> dict[str, int]:
+        return too_long(members, prompts, estimator, policy, config.max_prompt, thinking)
+
+    def take(category: str, members: Sequence[Record], left_out: dict[str, int]) -> None:
+        excluded[category] = left_out
+        chosen[category] = [record for record in members if record.id not in left_out]
         if len(chosen[category]) < 2:
             raise UserError(
                 f"{config.benchmark.source}: category {category} has {len(chosen[category])} records of at most "
                 f"config.max_prompt={config.max_prompt} tokens: it needs 2; raise config.max_prompt or shorten its records"
             )
+
+    dials = placed(parse_dials(config.benchmark.dials), benchmark)
+    for category, members in evaluated(benchmark, dials, tuple(config.benchmark.categories)).items():
+        wanted = config.benchmark.records
+        if 0 < wanted < len(members):
+            members = sorted(members, key=lambda record: record_key(config.seed, "subset", record.id))[:wanted]
+        take(category, members, tokens_of_long(members))
+    for dial in dials:
+        members, left_out = dialled_records(dial, benchmark, chosen[dial.base], config.seed, tokens_of_long)
+        take(str(dial.dial), members, left_out)
     if not chosen:
         raise UserError(f"{config.benchmark.source}: holds no test record")
     return chosen, excluded

@@ -23,11 +23,17 @@ from remid_jax.evaluation.run import Run
 from remid_jax.information.score_table import NO_GOLDEN, NOVEL, SOURCES
 from remid_jax.roles.members import described
 from remid_jax.roles.reading import thinking_of
+from remid_jax.roles.training_runs import checkpoint_of
 from remid_jax.scoring.texts import Reply, Thought
 
 SCHEMA_VERSION = 1
 PROTOCOL = "1"  # raised when a choice of the measurement protocol changes a number
 DENSE = 1.5  # tokens per character of replies over golden ones, or of a category over another, from which a warning is due
+
+CONTRIBUTIONS = (
+    "What a record adds says which records to read first. It is not for differences between runs or categories: contributions "
+    "share contexts, so an interval over them is too narrow. Compare runs with experiments.compare."
+)
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -74,6 +80,7 @@ def gathered(
             "adapter": config.policy.adapter if policy else None,
             "thinking": thinking_of(config.policy.thinking),
             "replies": config.policy.replies or "generated",
+            **(trained_in(config.policy.adapter or config.policy.model) if policy else trained_in(None)),
             **({"endpoint": endpoint} if endpoint else {}),
         },
         "first_line": first_line(estimates),
@@ -89,8 +96,17 @@ def gathered(
         "categories": categories,
         "estimates": estimates,
         "records": contributed,
+        "contributions": CONTRIBUTIONS,
     }
     return results, samples(run.records, run.benchmark.manifest, replies, features, contributed)
+
+
+def trained_in(source: str | None) -> dict[str, str | int | None]:
+    """Returns the training run that a policy is of, and after how many steps: {"run", "step"}, None where it is of none."""
+    checkpoint = checkpoint_of(source)
+    if checkpoint is None:
+        return {"run": None, "step": None}
+    return {"run": str(checkpoint.run.folder), "step": checkpoint.step}
 
 
 def _content(ready: Mapping[str, str] | None) -> str | None:
@@ -112,7 +128,8 @@ def diagnostics(
         said = [replies[record.id] for record in members]
         entry = manifest.categories[category]
         spoken = language_share([reply.text for reply in said], entry.language, manifest.languages)
-        golden: dict[str, float | str | None] = {"in_language": None, "in_language_reason": NO_GOLDEN}
+        why = NO_GOLDEN if entry.dial is None else entry.dial.no_golden or NO_GOLDEN
+        golden: dict[str, float | str | None] = {"in_language": None, "in_language_reason": why}
         if has_golden(members):
             texts = [record.golden for record in members]
             golden = {"in_language": language_share(texts, entry.language, manifest.languages).share}
@@ -122,6 +139,7 @@ def diagnostics(
             "reference": entry.reference,
             "language": language_name(entry.language) if entry.language else None,
             "language_tag": entry.language,
+            "dial": None if entry.dial is None else {"curve": entry.dial.curve, "position": entry.dial.position},
             "records": len(members),
             "excluded": [{"record": name, "tokens": tokens} for name, tokens in excluded.get(category, {}).items()],
             "replies": {
@@ -310,8 +328,8 @@ def samples(
     ]
 
 
-def parquet_bytes(rows: Sequence[Mapping[str, object]]) -> bytes:
-    """The rows as a Parquet file; the same rows give the same bytes."""
+def parquet_bytes(table: pa.Table) -> bytes:
+    """Returns the table as a Parquet file; the same table gives the same bytes."""
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(list(rows)), buffer)
+    pq.write_table(table, buffer)
     return buffer.getvalue()

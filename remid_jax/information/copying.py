@@ -29,7 +29,7 @@ from remid_jax.information import emi
 from remid_jax.information.identification import identified, rates_of
 from remid_jax.information.intervals import Estimate, Replicates, average, combine, difference, interval, ratio
 from remid_jax.information.measurement import Plan, measure, unmeasured
-from remid_jax.information.score_table import NO_GOLDEN, NOVEL, SOURCES, Category, Replies, ScoreTable
+from remid_jax.information.score_table import NOVEL, SOURCES, Category, Replies, ScoreTable
 
 LINEAR = ("club", "prompt_marginal")
 """The formulas that are linear in log-likelihoods: of these alone the parts sum to the whole."""
@@ -80,20 +80,21 @@ class Copying:
     def part(self, name: str, side: str, scorer: str, part: str) -> emi.Estimates:
         replies = self.replies(name, side)
         if replies is None:
-            return unmeasured(self.plan, NO_GOLDEN, LINEAR).estimates
+            return unmeasured(self.plan, self.table.categories[name].no_golden, LINEAR).estimates
         chosen = replies if part == WHOLE else replies.part(PARTS[part])
         return measure(name, self.table.categories[name], chosen, scorer, self.plan, LINEAR).estimates
 
     def identified(self, name: str, side: str, scorer: str, view: str) -> emi.Estimates:
         replies = self.replies(name, side)
         if replies is None:
-            return {TRACED: self.plan.resampling.constant(np.nan, NO_GOLDEN)}
+            return {TRACED: self.plan.resampling.constant(np.nan, self.table.categories[name].no_golden)}
         return {TRACED: identification(self.plan, name, self.table.categories[name], replies, scorer, view)}
 
     def misplaced(self, name: str, scorer: str, view: str) -> tuple[Replicates, str]:
         """EMI(policy) / EMI(golden_other), and why it does not exist (else "")."""
         if self.replies(name, "golden") is None:
-            return self.plan.resampling.constant(np.nan, NO_GOLDEN), NO_GOLDEN
+            reason = self.table.categories[name].no_golden
+            return self.plan.resampling.constant(np.nan, reason), reason
         golden, policy, other = (self.part(name, side, scorer, view)[RATE] for side in ("golden", "policy", "golden_other"))
         lost, of_other = difference(policy, golden), difference(other, golden)
         quotient, bounds = ratio(lost, of_other), interval(of_other, RATE[0], self.level)
@@ -109,7 +110,7 @@ class Copying:
 
     def shares(self, name: str, side: str, replies: Replies | None) -> dict[str, Estimate]:
         if replies is None:
-            nothing = self.plan.resampling.constant(np.nan, NO_GOLDEN)
+            nothing = self.plan.resampling.constant(np.nan, self.table.categories[name].no_golden)
             return {source: self.number(nothing, "share", "mean") for source in SOURCES}
         assert replies.by_source is not None
         lineage, tokens = self.table.categories[name].lineage, replies.by_source.tokens.astype(float)
@@ -171,7 +172,7 @@ class Copying:
         replies, category = self.replies(name, control), self.table.categories[name]
         result: dict[str, Any] = {"identified": {}}
         for view in self.views:
-            nothing = self.plan.resampling.constant(np.nan, NO_GOLDEN)
+            nothing = self.plan.resampling.constant(np.nan, category.no_golden)
             share = nothing if replies is None else identification(self.plan, name, category, replies, scorer, view)
             result["identified"][view] = self.number(share, "share", "identified", ONE_BLOCK)
         if self.parted:

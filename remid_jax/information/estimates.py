@@ -21,6 +21,7 @@
      "controls": {scorer: {control: {category: {estimator: {unit: number}, "retrieval": number,
                                                 "novel", "identified", "copied"}}}},
      "headline": {"estimator", "unit", "scorer", "categories": {category: number}, "shifts": {shift: number}},
+     "dials": see `information.dial_curves`, where the table holds any,
      "verdict": see `information.verdict`}
 
 A number is {value, unit, estimator, n, interval}, see `intervals.number`; its `estimator` is the formula, one of
@@ -38,7 +39,8 @@ import numpy as np
 
 from remid_jax.errors import UserError
 from remid_jax.information import emi
-from remid_jax.information.copying import Copying
+from remid_jax.information.copying import RATE, Copying
+from remid_jax.information.dial_curves import dial_curves
 from remid_jax.information.intervals import Estimate, Replicates, difference, number, ratio, smallest_loss
 from remid_jax.information.measurement import (
     ESTIMATORS,
@@ -131,10 +133,11 @@ class _Report:
                 self.rows["estimator_shift"][scorer, name] = emi.drop(golden[reference], golden[name])
         self.shifts = table.shifts
         self.copying = Copying(table, plan, self.number, settings.level)
+        self.controlled: dict[tuple[str, str, str], Replicates] = {}  # EMI by (scorer, control, category)
 
     def measure(self, name: str, category: Category, replies: str, scorer: str) -> Measured:
         if replies == "golden" and category.golden is None:
-            return unmeasured(self.plan, NO_GOLDEN)
+            return unmeasured(self.plan, category.no_golden)
         return measure(name, category, category.replies[replies], scorer, self.plan)
 
     def number(self, quantity: Replicates, unit: str, estimator: str, reason: str = "", loss: bool = False) -> Estimate:
@@ -170,6 +173,8 @@ class _Report:
             "controls": {scorer: self.controls(scorer) for scorer in self.table.scorers},
             "headline": self.headline(),
         }
+        if self.table.dials:
+            found["dials"] = self.dials()
         return found | {"verdict": verdict(found)}
 
     def category(self, name: str, category: Category) -> dict[str, object]:
@@ -226,7 +231,7 @@ class _Report:
         """Paired difference of golden log-likelihoods; below 0 where reasoning makes golden replies less likely."""
         lengths, golden, unreasoned = self.measured["reasoned", name, "golden"], category.golden, category.golden_unreasoned
         if golden is None or unreasoned is None:
-            nats = self.plan.resampling.constant(np.nan, NO_GOLDEN)
+            nats = self.plan.resampling.constant(np.nan, category.no_golden)
         else:
             gained = np.diagonal(golden.loglik["reasoned"]) - unreasoned
             nats = self.plan.of_items(name, category.lineage, gained)
@@ -269,7 +274,7 @@ class _Report:
         result: dict[str, dict[str, dict[str, object]]] = {}
         plan = self.plan.without_bootstrap()
         for name, category in self.table.categories.items():
-            policies, absent = dict(category.replies), unmeasured(plan, NO_GOLDEN, CONTROLLED)
+            policies, absent = dict(category.replies), unmeasured(plan, category.no_golden, CONTROLLED)
             of_golden = absent
             if category.golden is not None:
                 of_golden = measure(name, category, category.golden, scorer, plan, CONTROLLED)
@@ -284,10 +289,32 @@ class _Report:
                 quantities = emi.cross(measured.estimates, of_golden.estimates)
                 if control == "golden" and any(np.any(np.nan_to_num(quantity.values) != 0) for quantity in quantities.values()):
                     raise RuntimeError(f"{name}: the EMI of the golden control is not 0: estimators are not deterministic here")
+                self.controlled[scorer, control, name] = quantities[RATE]
                 retrieval = self.number(measured.retrieved, "share", "mean", NO_CRITIC)
                 more = self.copying.control(scorer, name, control)
                 result.setdefault(control, {})[name] = {**self.tree(quantities), "retrieval": retrieval, **more}
         return result
+
+    def dials(self) -> dict[str, Any]:
+        estimator, unit = self.settings.headline.split()
+        keys = {"emid": (estimator, unit), "estimator_shift": (estimator, unit), "novel_emid": RATE}
+        rows: dict[str, dict[str, dict[str, Replicates]]] = {}
+        for scorer in self.table.scorers:
+            rows[scorer] = {
+                quantity: {name: self.rows[quantity][scorer, name][estimator, unit] for name in self.table.dials}
+                for quantity in ("emid", "estimator_shift")
+            }
+            if self.copying.parted:
+                novel = self.copying.parts[scorer, "novel"].rows["emid"]
+                rows[scorer]["novel_emid"] = {name: novel[name][RATE] for name in self.table.dials}
+        controls: dict[str, dict[str, dict[str, Replicates]]] = {scorer: {} for scorer in self.table.scorers}
+        for (scorer, control, name), quantity in self.controlled.items():
+            reference = self.controlled.get((scorer, control, self.references.get(name, "")))
+            if name in self.table.dials and reference is not None:
+                controls[scorer].setdefault(control, {})[name] = difference(reference, quantity)
+        for scorer, of_controls in controls.items():  # a category may lack what a control is made of
+            controls[scorer] = {name: of for name, of in of_controls.items() if of.keys() == self.table.dials.keys()}
+        return dial_curves(self.table, rows, controls, keys, self.number, self.settings.level)
 
     def headline(self) -> dict[str, object]:
         """R-EMID by category and shift in the one estimator and unit that the settings name."""

@@ -83,7 +83,10 @@ class Plan:
         def pooled(*values: np.ndarray) -> np.ndarray:
             return sum((share * of_block for share, of_block in zip(shares, values, strict=True)), np.zeros(1))
 
-        return {quantity: combine(pooled, *of_block) for quantity, of_block in of_blocks.items()}
+        return {
+            quantity: combine(pooled, *of_block)._replace(in_folds=sum(part.fewest for part in of_block))
+            for quantity, of_block in of_blocks.items()
+        }
 
     def of_items(self, category: str, lineage: np.ndarray, values: np.ndarray) -> Replicates:
         """The mean of `values` [n records] with its replicates."""
@@ -145,11 +148,15 @@ def _fit_scales(
     folds: Mapping[str, int],
     resampling: Resampling,
 ) -> tuple[Replicates, Replicates]:
-    """The scale for replies of fold 0, fitted on the golden replies of fold 1, and the reverse; from first subsamples."""
+    """The scale for replies of fold 0, fitted on the golden replies of fold 1, and the reverse; from first subsamples.
+
+    Categories that dials made of the records of others count for nothing, so that these have the same scale without them.
+    """
     matrices, members, lineages = [], [], []
-    for category, chosen in ((table.categories[name], block.draws[0]) for name, of in blocks.items() for block in of):
+    for name, chosen in ((name, block.draws[0]) for name, of in blocks.items() for block in of):
+        category = table.categories[name]
         fold = _fold_of(category.lineage[chosen], folds)
-        if category.golden is not None and _can_calibrate(fold):
+        if category.golden is not None and _can_calibrate(fold) and name not in table.dials:
             matrices.append(category.golden.loglik[scorer][np.ix_(chosen, chosen)])
             members.append(fold)
             lineages.append(category.lineage[chosen])

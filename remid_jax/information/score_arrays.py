@@ -25,6 +25,8 @@ Layout, for each category (`IDTest`, `german`, ..., `Film & Television`, ...) wi
     {category}/embedding/{factor}                [n, D] float      of the texts of `user`, `character`, `dialogue`
     {category}/identity/{factor}                 [n] str           equal for equal texts, of `user` and `character`
     {category}/shift, {category}/reference       [] str            what shifted here, and the category it is compared with
+    {category}/dial, {category}/position         [] str, [] float  of a category that a dial made: its curve, and where on it
+    {category}/no_golden                         [] str            why golden replies are left out (optional)
 
 scorer: the estimator model with reasoning in its context, `reasoned`, or without, `plain`; at least one of the two, the same
 in every category. replies: `golden`, `policy` (for each scorer, with marginals), and those of the control policies,
@@ -34,6 +36,8 @@ whole: what replies copy from their own contexts, `..._by_source` (docs/protocol
 `loglik`, which is not worth scoring once too many samples are truncated; the blocks of a shifted category with its reference,
 `of_id/` and `in_id/`, which bounds need (docs/protocol.md, rule 13); `embedding/`; `identity/`; `shift` and
 `reference`, "" for none. Nothing else may be in the file, and no pickled objects.
+
+`dial` is for categories that are made of the records of others; without `position` the curve has but one setting.
 
 `cluster/` is for records that belong to clusters of several kinds, the same kinds in every category. Then intervals are over
 these (`information.intervals`), and records of one lineage agree in all of them.
@@ -57,6 +61,7 @@ from remid_jax.errors import UserError
 from remid_jax.information.clusters import cluster_faults
 from remid_jax.information.score_table import (
     FACTORS,
+    NO_GOLDEN,
     REPLIES,
     SCORERS,
     SOURCES,
@@ -65,6 +70,7 @@ from remid_jax.information.score_table import (
     Category,
     CrossBlocks,
     Design,
+    DialPoint,
     Replies,
     ScoreTable,
     SelfScores,
@@ -92,12 +98,14 @@ def parse(arrays: Mapping[str, np.ndarray], source: str = "score table", faults:
         faults.append("holds no arrays")
     elif not scorers:
         faults.append("no loglik/reasoned/... or loglik/plain/... in any category")
-    categories = {}
+    categories, dials = {}, {}
     declared = _declared(arrays, list(names), faults)
     design = declared or by_name(list(names))
     for category in names:
         reader = _Reader(arrays, category, design[category].reference, faults)
         categories[category] = reader.category(scorers)
+        if (point := reader.dial()) is not None:
+            dials[category] = point
         faults.extend(f"{category}/{left} is not a name of the layout" for left in sorted(names[category] - reader.asked))
     horizons = {name: category.horizon for name, category in categories.items()}
     if len(set(horizons.values())) > 1:
@@ -109,7 +117,7 @@ def parse(arrays: Mapping[str, np.ndarray], source: str = "score table", faults:
     if faults:
         count = f"{len(faults)} fault{'s' * (len(faults) > 1)}"
         raise UserError(f"{source}: {count}: {'; '.join(faults)}: write it as remid_jax/information/score_arrays.py says")
-    return ScoreTable(scorers, categories, declared)
+    return ScoreTable(scorers, categories, declared, dials)
 
 
 def _declared(arrays: Mapping[str, np.ndarray], categories: Sequence[str], faults: list[str]) -> dict[str, Design] | None:
@@ -214,8 +222,19 @@ class _Reader:
                 self.fault(quantity, f"has a value above the horizon of {horizon}")
         unreasoned = self.take("unreasoned/golden", "fiu", (n,)) if self.has("unreasoned/golden") else None
         return Category(
-            record, lineage, replies, self_scores, cross, embeddings, identities, fold, horizon, unreasoned, clusters
-        )
+            record, lineage, replies, self_scores, cross, embeddings, identities, fold, horizon, unreasoned, clusters,
+            self.text("no_golden", NO_GOLDEN),
+        )  # fmt: skip
+
+    def text(self, quantity: str, otherwise: str = "") -> str:
+        return str(self.take(quantity, "U", ())) if self.has(quantity) else otherwise
+
+    def dial(self) -> DialPoint | None:
+        curve = self.text("dial")
+        position = self.take("position", "fiu", ()) if self.has("position") else None
+        if position is not None and not curve:
+            self.fault("position", "is of no dial: dial is missing")
+        return DialPoint(curve, None if position is None or position.ndim else float(position)) if curve else None
 
     def horizon(self) -> int | None:
         if not self.has("horizon"):
@@ -297,6 +316,10 @@ def flatten(table: ScoreTable) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     for name, design in (table.declared or {}).items():
         arrays |= {f"{name}/shift": np.array(design.shift or ""), f"{name}/reference": np.array(design.reference or "")}
+    for name, point in table.dials.items():
+        arrays[f"{name}/dial"] = np.array(point.curve)
+        if point.position is not None:
+            arrays[f"{name}/position"] = np.array(point.position)
     for name, category in table.categories.items():
         arrays |= {f"{name}/record": category.record, f"{name}/lineage": category.lineage}
         arrays |= {f"{name}/cluster/{kind}": clusters for kind, clusters in category.clusters.items()}
@@ -304,6 +327,8 @@ def flatten(table: ScoreTable) -> dict[str, np.ndarray]:
             arrays[f"{name}/fold"] = category.fold
         if category.horizon is not None:
             arrays[f"{name}/horizon"] = np.array(category.horizon)
+        if category.no_golden != NO_GOLDEN:
+            arrays[f"{name}/no_golden"] = np.array(category.no_golden)
         for replies, scores in category.replies.items():
             arrays |= {f"{name}/tokens/{replies}": scores.tokens, f"{name}/chars/{replies}": scores.chars}
             arrays |= {f"{name}/loglik/{scorer}/{replies}": array for scorer, array in scores.loglik.items()}

@@ -99,6 +99,7 @@ class Category:
     horizon: int | None = None  # tokens; None: answers are whole replies
     unreasoned: np.ndarray | None = None  # [n] golden replies in their own contexts, without reasoning
     clusters: dict[str, np.ndarray] = field(default_factory=dict)  # kind -> [n] str; none where lineages are the clusters
+    no_golden: str = NO_GOLDEN  # why there are no golden replies, where there are none
 
     @property
     def origins(self) -> np.ndarray:
@@ -147,13 +148,24 @@ class Design(NamedTuple):
     reference: str | None
 
 
+class DialPoint(NamedTuple):
+    """What a dial is set to in the category that it makes: a position on a curve; None where the curve has but one setting."""
+
+    curve: str
+    position: float | None
+
+
 @dataclass(frozen=True)
 class ScoreTable:
-    """`declared`: how categories are compared; without it they are RPGBench's, and IDTest is the reference of all others."""
+    """`declared`: how categories are compared; without it they are RPGBench's, and IDTest is the reference of all others.
+
+    `dials`: of the categories that dials made of the records of others.
+    """
 
     scorers: tuple[str, ...]
     categories: dict[str, Category]
     declared: Mapping[str, Design] | None = None
+    dials: Mapping[str, DialPoint] = field(default_factory=dict)
 
     @functools.cached_property
     def design(self) -> dict[str, Design]:

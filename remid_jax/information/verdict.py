@@ -7,8 +7,8 @@ By rule (docs/protocol.md, rule 26), from estimates alone, so that a sentence ne
      "shifts": {shift: {"finding": "loss" | "gain" | "none" | "open", "sentence"}}}
 
 loss: the interval lies above 0; gain: below 0; none: it includes 0, so that a loss above its upper end is excluded at its
-level; open: there is no validated interval. Figures are those of `club token_rate` under the headline's scorer. Of a table
-without a shift or without golden replies {"quantity": None, "sentences": [why], "shifts": {}}.
+level; open: there is no interval that is validated or errs on the side of width. Figures are those of `club token_rate` under
+the headline's scorer. Of a table without a shift or golden replies: {"quantity": None, "sentences": [why], "shifts": {}}.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from remid_jax.information.intervals import Estimate
+from remid_jax.information.intervals import Estimate, is_trusted
 
 LOSS, GAIN, NONE, OPEN = "loss", "gain", "none", "open"
 MUCH_COPIED = (
@@ -38,6 +38,7 @@ def verdict(estimates: Mapping[str, Any]) -> dict[str, Any]:
         _answer({shift: of["finding"] for shift, of in shifts.items()}),
         *_references(estimates, scorer, quantity),
         *(of["sentence"] for of in shifts.values()),
+        *_caution(estimates, scorer, quantity),
     ]
     return {"quantity": quantity, "sentences": sentences, "shifts": shifts}
 
@@ -52,7 +53,7 @@ def emi_of(section: Mapping[str, Any], term: str, quantity: str) -> Estimate:
 def finding(number: Estimate) -> str:
     """Returns what an EMID shows: LOSS, GAIN, NONE or OPEN."""
     bounds = number["interval"]
-    if number["value"] is None or bounds is None or bounds["low"] is None or bounds["high"] is None or not bounds["validated"]:
+    if number["value"] is None or bounds is None or bounds["low"] is None or bounds["high"] is None or not is_trusted(bounds):
         return OPEN
     return LOSS if bounds["low"] > 0 else GAIN if bounds["high"] < 0 else NONE
 
@@ -119,6 +120,14 @@ def _references(estimates: Mapping[str, Any], scorer: str, quantity: str) -> lis
     return sentences
 
 
+def _caution(estimates: Mapping[str, Any], scorer: str, quantity: str) -> list[str]:
+    """Where intervals are of means over folds of few lineages: that they are too wide, if anything."""
+    numbers = [emi_of(section[scorer], "emid", quantity) for section in estimates["shifts"].values()]
+    if any(number["interval"] is not None and number["interval"].get("cautious") for number in numbers):
+        return ["The estimator is cross-fitted, so these intervals come from folds; they are too wide, if anything."]
+    return []
+
+
 def _copied(shares: Mapping[str, Estimate]) -> float:
     return sum(shares[source]["value"] or 0.0 for source in ("echo", "long_quote"))
 
@@ -136,7 +145,7 @@ def _with_interval(number: Estimate) -> str:
         return "not known"
     if bounds is None or bounds["low"] is None or bounds["high"] is None:
         return f"{number['value']:+.2f}"
-    mark = "" if bounds["validated"] else ", not validated"
+    mark = "" if is_trusted(bounds) else ", not validated"
     return f"{number['value']:+.2f} ({bounds['low']:+.2f}, {bounds['high']:+.2f}{mark})"
 
 

@@ -24,6 +24,7 @@ from remid_jax.learning.corl import LEARNERS, CoRL, Settings
 from remid_jax.learning.groups import unrelated_groups
 from remid_jax.learning.inputs import Inputs, content_of, file_content, open_inputs, reasoning_content
 from remid_jax.learning.journal import Journal
+from remid_jax.learning.kept import KeptSteps
 from remid_jax.learning.loop import Heeding, Phase, Stopped, run
 from remid_jax.learning.optimizers import adamw
 from remid_jax.learning.settings import PolicyLoss
@@ -32,8 +33,9 @@ from remid_jax.models.config import LoRAConfig
 from remid_jax.models.loading import LanguageModel
 from remid_jax.parallel import is_first_host
 from remid_jax.progress import Reports, Silent
-from remid_jax.roles.pairs import Pair, Protocol, save_pairs
+from remid_jax.roles.pairs import Pair, Protocol, has_pair, save_pair, save_pairs, write_manifest
 from remid_jax.roles.reasoner import teach
+from remid_jax.roles.training_runs import TrainingRun
 from remid_jax.scoring.generation import Generator
 from remid_jax.scoring.kernel import KERNEL_VERSION
 from remid_jax.scoring.store import Store
@@ -48,6 +50,11 @@ class Fold:
     name: str
     seen: list[Record]
     unseen: list[Record]
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The origins of the records that the pair is trained on."""
+        return frozenset().union(*(record.origins for record in self.seen))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +77,9 @@ def train_estimator(
     """Trains a reasoner and a responder a fold on the records of a benchmark, with the settings of configs/corl_quickstart.py.
 
     Writes to `workdir` alone: `estimator/` (the pairs and their manifest), `controls.json` (whether reasoning helps, on records
-    that a pair has not seen), `day.txt`, `store.sqlite` where a local model teaches, and a folder a fold with what
-    `policy_training.train` writes besides its adapter. Where it holds checkpoints of the same run, that goes on from the last.
+    that a pair has not seen), `training.json`, in `kept/` every `keep_every`-th step of both folds as `estimator/` is at the
+    end, `day.txt`, `store.sqlite` where a local model teaches, and a folder a fold with what else `policy_training.train`
+    writes. Where it holds checkpoints of the same run, that goes on from the last.
 
     `progress` hears of the stages "teach", and for each fold "train", "reason" and "control". `stopping` is asked after every
     step and while replies are drawn or scored.
@@ -105,6 +113,8 @@ def train_estimator(
         },
         {"kernel": KERNEL_VERSION},
     )
+    about = {"protocol": config.protocol, "identity": identity.as_json(), "config": json.loads(config.to_json())}
+    training = TrainingRun(workdir, "estimator", inputs.base.fingerprint, inputs.base.source, steps)
     pairs: list[Pair] = []
     controls: dict[str, Controls] = {}
     for part in parts:
@@ -112,17 +122,16 @@ def train_estimator(
         folder.mkdir(exist_ok=True)
         store = Store(folder / "store.sqlite")
         corl = CoRL(inputs.base, part.seen, teacher, inputs.prompts, settings, inputs.devices, store)
-        learners = train_pair(corl, part.name, folder, identity, config, progress, stopping)
-        reasoner, responder = (adapter_of(learners[name]) for name in LEARNERS)
-        pairs.append(Pair(part.name, reasoner, responder, frozenset().union(*(record.origins for record in part.seen))))
+        kept = KeptSteps(training, config.keep_every, keeping(corl, parts, part, about), part.name)
+        learners = train_pair(corl, part.name, folder, identity, config, progress, stopping, kept)
+        pairs.append(pair_of(part, learners))
         if part.unseen:
             heeding = Heeding(progress, stopping, Stopped(steps, steps, part.name))
             controls[part.name] = controls_of(corl, learners, part.unseen, part.name, heeding)
     if is_first_host():
-        about = {"protocol": config.protocol, "identity": identity.as_json(), "config": json.loads(config.to_json())}
-        save_pairs(workdir / "estimator", pairs, inputs.base, about)
+        save_pairs(training.end, pairs, inputs.base, about)
         write_text(workdir / "controls.json", json.dumps(controls, indent=1) + "\n")
-    return TrainedEstimator(tuple(pairs), workdir / "estimator", identity, controls)
+    return TrainedEstimator(tuple(pairs), training.end, identity, controls)
 
 
 def settings_of(config: ConfigDict) -> Settings:
@@ -218,7 +227,7 @@ def teaching(config: ConfigDict, inputs: Inputs, records: Sequence[Record], work
 
 def train_pair(
     corl: CoRL, name: str, folder: Path, identity: Identity, config: ConfigDict, progress: Reports,
-    stopping: Callable[[], bool],
+    stopping: Callable[[], bool], kept: KeptSteps,
 ) -> dict[str, LanguageModel]:  # fmt: skip
     """Runs all phases of one pair and returns the learners; one without any phase stays as it began.
 
@@ -242,10 +251,29 @@ def train_pair(
         try:
             return corl.learners | run(
                 phases, Checkpoints(folder / "checkpoints"), lambda step: Journal(folder, step), own, config.save_every,
-                config.show_every, stopping, report,
+                config.show_every, stopping, report, kept,
             )  # fmt: skip
         except Stopped as stop:
             raise Stopped(stop.step, stop.steps, name) from stop
+
+
+def keeping(
+    corl: CoRL, parts: Sequence[Fold], part: Fold, about: Mapping[str, object]
+) -> Callable[[Path, int, Mapping[str, LanguageModel]], None]:
+    """Returns what writes the learners of a fold after a step; where those of all folds are there, they are an estimator."""
+
+    def write(folder: Path, step: int, models: Mapping[str, LanguageModel]) -> None:
+        save_pair(folder, pair_of(part, {**corl.learners, **models}), corl.base)
+        if all(has_pair(folder, other.name) for other in parts):
+            write_manifest(folder, {other.name: other.origins for other in parts}, corl.base, {**about, "step": step})
+
+    return write
+
+
+def pair_of(part: Fold, learners: Mapping[str, LanguageModel]) -> Pair:
+    """Returns the pair of a fold."""
+    reasoner, responder = (adapter_of(learners[name]) for name in LEARNERS)
+    return Pair(part.name, reasoner, responder, part.origins)
 
 
 def adapter_of(model: LanguageModel) -> Adapter:

@@ -21,6 +21,8 @@ from remid_jax.errors import UserError
 from remid_jax.identity import Identity, check_same
 from remid_jax.learning.feed import Feed
 from remid_jax.learning.journal import Journal, Row
+from remid_jax.learning.kept import KeptSteps
+from remid_jax.learning.stopped import Stopped
 from remid_jax.learning.trainer import Columns, Trainer, TrainState
 from remid_jax.models.loading import LanguageModel
 from remid_jax.progress import Advance, Reports
@@ -69,14 +71,6 @@ class Phase:
     anchored: bool = False
 
 
-class Stopped(Exception):
-    """The run was asked to stop; its state is saved. `step` of `steps` are done, in the part of the run named `within`."""
-
-    def __init__(self, step: int, steps: int, within: str = ""):
-        super().__init__(f"stopped after step {step} of {steps}{within and f' of {within}'}")
-        self.step, self.steps = step, steps
-
-
 class Heeding:
     """Passes on to other reports; a stage of it ends in `stopped` as soon as the run is asked to stop, between two reports."""
 
@@ -107,11 +101,13 @@ def run(
     show_every: int = 10,
     stopping: Callable[[], bool] = lambda: False,
     report: Callable[[int, int, Phase, Mapping[str, float]], None] = lambda done, total, phase, metrics: None,
+    kept: KeptSteps | None = None,
 ) -> dict[str, LanguageModel]:
     """Runs all phases, from the last checkpoint if there is one, and returns the learners as models.
 
     `identity` is saved beside the state; a run of another identity does not go on from there. `report` gets (steps done, steps
-    in all, the phase and the metrics of the last step).
+    in all, the phase and the metrics of the last step). `kept` keeps steps for others; the row of metrics whose update made a
+    state that is kept names that state as "kept".
 
     Raises:
       Stopped: if `stopping()` said so after a step.
@@ -125,6 +121,8 @@ def run(
     anchor: nnx.State | None = None  # the parameters with which the learner of an anchored phase began it
     if saved is not None:
         states, anchor = _restored(checkpoints, saved, phases, trainers, states, identity)
+    if kept is not None:
+        kept.begin(done)
     journal = open_journal(done)
     try:
         first = 0
@@ -152,12 +150,16 @@ def run(
                     )
                 standing: dict[str, str | int] = {"phase": phase.name, "iteration": phase.iteration}
                 standing |= {f"{name}_updates": int(state.step) for name, state in states.items()}
+                is_kept = kept is not None and kept.is_due(done + 1)
+                standing |= {"kept": done + 1} if is_kept else {}
                 row = {**lesson.metrics, **metrics}
                 journal.step(done, standing, row, _times(lesson, time.monotonic() - began))
                 if lesson.rollouts and done % show_every == 0:
                     journal.rollouts(done, lesson.rollouts)
                 done += 1
                 report(done, total, phase, row)
+                if kept is not None and is_kept:  # before the run's own checkpoint: what that one remembers is kept
+                    kept.keep(done, {name: trainers[name].model_of(state) for name, state in states.items()})
                 asked = stopping()
                 if asked or done % save_every == 0 or done == last:
                     journal.flush()

@@ -17,6 +17,7 @@ from remid_jax.learning.augmentation import augmented
 from remid_jax.learning.feed import Feed
 from remid_jax.learning.inputs import Inputs, content_of, file_content, open_inputs, reasoning_content
 from remid_jax.learning.journal import Journal
+from remid_jax.learning.kept import KeptSteps
 from remid_jax.learning.loop import Heeding, Phase, Recipe, Stopped, run
 from remid_jax.learning.objectives import GroupRelative, Likelihood, Objective, Preference
 from remid_jax.learning.optimizers import adamw
@@ -27,9 +28,10 @@ from remid_jax.learning.trainer import Trainer
 from remid_jax.models.adapters import Adapter, adapted, check_config, fresh
 from remid_jax.models.config import LoRAConfig
 from remid_jax.models.loading import LanguageModel
-from remid_jax.models.peft_files import read_adapter, save_adapter
+from remid_jax.models.peft_files import save_adapter
 from remid_jax.models.saving import save_model
 from remid_jax.progress import Reports, Silent
+from remid_jax.roles.training_runs import TrainingRun, read_policy_adapter
 from remid_jax.scoring.kernel import KERNEL_VERSION
 from remid_jax.scoring.store import Store
 from remid_jax.scoring.texts import tokenizer_of
@@ -57,8 +59,9 @@ def train(
     """Trains a policy on the IDTrain records of a benchmark; the settings are those of configs/policy_sft.py.
 
     Writes to `workdir` alone: `adapter/` in PEFT's format (`model/` after full fine-tuning), `metrics.jsonl`,
-    `rollouts.jsonl`, `times.jsonl`, `tensorboard/`, `checkpoints/`, `store.sqlite` and `day.txt`. Where it holds checkpoints
-    of the same run (see `remid_jax.identity`), that goes on from the last one, bit for bit, on whatever devices there are.
+    `rollouts.jsonl`, `times.jsonl`, `tensorboard/`, `checkpoints/`, `store.sqlite`, `day.txt`, `training.json`, and in `kept/`
+    every `keep_every`-th step as `adapter/` is at the end (see `remid_jax.roles.training_runs`). Where it holds checkpoints of
+    the same run (see `remid_jax.identity`), that goes on from the last one, bit for bit, on whatever devices there are.
 
     `progress` hears of the stages "draw" and "train". `stopping` is asked after every step and while replies are drawn.
 
@@ -74,7 +77,7 @@ def train(
     inputs = open_inputs(config, workdir)
     adapter = beginning(config, inputs.base)
     estimator = inputs.model(config.estimator.model)
-    estimator_adapter = read_adapter(config.estimator.adapter, estimator) if config.estimator.adapter else None
+    estimator_adapter = read_policy_adapter(config.estimator.adapter, estimator) if config.estimator.adapter else None
     records = read_records(config.benchmark.source, config.benchmark.manifest)
     reasoning = read_reasoning(config.reasoning, records) if config.reasoning else None
     data = fitting(config, inputs, records, reasoning)
@@ -107,12 +110,16 @@ def train(
     recipe, count = lessons(config, start, resources, Heeding(progress, stopping, Stopped(0, config.steps)))
     feed = Feed(count, config.batch, config.seed)
     phase = Phase(config.method, LEARNER, trainer, feed, config.steps, lambda models: recipe)
+    base = inputs.base
+    training = TrainingRun(workdir, "adapter" if adapter else "model", base.fingerprint, base.source, config.steps)
+    kept = KeptSteps(training, config.keep_every, lambda folder, step, models: write(folder, models[LEARNER], base))
     with progress.stage("train", unit="steps") as advance:
         trained = run(
             [phase], Checkpoints(workdir / "checkpoints"), lambda step: Journal(workdir, step), identity, config.save_every,
-            stopping=stopping, report=lambda done, total, phase, metrics: advance(done, total),
+            stopping=stopping, report=lambda done, total, phase, metrics: advance(done, total), kept=kept,
         )[LEARNER]  # fmt: skip
-    return Trained(trained, write(workdir, trained, inputs.base), identity)
+    write(training.end, trained, base)
+    return Trained(trained, training.end, identity)
 
 
 def check(config: ConfigDict) -> None:
@@ -132,7 +139,7 @@ def beginning(config: ConfigDict, base: LanguageModel) -> Adapter | None:
     """Returns the adapter that learns, as it begins: the given one or a fresh one; None where the base itself learns."""
     c = config.lora
     if config.adapter:
-        return read_adapter(config.adapter, base)
+        return read_policy_adapter(config.adapter, base)
     if c.rank == 0:
         return None
     lora = LoRAConfig(c.rank, c.alpha, tuple(c.targets), c.dropout)
@@ -212,10 +219,9 @@ def lessons(config: ConfigDict, start: Start, resources: Resources, progress: Re
     return recipe, count
 
 
-def write(workdir: Path, trained: LanguageModel, base: LanguageModel) -> Path:
-    """Writes the adapter, or all of a model that has none; returns the folder."""
+def write(folder: Path, trained: LanguageModel, base: LanguageModel) -> None:
+    """Writes the adapter, or all of a model that has none."""
     if trained.added is not None and trained.config.adapter is not None:
-        save_adapter(workdir / "adapter", Adapter(trained.config.adapter, trained.added), base)
-        return workdir / "adapter"
-    save_model(workdir / "model", base.config, trained.params, base.tokenizer)
-    return workdir / "model"
+        save_adapter(folder, Adapter(trained.config.adapter, trained.added), base)
+    else:
+        save_model(folder, base.config, trained.params, base.tokenizer)

@@ -191,6 +191,10 @@ class Tokenizer:
         texts = [self._backend.decode(run, skip_special_tokens=True) for run in runs]
         return texts[0] + "".join(name + text for name, text in zip(between, texts[1:], strict=True))
 
+    def decode_beginnings(self, ids: Sequence[int]) -> list[str]:
+        """Returns what `decode` makes of no id, of the first, of the first two, ... and of all of them."""
+        return self._backend.decode_batch([ids[:count] for count in range(len(ids) + 1)], skip_special_tokens=True)
+
     def token_name(self, token: int) -> str | None:
         """Returns how the vocabulary spells this id."""
         return self._backend.id_to_token(token)

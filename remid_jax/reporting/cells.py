@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from remid_jax.information.intervals import Estimate
+from remid_jax.information.intervals import Estimate, is_trusted
 from remid_jax.reporting.subjects import Results
 
 DASH = "–"
@@ -29,7 +29,13 @@ FORMS = {
     "misplaced": ".0%",
     "tokens": ".1f",
     "chars": ".1f",
+    "rank_correlation": "+.2f",
+    "score": ".2f",
 }
+
+
+LEAST = {"share": 0.0, "rank_correlation": -1.0}
+"""What is at most 1, and at least this."""
 
 
 @dataclass(frozen=True)
@@ -148,14 +154,14 @@ def cell(number: Estimate | None, reason: str = "") -> Cell:
     if bounds["low"] == bounds["high"]:
         return Cell(text, value)  # a control that is exactly 0, and a share of 0%, have no spread
     ends = (bounds["low"], bounds["high"])
-    if number["unit"] == "share":
-        ends = (max(ends[0], 0.0), min(ends[1], 1.0))  # the jackknife of a share passes 0% and 100%
+    if number["unit"] in LEAST:
+        ends = (max(ends[0], LEAST[number["unit"]]), min(ends[1], 1.0))  # the jackknife of a share passes 0% and 100%
     low, high = (write_value(end, number["unit"]) for end in ends)
     note = f"{bounds['level']:.0%} {bounds['method']} ({low}, {high}), {bounds['clusters']} clusters"
     if (beside := bounds["bootstrap"]) and beside["low"] is not None and beside["high"] is not None:
         note += f"; bootstrap ({', '.join(write_value(end, number['unit']) for end in (beside['low'], beside['high']))})"
     excludes_zero = text[0] in "+-" and (bounds["low"] > 0 or bounds["high"] < 0)
-    return Cell(text, value, f"({low}, {high})", bounds["validated"], excludes_zero, note)
+    return Cell(text, value, f"({low}, {high})", is_trusted(bounds), excludes_zero, note)
 
 
 def plain(value: float | None, form: str = "", reason: str = "") -> Cell:

@@ -1,4 +1,4 @@
-"""A comparison of runs as tables and as sentences, for a terminal, a page of Markdown and a notebook.
+"""A comparison of runs as sentences, for a terminal, a page of Markdown and a notebook.
 
 Input is the dictionary `results` of a `remid_jax.evaluation.comparison.Comparison`, whose docstring has its layout.
 """
@@ -6,110 +6,64 @@ Input is the dictionary `results` of a `remid_jax.evaluation.comparison.Comparis
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from rich.console import Group
 from rich.text import Text
 
 from remid_jax.reporting import markdown, terminal
-from remid_jax.reporting.cells import DAGGER, DASH, Cell, Column, Row, Table, cell, measure, prefix, write_value
+from remid_jax.reporting.cells import write_value
+from remid_jax.reporting.comparison_tables import UNVALIDATED, difference_cells, headline_rows, others, quantity_name, tables
 from remid_jax.reporting.subjects import Results
 
 NAMED = 3  # records that a note names; the others are counted
-UNVALIDATED = "not validated for so few lineages with other replies"
 REPLY_SHOWN = 160  # characters of a reply
 CHANGED = "Records whose share of Ihat of the policy's replies changed most, nats per token (to read, not to conclude from)"
 
 
 def lines(results: Results) -> list[str]:
-    """Returns one sentence a run: whether it generalises better or worse than the baseline, over all shifted categories."""
-    r, baseline = prefix(results["headline"]["scorer"]), results["baseline"]
-    said = []
-    for run in _others(results):
-        found = _cells(results, "emid").get((run, "overall", None))
+    """Returns one sentence a run: whether it generalises better or worse than the baseline, over all shifted categories.
+
+    Then, where two runs or more differ from one another, which is best, if any can be named.
+    """
+    name, baseline = quantity_name(results, "emid"), results["baseline"]
+    cells, said = difference_cells(results, "emid"), []
+    finds = {row["run"]: row["simultaneous"]["smallest_difference"] for row in headline_rows(results, "emid")
+             if row["kind"] == "overall"}  # fmt: skip
+    for run in others(results):
+        found = cells.get((run, "overall", None))
         if not any(about["changed_lineages"][run] for about in results["records"].values()):
             said.append(f"{run} against {baseline}: no reply differs")
         elif found is None:
-            said.append(f"{run}: no {r}EMID to compare, for no category has a reference")
+            said.append(f"{run}: no {name} to compare, for no category has a reference")
         elif found.value is None or not found.interval:
-            said.append(f"{run} against {baseline}: {r}EMID {found.text}, {found.reason or found.note}")
+            said.append(f"{run} against {baseline}: {name} {found.text}, {found.reason or found.note}")
         else:
             verdict = "no difference shown"
             if found.excludes_zero:
                 verdict = "it loses more under shift" if found.value > 0 else "it loses less under shift"
             trust = "" if found.validated else f", {UNVALIDATED}"
+            finding = ""
+            if (smallest := finds[run]) is not None:
+                size = write_value(smallest, results["headline"]["unit"]).removeprefix("+")
+                finding = f"; a difference of {size} is found in 80% of such comparisons"
             said.append(
-                f"{run} against {baseline}: {verdict}, {r}EMID {found.text} {found.interval} over all shifted categories{trust}"
+                f"{run} against {baseline}: {verdict}, {name} {found.text} {found.interval} over all shifted categories{trust}"
+                f"{finding}"
             )
-    return said
+    return said + _best(results)
 
 
-def table(results: Results, quantity: str) -> Table:
-    """Returns the differences of "emid" or "emi" in the headline's estimator and unit: a row a category, shift and overall, the
-    baseline's own value, then a column a run."""
-    headline, baseline, cells = results["headline"], results["baseline"], _cells(results, quantity)
-    name = f"{prefix(headline['scorer'])}{quantity.upper()}"
-    others = _others(results)
-    sense = "larger = loses more under shift" if quantity == "emid" else "larger = better"
-    columns = [Column(baseline, f"the baseline's own {name}; {sense}")]
-    columns += [Column(run, f"{name} of this run minus the baseline's") for run in others]
-
-    def row(kind: str, name: str | None, label: str) -> Row:
-        of_runs = [cells[run, kind, name] for run in others]
-        shown = "category" if kind == "category" else "shift"
-        return Row(label, [_own(results, quantity, kind, name), *of_runs], shown)
-
-    rows = []
-    if (others[0], "overall", None) in cells:
-        rows.append(row("overall", None, "all shifted categories, mean"))
-    grouped = {name for names in results["shifts"].values() for name in names}
-    rows += [
-        row("category", name, name)
-        for name in results["records"]
-        if name not in grouped and (others[0], "category", name) in cells
-    ]
-    for shift, names in results["shifts"].items():
-        if (others[0], "shift", shift) in cells:
-            rows.append(row("shift", shift, f"{shift} shift, mean"))
-        rows += [row("category", name, name) for name in names if (others[0], "category", name) in cells]
-    title = f"{name} of {baseline}, and of the others minus it: {measure(headline['estimator'], headline['unit'])}"
-    return Table(title, columns, rows, notes=[f"{name}: {sense}. In brackets: {_legend(results, cells.values())}"])
-
-
-def _others(results: Results) -> list[str]:
-    return [run for run in results["runs"] if run != results["baseline"]]
-
-
-def _legend(results: Results, cells: Iterable[Cell]) -> str:
-    weak = any(cell.interval and not cell.validated for cell in cells)
-    level = format(results["settings"]["level"], ".0%")
-    return f"{level} intervals of the difference, each by itself" + (f"; {DAGGER} = {UNVALIDATED}." if weak else ".")
-
-
-def _headline_rows(results: Results, quantity: str) -> Iterator[Mapping[str, Any]]:
-    headline = results["headline"]
-    for row in results["differences"]:
-        of = row["difference"]
-        if row["quantity"] == quantity and (of["estimator"], of["unit"], row["scorer"]) == tuple(
-            headline[key] for key in ("estimator", "unit", "scorer")
-        ):
-            yield row
-
-
-def _key(row: Mapping[str, Any]) -> tuple[str, str | None]:
-    return row["kind"], None if row["kind"] == "overall" else row["name"]
-
-
-def _cells(results: Results, quantity: str) -> dict[tuple[str, str, str | None], Cell]:
-    """{(run, kind, name): cell}; the overall row has no name."""
-    return {(row["run"], *_key(row)): cell(row["difference"]) for row in _headline_rows(results, quantity)}
-
-
-def _own(results: Results, quantity: str, kind: str, name: str | None) -> Cell:
-    row = next(row for row in _headline_rows(results, quantity) if _key(row) == (kind, name))
-    value = row["baseline_value"]
-    return Cell(DASH) if value is None else Cell(write_value(value, results["headline"]["unit"]), value)
+def _best(results: Results) -> list[str]:
+    """Which run loses least, named only if its rank set is {1}."""
+    entries = [entry for entry in results["standings"] if (entry["kind"], entry["quantity"]) == ("overall", "emid")]
+    if not entries:
+        return []
+    if (best := results["best"]["emid"]) is not None:
+        return [
+            f"best: {best} loses least over all shifted categories, of {len(results['runs'])} runs (ranks of this row alone)"
+        ]
+    may = [run for run, standing in entries[0]["runs"].items() if standing["rank"][0] == 1]
+    return [f"best: no run can be named; {len(may)} of {len(results['runs'])} may lose least ({', '.join(may)})"]
 
 
 def changed(results: Results) -> list[str]:
@@ -160,15 +114,10 @@ def summary(results: Results) -> Group:
 
 def page(results: Results) -> str:
     """Returns the same as a page of Markdown."""
-    written = [f"# {results['baseline']} and {', '.join(_others(results))}", ""]
+    written = [f"# {results['baseline']} and {', '.join(others(results))}", ""]
     written += [f"- {line}." for line in (*lines(results), *notes(results))]
-    for found in tables(results):
-        written += ["", f"## {found.title}", "", *markdown.drawn(found)]
+    for table in tables(results):
+        written += ["", f"## {table.title}", "", *markdown.drawn(table)]
     if read := changed(results):
         written += ["", f"## {CHANGED}", "", *(f"- {line}" for line in read)]
     return "\n".join([*written, ""])
-
-
-def tables(results: Results) -> list[Table]:
-    """Returns the tables of EMID, where a category has a reference, and of EMI."""
-    return [table(results, quantity) for quantity in ("emid", "emi") if any(_headline_rows(results, quantity))]

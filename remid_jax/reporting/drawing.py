@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from remid_jax.information.intervals import Estimate
+from remid_jax.information.intervals import Estimate, is_trusted
 from remid_jax.reporting import cells
 from remid_jax.reporting.cells import Results
 
@@ -112,9 +112,9 @@ def draw_estimate(
     if number["value"] is None or bounds is None:
         return
     if bounds["low"] is not None and bounds["high"] is not None:
-        dashes = "-" if bounds["validated"] else DASHES
+        dashes = "-" if is_trusted(bounds) else DASHES
         axes.plot([bounds["low"], bounds["high"]], [at, at], color=colour, linestyle=dashes, linewidth=width)
-    face = colour if bounds["validated"] else PAPER
+    face = colour if is_trusted(bounds) else PAPER
     axes.plot(number["value"], at, marker, color=colour, markerfacecolor=face, markersize=size, markeredgewidth=1.4, zorder=3)
 
 

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from remid_jax.information.intervals import Estimate
 from remid_jax.information.verdict import emi_of
-from remid_jax.reporting import cells, shift_figures, tables
+from remid_jax.reporting import cells, dial_figures, dial_tables, shift_figures, tables
 from remid_jax.reporting.cells import Results, headline_key, level, prefix
 from remid_jax.reporting.drawing import (
     GOLDEN,
@@ -32,6 +32,8 @@ def figures(results: Results) -> dict[str, Figure]:
     found = {}
     if results["estimates"]["headline"]["categories"]:
         found["r_emid"] = forest(results)
+    if dial_tables.curves(results):
+        found["dials"] = dial_figures.dials(results)
     found["emi_terms"] = emi_terms(results)
     found["replies"] = replies(results)
     if tables.has_self_information(results):

@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 
 from remid_jax.errors import UserError
 from remid_jax.files import write_bytes, write_text
-from remid_jax.reporting import cells, drawing, figures, page, shift_tables, subjects, tables
+from remid_jax.reporting import cells, dial_tables, drawing, figures, page, shift_tables, subjects, tables
 from remid_jax.reporting.cells import Results
 
 Sample = Mapping[str, Any]
 
 SAMPLES_SHOWN = 12
-FIGURES = ("r_emid", "emi_terms", "replies", "self_information", "attribution", "bounds", "risk")
+FIGURES = ("r_emid", "dials", "emi_terms", "replies", "self_information", "attribution", "bounds", "risk")
 
 
 def write(results: Results, workdir: str | Path, samples: Sequence[Sample] = ()) -> None:
@@ -70,6 +70,7 @@ def html(results: Results, vectors: Mapping[str, bytes], samples: Sequence[Sampl
         ],
         headline=tables.headline(results),
         conditions=tables.conditions(results),
+        dials=dial_tables.dial_tables(results),
         no_headline=results["estimates"]["headline"].get("reason"),
         terms=tables.terms(results),
         by_estimator={

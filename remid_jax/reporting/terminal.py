@@ -11,7 +11,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from remid_jax.reporting import cells, subjects, tables
+from remid_jax.reporting import cells, dial_tables, subjects, tables
 from remid_jax.reporting.cells import DAGGER, DASH, Cell, Column, Results, Table
 
 WARNINGS_SHOWN = 6
@@ -52,6 +52,8 @@ def _parts(results: Results) -> Iterator[RenderableType]:
         + (f", {DAGGER} = not validated for so few lineages." if headline.has_unvalidated else "."),
     ]
     yield from (_indented(line, "dim") for line in legend)
+    for table in dial_tables.dial_tables(results):
+        yield from _table(table)
     yield from _table(tables.conditions(results))
     yield _indented(GOLDEN_DROP, "dim")
     if tables.without_golden(results):

@@ -15,7 +15,7 @@ from remid_jax.errors import UserError
 
 METRICS, TIMES, ROLLOUTS = "metrics.jsonl", "times.jsonl", "rollouts.jsonl"
 REWARD = "reward/"  # what the columns of the rewards that make up "reward" begin with
-PLACE = ("step", "phase", "iteration")
+PLACE = ("step", "phase", "iteration", "kept")
 
 Row = Mapping[str, Any]
 

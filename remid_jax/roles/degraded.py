@@ -17,6 +17,7 @@ from jaxtyping import Bool
 
 from remid_jax.dialogues.copying import units
 from remid_jax.dialogues.records import Record
+from remid_jax.errors import UserError
 from remid_jax.roles.control_policies import CONSTANT_REPLY, golden_half, parrot, reciter
 from remid_jax.scoring.generation import record_key
 from remid_jax.scoring.texts import Reply
@@ -148,3 +149,18 @@ def degraded_sets(
     else:
         absent["other_language"] = "some lineage has no golden reply in another language"
     return sets, absent
+
+
+def rung_replies(records: Sequence[Record], rung: Rung, elsewhere: Mapping[str, str], seed: int) -> dict[str, str]:
+    """Returns {record: what it says on a rung}, for the records of a category; arguments as of `degraded_sets`.
+
+    Raises:
+      UserError: if the category cannot have the rung.
+    """
+    sets, absent = degraded_sets(records, elsewhere, seed)
+    sets["golden_other"] = [sets["golden"][other] for other in np.roll(np.arange(len(records)), len(records) // 2)]
+    if rung.said in absent:
+        raise UserError(f"category {records[0].category}: has no rung {rung.name!r}, as {absent[rung.said]}: choose another")
+    changed = degraded_records(records, rung.share, seed)
+    chosen = zip(records, changed, sets[rung.said], sets["golden"], strict=True)
+    return {record.id: said.text if is_changed else golden.text for record, is_changed, said, golden in chosen}

@@ -26,8 +26,9 @@ from remid_jax.errors import UserError
 from remid_jax.files import read_object, write_text
 from remid_jax.models.adapters import Adapter
 from remid_jax.models.loading import LanguageModel
-from remid_jax.models.peft_files import read_adapter, save_adapter
+from remid_jax.models.peft_files import CONFIG, read_adapter, save_adapter
 from remid_jax.roles.shipped import folder_of
+from remid_jax.roles.training_runs import checkpoint_of, folder_of_kind
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -102,30 +103,46 @@ def save_pairs(
     if not names or len(set(names)) < len(names) or not all(re.fullmatch(r"\w[\w.-]*", name) for name in names):
         listed = ", ".join(names) or "nothing"
         raise UserError(f"{folder}: pairs named {listed}: give each a name of its own, of letters and digits")
-    read = []
     for pair in pairs:
-        for role in ROLES:
-            save_adapter(folder / pair.name / role, getattr(pair, role), model, dtype)
-        read.append(_read_pair(folder, pair.name, pair.seen, model))  # rounded, as every reader will find it
-    lineages = sorted(frozenset().union(*(pair.seen for pair in pairs)))
+        save_pair(folder, pair, model, dtype)
+    write_manifest(folder, {pair.name: pair.seen for pair in pairs}, model, about)
+
+
+def save_pair(folder: Path, pair: Pair, model: LanguageModel, dtype: str = "bfloat16") -> None:
+    """Writes the adapters of one pair of `model`; with the others there, `write_manifest` makes an estimator of the folder."""
+    for role in ROLES:
+        save_adapter(folder / pair.name / role, getattr(pair, role), model, dtype)
+
+
+def has_pair(folder: Path, name: str) -> bool:
+    """Returns whether `save_pair` has written the pair of that name, to its end."""
+    return (folder / name / ROLES[-1] / CONFIG).is_file()
+
+
+def write_manifest(folder: Path, seen: Mapping[str, frozenset[str]], model: LanguageModel, about: Mapping[str, object]) -> None:
+    """Writes the manifest of the pairs that are saved in `folder`; `seen` are the origins of each by name, `about` as of
+    `save_pairs`."""
+    pairs = [_read_pair(folder, name, origins, model) for name, origins in seen.items()]  # rounded, as all readers find them
+    lineages = sorted(frozenset().union(*seen.values()))
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "base": {"source": model.source, "fingerprint": model.fingerprint},
-        "pairs": [pair.described() for pair in read],
-        "folds": {lineage: [pair.name for pair in pairs if lineage not in pair.seen] for lineage in lineages},
+        "pairs": [pair.described() for pair in pairs],
+        "folds": {lineage: [name for name, origins in seen.items() if lineage not in origins] for lineage in lineages},
         "about": dict(about),
     }
     write_text(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_pairs(folder: str | Path, model: LanguageModel) -> Pairs:
-    """The pairs in `folder`, or in the folder NAME of this room for "package:NAME".
+    """The pairs in `folder`, in the folder NAME of this room for "package:NAME", or of a training run (see `checkpoint_of`).
 
     Raises:
-      UserError: if the manifest is missing, broken, of another schema or of another base than `model`, or if an adapter is
-        missing, broken, or not the one that the manifest names.
+      UserError: as `checkpoint_of`, and if the run trained no estimator; if the manifest is missing, broken, of another schema
+        or of another base than `model`, or if an adapter is missing, broken, or not the one that the manifest names.
     """
-    path = folder_of(folder)
+    checkpoint = checkpoint_of(folder)
+    path = folder_of(folder) if checkpoint is None else folder_of_kind(checkpoint, "estimator", folder)
     manifest = _read_manifest(path / MANIFEST)
     if manifest["base"]["fingerprint"] != model.fingerprint:
         raise UserError(

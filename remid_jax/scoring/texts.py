@@ -6,6 +6,7 @@ import bisect
 import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -47,19 +48,26 @@ class Reply:
     thought: Thought | None = None
 
 
-def answer_ids(tokenizer: Tokenizer, reply: Reply, after: Sequence[int] = (), horizon: int | None = None) -> tuple[int, ...]:
-    """The scored ids of a reply behind the ids `after`: its own, and the end of the turn if it finished.
+def answer_ids(tokenizer: Tokenizer, reply: Reply, after: Sequence[int] = ()) -> tuple[int, ...]:
+    """The ids of a whole reply behind the ids `after`: its own, and the end of the turn if it finished."""
+    return (*tokenizer.encode(reply.text, after), *((tokenizer.end_of_turn_id,) if reply.finished else ()))
 
-    With a `horizon` the first so many of these, so the end only of a reply that is shorter (docs/protocol.md, rule 21).
+
+class Answer(NamedTuple):
+    """The scored ids of a reply and the code points of their text; a character of which a first piece is scored counts."""
+
+    ids: tuple[int, ...]
+    chars: int
+
+
+def scored_answer(tokenizer: Tokenizer, reply: Reply, horizon: int | None) -> Answer:
+    """What is scored of a reply: all of it, or its first `horizon` ids (docs/protocol.md, rule 21).
+
+    So the end is scored only of a reply that is shorter.
     """
-    return (*tokenizer.encode(reply.text, after), *((tokenizer.end_of_turn_id,) if reply.finished else ()))[:horizon]
-
-
-def answer_chars(tokenizer: Tokenizer, reply: Reply, horizon: int | None) -> int:
-    """The code points of what `answer_ids` scores; a character of which a first piece is scored counts."""
-    whole, scored = (answer_ids(tokenizer, reply, horizon=limit) for limit in (None, horizon))
-    text = len(reply.text)
-    return text if len(scored) == len(whole) else min(text, len(tokenizer.decode(scored)))
+    whole = answer_ids(tokenizer, reply)
+    scored, text = whole[:horizon], len(reply.text)
+    return Answer(scored, text if len(scored) == len(whole) else min(text, len(tokenizer.decode(scored))))
 
 
 def chat_ids(tokenizer: Tokenizer, messages: Sequence[Mapping[str, str]], opening: str = "") -> list[int]:
@@ -116,8 +124,8 @@ def token_sources(tokenizer: Tokenizer, ids: Sequence[int], record: Record) -> n
     An id is where its first visible character is; one that is part of a character, where that is. The end is the reply's own.
     """
     said = list(ids[:-1]) if ids and ids[-1] == tokenizer.end_of_turn_id else list(ids)
-    text = tokenizer.decode(said)
-    starts = [_shared(tokenizer.decode(said[:count]), text) for count in range(len(said))] + [len(text)]
+    *beginnings, text = tokenizer.decode_beginnings(said)
+    starts = [_shared(beginning, text) for beginning in beginnings] + [len(text)]
     of_characters = copying.character_sources(text, record)
     sources = np.full(len(ids), copying.OWN, np.int8)
     for place, (start, end) in enumerate(itertools.pairwise(starts)):
@@ -129,5 +137,7 @@ def token_sources(tokenizer: Tokenizer, ids: Sequence[int], record: Record) -> n
 
 def _shared(beginning: str, text: str) -> int:
     """How far a text begins as `beginning` does; the characters after that are not whole yet."""
+    if text.startswith(beginning):
+        return len(beginning)
     pairs = enumerate(zip(beginning, text, strict=False))
-    return next((place for place, (a, b) in pairs if a != b), min(len(beginning), len(text)))
+    return next((place for place, (a, b) in pairs if a != b), len(text))

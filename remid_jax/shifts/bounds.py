@@ -27,7 +27,7 @@ from jaxtyping import Array, Float
 
 from remid_jax.information.intervals import Estimate, Replicates, Resampling, number
 from remid_jax.information.mutual_information import log_mixture
-from remid_jax.information.score_table import NO_GOLDEN, Category
+from remid_jax.information.score_table import Category
 from remid_jax.information.self_information import unavailable
 from remid_jax.parallel import Devices
 from remid_jax.shifts.fold_blocks import unbounded
@@ -117,7 +117,7 @@ def missing(reference: str, of_id: Category, category: Category) -> str | None:
         return reason
     for name, side in ((reference, of_id), ("the category", category)):
         if side.golden is None:
-            return f"{name}: {NO_GOLDEN}"
+            return f"{name}: {side.no_golden}"
         scores = side.self_scores
         if (reason := unavailable(None if scores is None else scores.truncated, side.horizon)) is not None:
             return f"{name}: {reason}"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from remid_jax.dialogues.dials.spelling import parse_dials
 from remid_jax.dialogues.manifest_files import manifest_beside
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.readers.card_files import named_cards
@@ -18,9 +19,9 @@ from remid_jax.files import read_bytes
 from remid_jax.identity import Identity, identify
 from remid_jax.learning.inputs import reasoning_content
 from remid_jax.models.loading import LanguageModel, open_model
-from remid_jax.models.peft_files import read_adapter
 from remid_jax.roles.pairs import read_pairs
 from remid_jax.roles.shipped import policy_parts
+from remid_jax.roles.training_runs import read_policy_adapter
 from remid_jax.settings import flat
 from remid_jax.sweeps.points import Point
 
@@ -42,8 +43,8 @@ def model(source: str, endpoints: str | None) -> str:
 
 
 def adapter(folder: str, base: str) -> str:
-    """Returns the fingerprint of a PEFT adapter of the model `base`."""
-    return read_adapter(folder, _opened(base)).fingerprint
+    """Returns the fingerprint of an adapter of the model `base`, in PEFT's files or of a training run."""
+    return read_policy_adapter(folder, _opened(base)).fingerprint
 
 
 def pairs(folder: str, base: str) -> str:
@@ -83,6 +84,15 @@ def reasoning(source: str, reader: None) -> str:
 def text(path: str, reader: None) -> str:
     """Returns a hash of a file's content."""
     return hashlib.sha256(read_bytes(path)).hexdigest()
+
+
+def dials(texts: Sequence[str], reader: None) -> str:
+    """Returns a hash of dials, and of the files of edits that they name."""
+    digest = hashlib.sha256()
+    for dial in parse_dials(texts):
+        files = [Path(step.word) for step in dial.steps if step.name == "edited" and Path(step.word).is_file()]
+        digest.update(b"\n".join([str(dial).encode(), *map(read_bytes, files)]))
+    return digest.hexdigest()
 
 
 def identities(points: Sequence[Point], inputs: Mapping[str, Inputs], versions: Mapping[str, object]) -> dict[str, Identity]:

@@ -16,6 +16,7 @@ from remid_jax.errors import UserError
 from remid_jax.settings import flat
 
 MARK = "point:"
+SHARED_STORE = "store.sqlite"  # of finished device work, below a sweep's workdir
 SHOWN = 20  # names in an error line
 NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)*")
 
@@ -56,7 +57,7 @@ class Point:
         """
         paths = {name: str(workdir / need / file) for name, (need, file) in self.outputs().items()}
         if "store" in self.config and not self.config["store"]:
-            paths["store"] = str(workdir / "store.sqlite")
+            paths["store"] = str(workdir / SHARED_STORE)
         return _replaced(self.config, paths)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from remid_jax.dialogues.records import Benchmark, Record
 from remid_jax.learning.groups import unrelated_groups
+from remid_jax.reporting import dial_tables
 from remid_jax.reporting.subjects import Results
 
 CONTROLS = ("own", "empty", "shuffled", "teacher", "leaking")
@@ -23,7 +24,9 @@ def evaluation(results: Results) -> dict[str, object]:
     {"headline": {"estimator", "unit", "scorer"}, "fingerprints",
      "r_emi": {category: number}, "r_emid": {category: number}, "r_emid_by_shift": {shift: number}    by the headline,
      "replies": {"tokens": mean, "truncated": share, "in_language": {category: share}},
-     "scorers": {scorer: {"golden_information": {category: value}, "r_emi": {policy: {category: value}}}}}  by club, token_rate.
+     "scorers": {scorer: {"golden_information": {category: value}, "r_emi": {policy: {category: value}},     by club, token_rate
+                          "golden_log_likelihood": mean over all golden replies, nats a token}},
+     "dials": {setting: {quantity or control: number}}}    where there are dials, with bands in the place of intervals.
     """
     estimates, headline = results["estimates"], results["estimates"]["headline"]
     estimator, unit, scorer = (headline[key] for key in ("estimator", "unit", "scorer"))
@@ -44,18 +47,33 @@ def evaluation(results: Results) -> dict[str, object]:
             / sum(category["records"] for category in results["categories"].values()),
             "in_language": replies("in_language"),
         },
-        "scorers": {name: _of_scorer(estimates, name) for name in estimates["estimators"]},
-    }
+        "scorers": {name: _of_scorer(results, name) for name in estimates["estimators"]},
+    } | ({"dials": of_dials(results)} if dial_tables.curves(results) else {})
 
 
-def _of_scorer(estimates: Mapping[str, Any], scorer: str) -> dict[str, object]:
+def of_dials(results: Results) -> dict[str, dict[str, object]]:
+    """Returns {setting: {quantity or control: number}} of the curves of an evaluation, by the headline's scorer."""
+    scorer = results["estimates"]["headline"]["scorer"]
+    settings: dict[str, dict[str, object]] = {}
+    for section in dial_tables.curves(results).values():
+        curves = {name: curve for name, curve in section[scorer].items() if name != "controls"} | section[scorer]["controls"]
+        for place, setting in enumerate(section["categories"]):
+            settings[setting] = {name: dial_tables.banded(curve["points"][place]) for name, curve in curves.items()}
+    return settings
+
+
+def _of_scorer(results: Results, scorer: str) -> dict[str, object]:
     """What one scorer, "reasoned" or "plain", says of the golden replies and of every policy, by category."""
 
     def value(section: Mapping[str, Any]) -> float | None:
         return section["club"]["token_rate"]["value"]
 
+    estimates = results["estimates"]
     sections = {name: category[scorer] for name, category in estimates["categories"].items()}
+    golden = [row for rows in results["records"].values() for row in rows if row["golden_tokens"] is not None]
+    rates = [row[f"golden_loglik_{scorer}"] / row["golden_tokens"] for row in golden]
     return {
+        "golden_log_likelihood": float(np.mean(rates)) if rates else None,
         "golden_information": {name: value(section["golden"]) for name, section in sections.items()},
         "r_emi": {"policy": {name: value(section["emi"]) for name, section in sections.items()}}
         | {
@@ -63,6 +81,33 @@ def _of_scorer(estimates: Mapping[str, Any], scorer: str) -> dict[str, object]:
             for policy in FIXED_POLICIES
         },
     }
+
+
+def comparison(results: Results) -> dict[str, object]:
+    """Returns what a sweep keeps of a comparison's results: how runs stand over all shifted categories, by the headline.
+
+    {"headline": {"estimator", "unit", "scorer"}, "best": {quantity: the run whose rank set is {1}, or None},
+     "runs": {run: {quantity: {"value", "best_rank", "worst_rank", "minus_baseline": number, but of the baseline}}}}
+
+    The interval of a number is the one that holds together with those of all differences of the comparison.
+    """
+    runs: dict[str, dict[str, dict[str, Any]]] = {run: {} for run in results["runs"]}
+    for entry in results["standings"]:
+        if entry["kind"] == "overall":
+            for run, standing in entry["runs"].items():
+                runs[run][entry["quantity"]] = {
+                    "value": standing["value"],
+                    "best_rank": standing["rank"][0],
+                    "worst_rank": standing["rank"][1],
+                }
+    for row in results["differences"]:
+        if row["kind"] == "overall" and row["simultaneous"] is not None:
+            number, together = row["difference"], row["simultaneous"]
+            if number["interval"] is not None and together["low"] is not None:
+                ends = {name: together[name] for name in ("low", "high", "validated")}
+                number = {**number, "interval": {**number["interval"], **ends}}
+            runs[row["run"]][row["quantity"]]["minus_baseline"] = number
+    return {"headline": results["headline"], "best": results["best"], "runs": runs}
 
 
 def training(folder: Path) -> dict[str, object]:

@@ -56,7 +56,10 @@ class _Drawn:
         rows = [self._row(line, selectors, len(columns)) for line in self.layout.lines]
         if self.layout.by_first_column:
             rows.sort(key=lambda row: np.inf if row.cells[0].value is None else row.cells[0].value)
-        notes = [*self._intervals(selectors), *map(self._filled, self.layout.notes)]
+        notes = [
+            *_intervals([row.cells[column] for column in range(len(selectors)) for row in rows]),
+            *map(self._filled, self.layout.notes),
+        ]
         return Table(self._filled(self.layout.title), columns, rows, self.layout.label, notes)
 
     def _row(self, line: Line, selectors: Sequence[Selector], width: int) -> Row:
@@ -95,7 +98,7 @@ class _Drawn:
 
     def _values(self, path: str, line: Line) -> Values:
         """What the runs that are done have at a path."""
-        name, *rest = path.format_map(dict(line.words)).split(".")
+        name, *rest = [step.format_map(dict(line.words)) for step in path.split(".")]  # a word may hold a dot
         points = {number: line.runs[number].get(name) for number in self._done(line)}
         values = {number: selected(self.index.summary(point), rest) for number, point in points.items() if point}
         return {number: value for number, value in values.items() if value is not None}
@@ -114,14 +117,6 @@ class _Drawn:
             changes = {field: getattr(selector, field).replace(STAR, name) for field in ("name", "meaning")}
             yield dataclasses.replace(selector, path=f"{above}.{name}{rest}", **changes)
 
-    def _intervals(self, selectors: Sequence[Selector]) -> Iterator[str]:
-        """What brackets mean, if they are intervals."""
-        cells = [self._cell(selector, line) for selector in selectors for line in self.layout.lines]
-        levels = dict.fromkeys(shown.note.partition(" ")[0] for shown in cells if shown.interval and shown.note)
-        if levels:
-            more = f", {DAGGER} = not validated for so few lineages" if not all(shown.validated for shown in cells) else ""
-            yield f"In brackets: {' and '.join(levels)} intervals over lineages{more}."
-
     def _filled(self, text: str) -> str:
         """The text with numbers of the first row that has been run in the places of their paths."""
         line = next((line for line in self.layout.lines if self._done(line)), None)
@@ -133,6 +128,14 @@ class _Drawn:
             return DASH if shown is None else format(shown, found[2])
 
         return re.sub(r"\{([^:}]+):?([^}]*)\}", value, text)
+
+
+def _intervals(cells: Sequence[Cell]) -> Iterator[str]:
+    """What brackets mean, if they are intervals."""
+    levels = dict.fromkeys(shown.note.partition(" ")[0] for shown in cells if shown.interval and shown.note)
+    if levels:
+        more = f", {DAGGER} = not validated for so few lineages" if not all(shown.validated for shown in cells) else ""
+        yield f"In brackets: {' and '.join(levels)} intervals over lineages{more}."
 
 
 def _is_estimate(value: Any) -> bool:

@@ -1,13 +1,15 @@
 """What points can do, by name.
 
     evaluate        an evaluation; its replies are replies.jsonl, for config.policy.replies of others
+    compare         evaluations against one of them: comparison.json and compare.html
+    degrade         golden replies made worse by a known amount, replies.jsonl
     train           a policy; its adapter is adapter/
     corl            an estimator; its pairs are estimator/
     world_base      the model and the prompts of the world where the truth is known: model/ and prompts/
     world_records   records of that world, records.jsonl, and how its teacher reasons, teacher.jsonl
     world           how far an estimator trained there is from the truth
 
-All but `world_records` take the settings of their scripts or of the functions below.
+All but `compare`, `degrade` and `world_records` take the settings of their scripts or of the functions below.
 """
 
 from __future__ import annotations
@@ -23,7 +25,12 @@ from ml_collections import ConfigDict
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.dialogues.records import write_jsonl
+from remid_jax.errors import UserError
+from remid_jax.evaluation import comparison
+from remid_jax.evaluation.arguments import Given
+from remid_jax.evaluation.doses import in_another_language
 from remid_jax.evaluation.evaluate import evaluate_config
+from remid_jax.evaluation.records import read_records
 from remid_jax.evaluation.results import PROTOCOL
 from remid_jax.files import write_text
 from remid_jax.learning import policy_training
@@ -31,11 +38,12 @@ from remid_jax.learning.estimator_training import train_estimator
 from remid_jax.models.adapters import adapted
 from remid_jax.models.loading import open_model
 from remid_jax.reporting.training import write_training_report
+from remid_jax.roles import degraded
 from remid_jax.roles.pairs import read_pairs
 from remid_jax.roles.reading import reading_of
 from remid_jax.scoring.kernel import KERNEL_VERSION
 from remid_jax.scoring.store import Store
-from remid_jax.sweeps import inputs, summaries
+from remid_jax.sweeps import inputs, summaries, work
 from remid_jax.sweeps.plan import Surroundings, Task
 from remid_jax.synthetic import reasoned_world, world_models
 
@@ -45,14 +53,43 @@ VERSIONS = {"protocol": PROTOCOL, "kernel": KERNEL_VERSION}
 def evaluate(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, object]:
     """Evaluates a policy or ready replies; returns `summaries.evaluation`."""
     settings, progress = ConfigDict(config), surroundings.progress
-    found = evaluate_config(settings, Store(config["store"]), reading_of(settings, folder), progress)
+    models = Given(models=surroundings.models.of_evaluation(settings))
+    found = evaluate_config(settings, surroundings.store(config["store"]), reading_of(settings, folder), progress, models)
+    surroundings.count(work.of_evaluation(found.run))
     found.save(folder, progress)
     write_rows(folder / "replies.jsonl", {row["record"]: row["reply"] for row in found.samples}, "reply")
     return summaries.evaluation(found.results)
 
 
+def compare(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, object]:
+    """Compares evaluations; returns `summaries.comparison`. The config names the `baseline` among `runs`, {name: folder}."""
+    baseline, runs = config["baseline"], config["runs"]
+    found = comparison.compare({baseline: runs[baseline]} | runs)
+    found.save(folder / "comparison.json")
+    found.report(folder / "compare.html")
+    return summaries.comparison(found.results)
+
+
+def degrade(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, object]:
+    """Writes what the records of `benchmark` say on a `rung` of `remid_jax.roles.degraded`, with the `seed`.
+
+    Raises:
+      UserError: if there is no such rung, or a category cannot have it.
+    """
+    rungs = {rung.name: rung for rung in degraded.RUNGS}
+    if config["rung"] not in rungs:
+        raise UserError(f"rung {config['rung']!r}: choose one of {', '.join(rungs)}")
+    benchmark, replies = read_records(ConfigDict(config), None), dict[str, str]()
+    for category, records in benchmark.test.items():
+        elsewhere = in_another_language(benchmark, category)
+        replies |= degraded.rung_replies(records, rungs[config["rung"]], elsewhere, config["seed"])
+    write_rows(folder / "replies.jsonl", replies, "reply")
+    return {"replies": len(replies)}
+
+
 def train(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, object]:
     """Trains a policy; returns `summaries.training`."""
+    surroundings.models.let_go()
     with surroundings.saving() as stopping:
         policy_training.train(ConfigDict(config), folder, surroundings.progress, stopping)
     write_training_report(folder, {"model": config["model"], "method": config["method"], "config": config})
@@ -61,6 +98,7 @@ def train(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> d
 
 def corl(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, object]:
     """Trains an estimator; returns `summaries.estimator`."""
+    surroundings.models.let_go()
     with surroundings.saving() as stopping:
         trained = train_estimator(ConfigDict(config), folder, surroundings.progress, stopping)
     for pair in trained.pairs:
@@ -113,6 +151,7 @@ TASKS = {
             "benchmark.manifest": (inputs.text,),
             "benchmark.mapping": (inputs.text,),
             "benchmark.character": (inputs.text,),
+            "benchmark.dials": (inputs.dials,),
             "prompts": (inputs.prompts,),
             "estimator.model": (inputs.model,),
             "estimator.adapters": (inputs.pairs, "estimator.model"),
@@ -124,6 +163,8 @@ TASKS = {
         },
         repeatable=True,  # its store goes by fingerprints
     ),
+    "compare": Task(compare, repeatable=True),
+    "degrade": Task(degrade, {"benchmark.source": (inputs.benchmark,), "benchmark.manifest": (inputs.text,)}),
     "train": Task(
         train,
         {

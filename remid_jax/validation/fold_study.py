@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,11 +22,12 @@ from remid_jax.shifts.fold_blocks import average_of_blocks
 from remid_jax.theory.bounds.on_worlds import information, unknown_shift, violated
 from remid_jax.theory.worlds import World, quantities
 from remid_jax.theory.worlds.scenarios import SCENARIOS
-from remid_jax.validation.coverage_study import CONTEXTS, Channel
+from remid_jax.validation.coverage_study import CONTEXTS, Channel, channels
 
 Report = Callable[[int, int], None]
 
 FOLDS, SAMPLES = 2, 4
+SIZES = (16, 32, 64)  # contexts a category
 QUANTITIES = ("emid", "unknown_shift", "plug_in")
 
 
@@ -132,3 +134,16 @@ def coverage(
         }
         for name, array in rows.items()
     }
+
+
+def study(name: str, replications: int, seed: int, devices: Devices, report: Report) -> list[dict[str, Any]]:
+    """The rows of `coverage` on one of `channels`: {"n", "quantity", ...} for every size and quantity."""
+    rows: list[dict[str, Any]] = []
+    for number, n in enumerate(SIZES):
+
+        def advance(done: int, total: int, number: int = number) -> None:
+            report(number * total + done, len(SIZES) * total)
+
+        found = coverage(channels()[name], n, replications, seed, devices, advance)
+        rows += [{"n": n, "quantity": quantity} | of for quantity, of in found.items()]
+    return rows

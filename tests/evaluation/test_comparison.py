@@ -9,12 +9,15 @@ import pyarrow as pa
 import pytest
 from evaluated import evaluation, on_records, saved, with_other_policy
 from rich.console import Console
+from scipy import stats
 from score_arrays import score_arrays, without
 
 from remid_jax import UserError, compare
+from remid_jax.evaluation.results import CONTRIBUTIONS
 from remid_jax.information import estimates as information
 from remid_jax.information.estimates import Settings
 from remid_jax.information.score_arrays import parse
+from remid_jax.information.simultaneous import smallest_difference
 from remid_jax.parallel import Devices
 from remid_jax.reporting import comparison as shown
 
@@ -181,24 +184,26 @@ def test_what_is_shown_says_who_loses_more_and_what_differs(found):
     console.print(shown.summary(found.results))
     text = console.export_text()
     overall = next(row for row in found.headline if row.kind == "overall" and row.quantity == "emid")
-    real = overall.low > 0 or overall.high < 0
-    verdict = (
-        ("it loses more under shift" if overall.value > 0 else "it loses less under shift") if real else "no difference shown"
-    )
+    verdict = "no difference shown"
+    if overall.is_shown:
+        verdict = "it loses more under shift" if overall.value > 0 else "it loses less under shift"
     line = (
-        f"sft against base: {verdict}, R-EMID {overall.value:+.4f} ({overall.low:+.4f}, {overall.high:+.4f}) "
-        "over all shifted categories, not validated for so few lineages with other replies"
+        f"sft against base: {verdict}, R-EMID {overall.value:+.4f} "
+        f"({overall.simultaneous_low:+.4f}, {overall.simultaneous_high:+.4f}) "
+        "over all shifted categories, not validated for so few lineages with other replies; "
+        f"a difference of {overall.smallest_difference:.4f} is found in 80% of such comparisons"
     )
-    assert str(found) == line
+    assert str(found).startswith(f"{line}\nbest: ")
     assert line.split(" over")[0] in text
     assert "sft differs from base in policy.adapter (not set -> 'adapters/sft')" in text
     german = next(row for row in found.headline if row.name == "german" and row.quantity == "emi")
     assert f"{german.baseline_value:+.4f}" in text
-    assert f"{german.value:+.4f} ({german.low:+.4f}, {german.high:+.4f})†" in text
+    shown_cell = f"{german.value:+.4f} ({german.simultaneous_low:+.4f}, {german.simultaneous_high:+.4f})†"
+    assert shown_cell in text
     assert "\x1b" not in text
     assert "sft: [bold]no\\x1b[2J to " in text
     page = shown.page(found.results)
-    assert f"| german | {german.baseline_value:+.4f} | {german.value:+.4f} ({german.low:+.4f}, {german.high:+.4f})† |" in page
+    assert f"| german | {german.baseline_value:+.4f} | {shown_cell} |" in page
     html = found._repr_html_()
     assert line in html
     assert f">{overall.value:+.4f}</data>" in html
@@ -292,3 +297,62 @@ def test_folders_are_read_and_named_by_their_paths(runs, found, tmp_path):
     unnamed = compare(list(runs.values()), devices=DEVICES)
     assert unnamed.runs == ("run 1", "run 2")
     assert [row.value for row in unnamed.differences] == ours
+
+
+def test_intervals_that_hold_together_are_the_single_ones_at_one_higher_level(found):
+    family = found.results["simultaneous"]
+    assert (family["level"], family["cells"]) == (0.95, 2 * ROWS - 1)
+    assert 0.95 < family["each"] < 1 - 0.05 / (2 * ROWS - 1) + 1e-4
+    critical = [stats.t.ppf((1 + level) / 2, 5) for level in (0.95, family["each"])]
+    for row in found.headline:
+        error = (row.high - row.low) / 2 / critical[0]
+        assert row.simultaneous_high == pytest.approx(row.value + critical[1] * error, rel=1e-9)
+        assert row.simultaneous_low == pytest.approx(row.value - critical[1] * error, rel=1e-9)
+        assert row.is_shown == (not row.simultaneous_low <= 0 <= row.simultaneous_high)
+        assert row.smallest_difference == pytest.approx(smallest_difference(error, 5, family["each"]), rel=1e-9)
+        assert row.smallest_difference > (critical[1] + stats.t.ppf(0.8, 5)) * error
+    elsewhere = next(row for row in found.differences if row not in found.headline)
+    assert (elsewhere.simultaneous_low, elsewhere.smallest_difference, elsewhere.simultaneous_validated) == (None, None, False)
+
+
+def test_two_runs_have_ranks_where_their_single_interval_excludes_zero(found):
+    shown_rows = {(row.kind, row.name, row.quantity): row for row in found.headline}
+    assert len(found.standings) == 2 * len(shown_rows)
+    for standing in found.standings:
+        row = shown_rows[standing.kind, standing.name, standing.quantity]
+        is_base = standing.run == "base"
+        assert standing.value == pytest.approx(row.baseline_value if is_base else row.run_value, abs=1e-12)
+        assert standing.low < standing.value < standing.high
+        ranks = (1, 2)
+        if not row.low <= 0 <= row.high:
+            base_is_better = (row.value > 0) == (row.quantity == "emid")
+            ranks = (1, 1) if base_is_better == is_base else (2, 2)
+        assert (standing.best_rank, standing.worst_rank) == ranks
+
+
+def test_a_best_run_is_named_only_if_its_rank_is_certain(runs, found):
+    far = dict(runs["base"].scores)
+    for name in ("german", "spanish", "Gaming"):
+        tokens = far[f"{name}/tokens/policy"]
+        far[f"{name}/loglik/reasoned/policy"] = far[f"{name}/loglik/reasoned/policy"] - 5.0 * np.eye(6) * tokens
+    comparison = compare({"base": runs["base"], "lost": evaluation(far)}, devices=DEVICES)
+    overall = next(row for row in comparison.headline if (row.kind, row.quantity) == ("overall", "emid"))
+    assert overall.low > 0
+    assert comparison.best == comparison.results["best"]["emid"] == "base"
+    said = "best: base loses least over all shifted categories, of 2 runs (ranks of this row alone)"
+    assert said in shown.lines(comparison.results)
+    assert compare({"base": runs["base"], "same": runs["base"]}, devices=DEVICES).best is None
+    assert shown.lines(compare({"base": runs["base"], "same": runs["base"]}, devices=DEVICES).results)[-1] == (
+        "best: no run can be named; 2 of 2 may lose least (base, same)"
+    )
+
+
+def test_results_say_what_contributions_are_good_for(found):
+    assert found.results["contributions"] == CONTRIBUTIONS
+    assert "not for differences between runs" in CONTRIBUTIONS
+
+
+def test_runs_of_other_horizons_are_refused(arrays):
+    cut = evaluation(arrays | {f"{name}/horizon": np.array(64) for name in COUNTS})
+    said = "b: cannot be compared with a, from which it differs in horizon ('whole replies' -> 64)"
+    assert refused(evaluation(arrays), cut) == f"{said}{MEND}"

@@ -55,7 +55,7 @@ def test_its_numbers_are_those_of_the_same_model_here(evaluate, tiny_directory):
     assert again.results == found.results
     assert found.results["policy"] | {"thinking": None} == {
         "model": "endpoint:it", "dtype": None, "adapter": None, "thinking": None, "replies": "generated",
-        "endpoint": {"base_url": base_url, "model": "tiny", "body": {}},
+        "endpoint": {"base_url": base_url, "model": "tiny", "body": {}}, "run": None, "step": None,
     }  # fmt: skip
     assert found.results["fingerprints"]["policy"] is None
     assert len(found.results["fingerprints"]["replies"]) == 64

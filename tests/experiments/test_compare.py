@@ -1,7 +1,9 @@
 """The compare script: runs as arguments, a table on the terminal, files where they are asked for."""
 
 import json
+import shutil
 
+import pyarrow.parquet as pq
 import pytest
 from evaluated import evaluation, saved, with_other_policy
 from score_arrays import score_arrays, without
@@ -10,6 +12,7 @@ import remid_jax
 from experiments import compare as script
 from remid_jax.errors import UserError
 from remid_jax.evaluation.comparison import compare
+from remid_jax.reporting import comparison_page
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +36,29 @@ def folders(tmp_path_factory):
 
 def test_runs_are_compared_on_the_terminal_and_in_files(folders, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(folders)
-    script.main(["base", "sft"], str(tmp_path / "found.json"), str(tmp_path / "found.md"))
+    files = {"output": "found.json", "page": "found.md", "html": "found.html", "table": "found.parquet", "lm_eval": "lm.json"}
+    script.main(["base", "sft"], {flag: str(tmp_path / name) for flag, name in files.items()})
     found = compare(["base", "sft"])
     assert json.loads((tmp_path / "found.json").read_text()) == json.loads(json.dumps(found.results))
     german = next(row for row in found.headline if (row.name, row.quantity) == ("german", "emid"))
-    cell = f"{german.value:+.4f} ({german.low:+.4f}, {german.high:+.4f})†"
+    cell = f"{german.value:+.4f} ({german.simultaneous_low:+.4f}, {german.simultaneous_high:+.4f})†"
     printed, page = capsys.readouterr().out, (tmp_path / "found.md").read_text()
     assert f"german                        {german.baseline_value:+.4f}  {cell}" in printed
     assert f"| german | {german.baseline_value:+.4f} | {cell} |" in page
     assert "sft differs from base in policy.adapter (not set -> 'adapters/sft')" in printed
+    assert pq.read_table(tmp_path / "found.parquet").equals(found.table())
+    assert json.loads((tmp_path / "lm.json").read_text()) == json.loads(json.dumps(found.lm_eval()))
+    assert (tmp_path / "found.html").read_text() == comparison_page.html(found.results)
+
+
+def test_a_folder_of_runs_stands_for_all_of_them_but_those_named_before(folders, tmp_path, monkeypatch):
+    sweep = tmp_path / "sweep"
+    for name in ("evaluate/b", "evaluate/a", "train/a"):
+        shutil.copytree(folders / "sft", sweep / name)
+    (sweep / "train" / "a" / "scores.npz").unlink()  # such as a training run, which is no evaluation
+    monkeypatch.chdir(tmp_path)
+    assert compare(["sweep"]).runs == ("sweep/evaluate/a", "sweep/evaluate/b")
+    assert compare(["sweep/evaluate/b", "sweep"]).runs == ("sweep/evaluate/b", "sweep/evaluate/a")
 
 
 @pytest.mark.parametrize(
@@ -57,11 +74,11 @@ def test_runs_are_compared_on_the_terminal_and_in_files(folders, tmp_path, monke
 def test_what_cannot_be_compared_is_refused_before_a_file_is_written(folders, tmp_path, monkeypatch, runs, said):
     monkeypatch.chdir(folders)
     with pytest.raises(UserError) as refused:
-        script.main(runs, str(tmp_path / "found.json"))
+        script.main(runs, {"output": str(tmp_path / "found.json")})
     assert str(refused.value).startswith(said)
     assert not (tmp_path / "found.json").exists()
     with pytest.raises(UserError) as refused:
-        script.main(["base", "sft"], "nowhere/found.json")
+        script.main(["base", "sft"], {"output": "nowhere/found.json"})
     assert str(refused.value).startswith("--output=nowhere/found.json: there is no folder ")
 
 

@@ -89,7 +89,7 @@ def scored_alone(base, pair, rows, features, side):
     benchmark = {r.id: r for of in read_benchmark("package:rpgbench_compact").test.values() for r in of}
     prompts, tokenizer = Prompts.load(), base.tokenizer
     replies = [Reply(row["golden"]) if side == "golden" else Reply(row["reply"], row["reply_finished"]) for row in rows]
-    answers = [Continuation(answer_ids(tokenizer, reply, horizon=12)) for reply in replies]  # that of `max_reply`
+    answers = [Continuation(answer_ids(tokenizer, reply)[:12]) for reply in replies]  # that of `max_reply`
     requests = [
         Request(responder_ids(tokenizer, prompts, benchmark[row["record"]], text), answers)
         for row, text in zip(rows, features, strict=True)

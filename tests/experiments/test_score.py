@@ -2,15 +2,13 @@
 
 import json
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from scripts import ROOT
 from small_vocabulary import small_tokenizer
+from tiny import plain_logprobs
 
 from remid_jax.errors import UserError
-from remid_jax.models.decoder import NEVER, TokenTree, bind
 from remid_jax.models.loading import open_model
 from remid_jax.scoring.request_lines import RequestLines
 
@@ -37,13 +35,6 @@ def score(call, tmp_path, tiny_directory):
     return score
 
 
-def plain_scores(model, prefix, answer):
-    decoder = bind(model.config, model.params)
-    ids = jnp.array([[*prefix, *answer]])
-    logits = decoder.logits(decoder(ids, TokenTree(jnp.arange(ids.shape[1])[None], jnp.full(ids.shape, NEVER))))
-    return [float(jax.nn.log_softmax(logits)[0, t - 1, ids[0, t]]) for t in range(len(prefix), ids.shape[1])]
-
-
 def test_answers_get_the_log_probabilities_of_exactly_their_ids(score, tiny_directory):
     model = open_model(str(tiny_directory), "float32")
     assert model.tokenizer is not None
@@ -59,7 +50,7 @@ def test_answers_get_the_log_probabilities_of_exactly_their_ids(score, tiny_dire
         answers = asked.get("answer_ids") or [model.tokenizer.encode(text) for text in asked["answers"]]
         assert line["n_tokens"] == [len(answer) for answer in answers]
         for answer, logprobs, loglik in zip(answers, line["logprobs"], line["loglik"], strict=True):
-            np.testing.assert_allclose(logprobs, plain_scores(model, prefix, answer), atol=1e-4)
+            np.testing.assert_allclose(logprobs, plain_logprobs(model, prefix, answer), atol=1e-4)
             assert loglik == pytest.approx(sum(logprobs), abs=1e-5)
     assert found[0]["loglik"][0] == found[0]["loglik"][2]
     assert found[1]["n_tokens"] == [2, 3]  # "there" begins no line of the texts whose pieces the tiny model has

@@ -15,6 +15,7 @@ from remid_jax.dialogues.records import Record, Turn, write_jsonl
 from remid_jax.models.adapters import adapted
 from remid_jax.models.loading import open_model
 from remid_jax.models.peft_files import read_adapter
+from remid_jax.sweeps import loaded
 from remid_jax.sweeps.tasks import TASKS
 from remid_jax.synthetic import world_models
 from remid_jax.synthetic.reasoned_world import DIALOGUES, FEATURES, REPLIES, truth
@@ -42,7 +43,7 @@ def write_records(path, categories, lineage):
     return records
 
 
-class Killed(Exception):
+class Killed(BaseException):
     pass
 
 
@@ -300,7 +301,101 @@ def check_world(found, workdir):
         assert manifest["about"]["config"]["loss"]["penalty"] == penalty
 
 
+def test_rungs_are_written_and_measured_with_one_model_and_shared_rows(call, refused, base, tmp_path, monkeypatch, capsys):
+    opened = []
+    monkeypatch.setattr(loaded, "open_model", lambda *given: (opened.append(given[0]), open_model(*given))[1])
+    write_records(tmp_path / "records.jsonl", ("IDTest", "german"), "{category} {name}")
+    changes = {
+        "rungs": ("golden", "parrot 100%"), "models": (), "output": str(tmp_path / "index.json"),
+        "page": str(tmp_path / "page.md"), "evaluate.benchmark.source": str(tmp_path / "records.jsonl"),
+        "evaluate.estimator.model": base, "evaluate.prompts": str(world_models.PROMPTS),
+        "evaluate.estimator.max_reasoning": 4, "evaluate.devices.sampling_rows": 2,
+        "evaluate.devices.tokens_per_step": 256, "evaluate.devices.max_row": 256,
+    }  # fmt: skip
+    call("sweep", changes, "runs", config="sweeps.quickstart")
+    assert opened == [base]
+    points = load(tmp_path / "index.json")["points"]
+    golden, parrot = (points[f"evaluate/{name}"] for name in ("golden", "parrot_100"))
+    assert {emi["value"] for emi in golden["summary"]["r_emi"].values()} == {0}
+    assert parrot["summary"]["r_emi"]["IDTest"]["value"] != 0
+    said = {name: [json.loads(line)["reply"] for line in (tmp_path / "runs/replies" / name / "replies.jsonl").open()]
+            for name in ("golden", "parrot_100")}  # fmt: skip
+    assert said["golden"] == [REPLIES[n + place] for place in (0, 1) for n in range(4)]
+    assert said["parrot_100"] == [DIALOGUES[place] for place in (0, 1) for _ in range(4)]
+    # The reasoning of all eight records, and rows of golden replies, were there for the second evaluation.
+    assert (golden["work"]["replies_computed"], parrot["work"]["replies_computed"]) == (8, 0)
+    assert parrot["work"]["replies_from_store"] == 8
+    assert parrot["work"]["rows_from_store"] > 0
+    assert f"{golden['work']['rows_computed'] + parrot['work']['rows_computed']:,} rows computed" in capsys.readouterr().err
+
+    unknown = changes | {"rungs": ("silver",), "output": str(tmp_path / "other.json")}
+    assert refused("sweep", unknown, "runs", config="sweeps.quickstart").startswith("1 of 2 points failed: replies/silver: ")
+    assert "failed: replies/silver: rung 'silver': choose one of golden, misnamed, " in capsys.readouterr().err
+
+
 def test_a_reference_that_is_no_arm_is_refused(refused):
     changes = {"reference": "nobody", "output": "ablation.json", "page": "ablation.md"}
     message = refused("sweep", changes, config="sweeps.ablation")
     assert message.startswith("config.reference='nobody': choose one of config.arms: cold_start, corl")
+
+
+@pytest.fixture
+def measured_here(base, tmp_path):
+    """Changes of an evaluation: four records a category, a few tokens, by the small model."""
+    write_records(tmp_path / "records.jsonl", ("IDTrain", "IDTest", "german"), "{category} {name}")
+    return {
+        "output": str(tmp_path / "index.json"), "page": str(tmp_path / "page.md"),
+        "evaluate.benchmark.source": str(tmp_path / "records.jsonl"), "evaluate.benchmark.categories": (),
+        "evaluate.estimator.adapters": "", "evaluate.estimator.model": base, "evaluate.policy.model": base,
+        "evaluate.estimator.max_reasoning": 4, "evaluate.policy.max_reply": 4, "evaluate.devices.sampling_rows": 2,
+        "evaluate.prompts": str(world_models.PROMPTS), "evaluate.devices.tokens_per_step": 256, "evaluate.devices.max_row": 256,
+    }  # fmt: skip
+
+
+def test_every_kept_checkpoint_is_a_point_and_a_row(call, measured_here, base, tmp_path):
+    changes = measured_here | {
+        "seeds": (0,), "train.model": base, "train.prompts": str(world_models.PROMPTS), "train.steps": 2, "train.keep_every": 1,
+        "train.benchmark.source": str(tmp_path / "records.jsonl"), "train.batch": 2, "train.lora.rank": 2,
+        "train.optimizer.learning_rate": 0.3,  # so that replies change
+        "train.devices.tokens_per_step": 256, "train.devices.max_row": 256,
+    }  # fmt: skip
+    workdir = call("sweep", changes, "runs", "sweeps.checkpoints")
+    found, run = load(tmp_path / "index.json")["points"], workdir / "train" / "seed0"
+    assert list(found) == ["train/seed0", "evaluate/base", "evaluate/seed0/1", "evaluate/seed0/2", "compare"]
+    bare = open_model(base, "float32")
+    shown, compared = table_rows(tmp_path / "page.md").values()
+    assert list(shown) == list(compared) == ["base", "seed0@1", "seed0@2"]
+    for step in (1, 2):
+        results = load(workdir / "evaluate" / "seed0" / str(step) / "results.json")
+        policy = adapted(bare, read_adapter(run / "kept" / str(step), bare)).fingerprint
+        assert results["fingerprints"]["policy"] == policy
+        assert (results["policy"]["run"], results["policy"]["step"]) == (str(run), step)
+        emi = results["estimates"]["categories"]["IDTest"]["reasoned"]["emi"]["club"]["token_rate"]["value"]
+        assert shown[f"seed0@{step}"]["R-EMI IDTest"].split(" ")[0] == f"{emi:+.4f}"
+        emid = results["estimates"]["headline"]["categories"]["german"]["value"]
+        base_emid = load(workdir / "evaluate" / "base" / "results.json")["estimates"]["headline"]["categories"]["german"][
+            "value"
+        ]
+        assert compared[f"seed0@{step}"]["R-EMID"] == f"{emid:+.4f}"
+        assert float(compared[f"seed0@{step}"]["minus base"].split(" ")[0]) == pytest.approx(emid - base_emid, abs=6e-5)
+        low, high = (int(compared[f"seed0@{step}"][f"{end} rank"]) for end in ("best", "worst"))
+        assert 1 <= low <= high <= 3
+    assert "<svg" in (workdir / "compare" / "compare.html").read_text()
+    assert (run / "adapter" / "adapter_model.safetensors").read_bytes() == (
+        run / "kept" / "2" / "adapter_model.safetensors"
+    ).read_bytes()
+
+
+def test_estimators_measure_the_same_replies_with_and_without_reasoning(call, measured_here, tmp_path):
+    workdir = call("sweep", measured_here | {"estimators": {"base": ""}}, "runs", "sweeps.estimators")
+    results = load(workdir / "measure" / "base" / "results.json")
+    [shown] = table_rows(tmp_path / "page.md").values()
+    assert list(shown) == ["base, own reasoning", "base, no reasoning"]
+    golden = [row for rows in results["records"].values() for row in rows]
+    assert len(golden) == 8
+    for scorer, row in zip(("reasoned", "plain"), shown.values(), strict=True):
+        likelihood = np.mean([of[f"golden_loglik_{scorer}"] / of["golden_tokens"] for of in golden])
+        assert row["golden log-likelihood"] == f"{likelihood:+.3f}"
+        for category in ("IDTest", "german"):
+            emi = results["estimates"]["categories"][category][scorer]["emi"]["club"]["token_rate"]["value"]
+            assert row[f"R-EMI {category}"] == f"{emi:+.3f}"

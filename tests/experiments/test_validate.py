@@ -3,7 +3,15 @@
 import pytest
 from scripts import load
 
-from remid_jax.validation import copying_study, coverage_study, crossed_study, world_study
+from remid_jax.validation import (
+    copying_study,
+    coverage_study,
+    crossed_study,
+    dial_study,
+    fold_study,
+    simultaneous_study,
+    world_study,
+)
 
 # Ascents are those of tests/validation/test_ascent.py: compiling one takes half a minute, running it few seconds.
 SMALL = {
@@ -24,7 +32,10 @@ def test_parts_are_kept_and_too_large_a_claim_is_an_error(refused, tmp_path, mon
     for name, few in (("SIZES", (16, 32)), ("BIAS_SIZES", (16,)), ("SMOOTHINGS", (0.0, 0.3)), ("PAIRS_COMPARED", (100,))):
         monkeypatch.setattr(coverage_study, name, few)
     monkeypatch.setattr(crossed_study, "DESIGNS", crossed_study.DESIGNS[:2])
+    monkeypatch.setattr(simultaneous_study, "SIZES", (16,))
     monkeypatch.setattr(copying_study, "SIZES", copying_study.SIZES[:2])
+    monkeypatch.setattr(dial_study, "SIZES", dial_study.SIZES[:1])
+    monkeypatch.setattr(fold_study, "SIZES", (16,))  # the size of tests/validation/test_fold_study.py
     first = refused("validate", SMALL)
     # 20 tables do not show coverage of 93 to 97%, so the product claims more than such a run finds.
     assert "the product claims more than was found: intervals of club" in first
@@ -32,6 +43,10 @@ def test_parts_are_kept_and_too_large_a_claim_is_an_error(refused, tmp_path, mon
     assert found["settings"]["replications"] == 20
     assert list(found["worlds"]) == list(found["ascents"]) == ["user"]
     assert found["worlds"]["user"]["bounds"]["information"]["violations"] == 0
+    assert found["folds"]["worlds"]["user"]["worlds"] > 0
+    assert [(row["n"], row["quantity"]) for row in found["folds"]["coverage"]["calm"]] == [
+        (16, name) for name in fold_study.QUANTITIES
+    ]
     text = (tmp_path / "page.md").read_text()
     assert "# What was validated, and what was found" in text
     assert f"{found['worlds']['user']['bounds']['layered']['median']:.3f}"[1:] in text

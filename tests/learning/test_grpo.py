@@ -23,6 +23,7 @@ from remid_jax.parallel import Devices, path_name
 
 SMALL = dataclasses.replace(CONFIG, vocab_size=16)
 KEYS, TOKENS, STEPS, DRAWS = 4, 3, 250, 32
+pytestmark = pytest.mark.usefixtures("optimised_programs")
 ASKED = [Asked(f"key {k}", [2, 4 + k, 3]) for k in range(KEYS)]
 
 

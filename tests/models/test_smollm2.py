@@ -5,11 +5,13 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import torch
 from shared_data import load_shared_records
 
 from remid_jax.models.decoder import TokenTree, bind
 
+pytestmark = pytest.mark.usefixtures("optimised_programs")
 LENGTH, TOLERANCE = 128, 1e-3
 TEXTS = {
     "English": """The night ferry left Dover at 11:45 with 312 passengers, two of whom had never meant to be on board. "You

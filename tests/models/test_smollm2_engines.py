@@ -1,6 +1,7 @@
 """The engines on real weights: greedy replies are torch's, and bfloat16 stays near float32."""
 
 import numpy as np
+import pytest
 import torch
 import transformers
 
@@ -15,6 +16,7 @@ from remid_jax.scoring.requests import Continuation, Request
 from remid_jax.scoring.store import Store
 from remid_jax.scoring.texts import Reply, answer_ids, chat_ids, responder_ids
 
+pytestmark = pytest.mark.usefixtures("optimised_programs")
 QUESTIONS = (
     "What is the capital of France?",
     "Write a haiku about rain on a tin roof.",
@@ -78,7 +80,7 @@ def parts_at_a_tie(torch_model, prompt, reply, penalty):
 
 def test_bfloat16_stays_near_float32(smollm2_file, tmp_path):
     """docs/protocol.md, rule 4, on golden replies in English, which the model writes (elsewhere .021 to .023 a token)."""
-    prompts, benchmark = Prompts.load(), read_benchmark("package:rpgbench_compact")
+    prompts, benchmark = Prompts.load(), read_benchmark("package:rpgbench_compact/eight")
     records = [record for category in ("IDTest", "Literature", "Gaming") for record in benchmark.test[category]]
     scores = {}
     for dtype in ("float32", "bfloat16"):

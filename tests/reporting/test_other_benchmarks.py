@@ -168,7 +168,7 @@ def test_nothing_of_rpgbench_is_left_in_any_text(results, page):
     text = io.StringIO()
     Console(file=text, width=200).print(terminal.summary(results))
     drawn = figures.figures(results)
-    assert list(drawn) == [*report.FIGURES]
+    assert list(drawn) == [name for name in report.FIGURES if name != "dials"]  # of which this run has none
     written = {name: [text.get_text() for text in figure.findobj(Text)] for name, figure in drawn.items()}
     everything = ["".join(page.text), text.getvalue(), *(line for lines in written.values() for line in lines)]
     for name in OF_RPGBENCH:

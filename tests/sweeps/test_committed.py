@@ -42,7 +42,7 @@ def test_the_page_is_of_the_index(committed):
     assert page(sweep, index) == path.read_text()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, "checkpoints", "estimators"])
 def test_config_says_its_command(name):
     module = importlib.import_module(f"configs.sweeps.{name}")
     command = f"python -m experiments.sweep --config=configs/sweeps/{name}.py"

@@ -85,3 +85,13 @@ def test_a_manifest_of_another_content_makes_another_point(task, tmp_path):
         manifest.write_text(content)
         keys.append(inputs.identities([point], {task: TASKS[task].inputs}, {})["one"].key)
     assert keys[0] == keys[2] != keys[1]
+
+
+def test_dials_are_known_by_what_they_say_and_by_the_edits_that_they_read(tmp_path):
+    edits = tmp_path / "edits.jsonl"
+    edits.write_text("1")
+    known = inputs.dials((f"edited({edits})", "turns(2)"), None)
+    assert inputs.dials((f"edited( {edits} )", "turns( 2 )"), None) == known
+    assert inputs.dials((f"edited({edits})", "turns(3)"), None) != known
+    edits.write_text("2")
+    assert inputs.dials((f"edited({edits})", "turns(2)"), None) != known

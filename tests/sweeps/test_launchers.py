@@ -26,7 +26,8 @@ def launch(tmp_path, tasks):
     def launch(points=None, only=(), workdir="runs", versions=None):
         plan = plan_of(points or sweep(), tasks, versions or {"kernel": 1})
         index = Index(tmp_path / "index.json", plan)
-        return index, run_serially(plan, index, chosen(plan.points, only), tmp_path / workdir, Surroundings())
+        outcome = run_serially(plan, index, chosen(plan.points, only), tmp_path / workdir, Surroundings())
+        return index, outcome.run
 
     return launch
 
@@ -176,8 +177,8 @@ def test_what_is_run_again_is_said(tmp_path, tasks):
     ]
 
 
-def test_only_an_evaluation_is_repeatable():
-    assert [name for name, task in TASKS.items() if task.repeatable] == ["evaluate"]
+def test_only_what_starts_from_nothing_there_is_repeatable():
+    assert [name for name, task in TASKS.items() if task.repeatable] == ["evaluate", "compare"]
 
 
 def test_a_folder_of_another_run_is_refused(launch, tmp_path):

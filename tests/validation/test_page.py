@@ -7,7 +7,17 @@ import pytest
 
 from remid_jax.theory.bounds.on_worlds import BOUNDS, CERTIFIED
 from remid_jax.theory.worlds.scenarios import SCENARIOS
-from remid_jax.validation import copying_study, coverage_study, crossed_study, page, policy_study
+from remid_jax.validation import (
+    copying_study,
+    coverage_study,
+    crossed_study,
+    dial_study,
+    fold_study,
+    lines,
+    page,
+    policy_study,
+    simultaneous_study,
+)
 from remid_jax.validation.world_study import ATTACKED
 
 
@@ -48,6 +58,31 @@ def found():
             ]
             for name in copying_study.worlds()
         },
+        "dials": {
+            name: [
+                {"n": n, "band": 0.956, "pointwise_all": 0.871, "pointwise": [0.954] * 4, "truth": [0.1] * 4,
+                 "bias": [0.01] * 4, "error": [0.1] * 4}
+                for n in dial_study.SIZES
+            ]
+            for name in ("calm", "heavy")
+        },
+        "simultaneous": {
+            name: [
+                {"n": n, "emid": 0.951, "both": 0.949, "single": 0.952, "ranks": 0.998, "best": 0.5, "wrong_best": 0.001,
+                 "found": 0.799, "critical": 3.75}
+                for n in simultaneous_study.SIZES
+            ]
+            for name in ("calm", "heavy")
+        },
+        "folds": {
+            "worlds": {name: {"worlds": 5, "information": 0, "unknown_shift": 0} for name in SCENARIOS},
+            "coverage": {
+                "calm": [
+                    {"n": n, "quantity": quantity, "coverage": 0.954, "value": 0.1, "sd": 0.02, "refused": 0.25 * (n < 32)}
+                    for n in fold_study.SIZES for quantity in fold_study.QUANTITIES
+                ],
+            },
+        },
         "bias": {"information": 1.0, "rows": [{"n": 16, "smoothing": 0.1, "of": bias}], "pairs": {"100": 0.5, "9900": 0.4}},
         "divergences": [{
             "divergence": 0.3, "n": 32, "draws": 10, "representation_holds": 1.0, "classifier_holds": 0.95, "rejected": 0.9,
@@ -72,8 +107,9 @@ def tables(text):
 
 def test_every_figure_stands_in_its_cell(found):
     text = page.page(found)
-    assert max(len(line) for line in text.splitlines() if not line.startswith(("|", "-"))) <= page.WIDTH
-    worlds, ascents, coverage, crossed, ways, copying, bias, divergences, policies, estimators, real = tables(text)
+    assert max(len(line) for line in text.splitlines() if not line.startswith(("|", "-"))) <= lines.WIDTH
+    worlds, ascents, coverage, crossed, ways, copying, together, dials, folds, *rest = tables(text)
+    bias, divergences, policies, estimators, real = rest
     assert worlds[0] == ["bound", *SCENARIOS]
     assert worlds[2][:2] == [next(iter(BOUNDS)), ".250/.500/.750"]
     assert worlds[-1][1] == "40%"
@@ -86,6 +122,12 @@ def test_every_figure_stands_in_its_cell(found):
     assert "the lowest coverage of any estimator is 0.947" in text
     assert copying[2] == ["calm", "club novel", *["0.952 / 0.948 (75%)"] * 4]
     assert len(copying) == 2 + 3 * 8
+    assert together[2] == ["calm", "16", "0.951", "0.949", "0.952", "0.998", "0.500", "0.001", "0.799", "3.750"]
+    assert "in every world: from n = 16." in text
+    assert dials[2] == ["calm", "16", "0.956", "0.871", *["0.954"] * 4, " / ".join(["+0.10"] * 4)]
+    assert folds[2] == ["calm", "emid", "0.954 (25%)", "0.954", "0.954"]
+    assert [row[1] for row in folds[2:]] == list(fold_study.QUANTITIES)
+    assert f"{5 * len(SCENARIOS)}, in which" in text.replace("\n", " ")
     assert bias[2][2] == "+0.50 / 0.25"
     assert divergences[2] == ["0.300", "1.000", "0.950", "0.900", "0.200", "0.250"]
     assert policies[2][0] == "right"
@@ -100,17 +142,22 @@ def test_what_is_claimed_and_not_shown_is_said(found):
     assert page.faults(found) == []
     found["worlds"]["user"]["bounds"]["layered"]["violations"] = 2
     found["ascents"]["general"]["entropy"]["at_end"] = 1
+    found["folds"]["worlds"]["concept"]["unknown_shift"] = 3
     for row in found["coverage"]["calm"]["rows"]:
         row["emi"] = 0.9 if row["estimator"] == "club" and row["n"] == 64 else row["emi"]
     for row in found["copying"]["copying"]:
         row["emi"] = 0.98 if (row["quantity"], row["view"], row["n"]) == ("club", "novel", 64) else row["emi"]
+    found["simultaneous"]["heavy"][1]["found"] = 0.85
+    assert page.simultaneous_validated(found) is None
     for of in found["ascents"].values():
         of["published"]["highest"] = 0.5
     assert page.faults(found) == [
         "layered is violated by 2 worlds of user",
         "entropy is violated in 1 ascents of general",
+        "unknown_shift is violated by 3 worlds of concept in folds",
         "intervals of club are called validated from n = 16, coverage is right from nowhere",
         "intervals of club of copied and novel parts are called validated from n = 16, coverage is right from nowhere",
+        "comparisons of runs are called validated from n = 32, coverage is right from nowhere",
         "the ascent reaches 0.500 of published, less than 1.0: the search is broken",
     ]
     text = page.page(found)

@@ -1,0 +1,115 @@
+"""`experiments.sweep` on points that take no time: what it lists, shares out, joins, and says of what went wrong."""
+
+import importlib
+
+import counted_tasks
+import pytest
+from counted_tasks import POINTS, runs, sweep_of
+from scripts import load
+
+from remid_jax.sweeps.claims import alone
+from remid_jax.sweeps.layouts import Sweep
+from remid_jax.sweeps.points import Point
+from remid_jax.sweeps.tasks import TASKS
+
+SWEEP = {"script": "sweep", "config": "sweeps.quickstart"}
+
+
+@pytest.fixture
+def numbers(tmp_path, monkeypatch):
+    """Changes that make the quickstart the sweep of tests/sweeps/counted_tasks.py, with more settings of its first draw."""
+    monkeypatch.setattr(importlib.import_module("experiments.sweep"), "TASKS", counted_tasks.TASKS)
+
+    def numbers(**of_first):
+        return {
+            "sweep": lambda config: sweep_of(tmp_path / "counts", **of_first),
+            "output": str(tmp_path / "numbers.json"), "page": str(tmp_path / "numbers.md"),
+        }  # fmt: skip
+
+    return numbers
+
+
+def test_points_are_listed_and_none_is_run(call, numbers, tmp_path, capsys):
+    call(changes=numbers() | {"list": True}, **SWEEP)
+    assert "24 points: 4 ready, 20 waiting" in capsys.readouterr().out
+    call(changes=numbers() | {"dry_run": True}, **SWEEP)
+    assert "tokens to sample" in capsys.readouterr().out
+    assert (runs(tmp_path / "counts"), (tmp_path / "numbers.json").exists()) == ({}, False)
+    call(changes=numbers(), **SWEEP)
+    capsys.readouterr()
+    call(changes=numbers() | {"list": True, "only": ("draw*",)}, **SWEEP)
+    assert "4 points: 4 done" in capsys.readouterr().out
+
+
+def test_three_shards_merged_give_the_page_of_one_process_and_run_each_point_once(call, numbers, tmp_path, capsys):
+    for number in (1, 2, 3):
+        call(changes=numbers() | {"shard": f"{number}/3"}, **SWEEP)
+    assert not (tmp_path / "numbers.md").exists()
+    assert set(runs(tmp_path / "counts").values()) == {1}
+    call(changes=numbers() | {"merge": True}, **SWEEP)
+    assert "3 shards joined in" in capsys.readouterr().err
+    joined = (tmp_path / "numbers.md").read_text()
+    (tmp_path / "numbers.json").unlink()
+    call(changes=numbers(), workdir="anew", **SWEEP)
+    assert (tmp_path / "numbers.md").read_text() == joined
+    assert set(runs(tmp_path / "counts").values()) == {2}
+
+
+def test_what_failed_is_said_at_the_end_and_run_again_when_asked(call, refused, numbers, tmp_path, capsys):
+    changes = numbers(fails=True)
+    message = refused(changes=changes, **SWEEP)
+    assert message == (
+        f"1 of {POINTS} points failed: draw0: mend what their lines above say, then run the same command with "
+        "--config.retry_failed=True"
+    )
+    log = tmp_path / "work" / "draw0" / "log.txt"
+    said = capsys.readouterr().err
+    assert f"failed: draw0: ValueError: no such luck (log: {log}); 5 points wait for it\n" in said
+    assert "3 rows computed, 0 from the store\n" in said
+    assert refused(changes=changes, **SWEEP).startswith("1 of 6 points failed: draw0")
+    (tmp_path / "counts" / "mended").touch()
+    call(changes=changes | {"retry_failed": True}, **SWEEP)
+    assert load(tmp_path / "numbers.json").keys() == {"schema_version", "points"}
+
+
+def test_two_processes_do_not_run_one_sweep_and_what_a_killed_one_left_is_removed(call, refused, numbers, tmp_path):
+    (tmp_path / "work").mkdir()
+    (tmp_path / ".numbers.json.abc.part").write_text("half")
+    (lock := tmp_path / "work" / "numbers.json.lock").touch()
+    with alone(lock, "is a test"):
+        assert refused(changes=numbers(), **SWEEP) == (
+            f"{lock}: another process runs the sweep of {tmp_path / 'numbers.json'}: let it end, or stop it"
+        )
+    call(changes=numbers(), **SWEEP)
+    assert not list(tmp_path.glob("*.part"))
+
+
+def points(*given):
+    """The function of a sweep that has these points: name, task, needs."""
+    return lambda config: Sweep("", "", [Point(name, task, {}, needs) for name, task, needs in given], [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"launcher": "slurm"}, "config.launcher='slurm': choose one of serial, ray"),
+        ({"launcher": "ray", "address": "127.0.0.1:9"}, "config.address='127.0.0.1:9': nobody answers (Connection refused): "),
+        ({"shard": "4/3"}, "config.shard='4/3': write it as 2/3, the second of three, counted from 1"),
+        ({"merge": True}, "config.merge: there is no "),
+        ({"sweep": points(("a", "draw", ("b",)), ("b", "draw", ("a",)))}, "points need one another in a circle: a -> b -> a: "),
+        ({"sweep": points(("a", "draw", ()), ("a", "draw", ()))}, "2 points are named a: give each a name of its own"),
+        ({"sweep": points(("a", "drew", ()))}, "point a: unknown task 'drew': choose one of draw, times"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_in_one_line(refused, numbers, tmp_path, changes, line):
+    message = refused(changes=numbers() | changes, **SWEEP)
+    assert message.startswith(line)
+    assert "\n" not in message
+    assert not (tmp_path / "work" / "draw0").exists()
+
+
+def test_the_quickstart_has_24_points_of_known_tasks():
+    config = importlib.import_module("configs.sweeps.quickstart").get_config()
+    sweep = config.sweep(config)
+    assert len(sweep.points) == 24
+    assert {point.task for point in sweep.points} == {"degrade", "evaluate"} <= set(TASKS)
