@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from remid_jax.dialogues.manifest import Manifest
 from remid_jax.dialogues.records import Record
@@ -33,6 +33,10 @@ class Reject:
     def reason(self) -> str:
         """The kind of fault, the same words for all records that have it."""
         return self.why.partition(": ")[0]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the reject as a line of rejects.jsonl: {"gate", "why", "record"}."""
+        return {"gate": self.gate, "why": self.why, "record": self.record.to_json()}
 
 
 @dataclass(frozen=True)

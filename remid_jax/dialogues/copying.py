@@ -72,7 +72,7 @@ def character_sources(reply: str, record: Record) -> Int[np.ndarray, " character
 
 
 def copied_runs(spoken: list[Unit], texts: Iterable[str]) -> list[tuple[int, int, int]]:
-    """Returns (first unit, last unit, weight) of the longest run in one of `texts` that ends at each unit, if it weighs `RUN`."""
+    """Returns (first unit, last unit, weight) of the longest run in a text that ends at each unit, where it weighs `RUN`."""
     numbers = {folded: number for number, folded in enumerate(dict.fromkeys(unit.folded for unit in spoken))}
     weight_before = np.concatenate([[0], np.cumsum([unit.weight for unit in spoken], dtype=int)])
     longest = np.zeros(len(spoken), int)

@@ -19,8 +19,8 @@ ones it is a guess."""
 class Language:
     """Rejects a record whose user, or whose golden reply, speaks another language than the manifest says.
 
-    Languages are told apart as in reports (`dialogues.languages`): among those of the manifest. Training records speak the
-    language of the categories that others are compared with, if these have but one. Categories without a language are let pass.
+    Languages are told apart as in reports (`dialogues.languages`): among those of the manifest. A category without one is let
+    pass.
     """
 
     name = "language"
@@ -28,7 +28,7 @@ class Language:
     def faults(self, records: Sequence[Record], manifest: Manifest, report: Advance) -> dict[int, str]:
         by_language = collections.defaultdict(list)
         for index, record in enumerate(records):
-            if tag := language_of(record.category, manifest):
+            if tag := manifest.language_of(record.category):
                 by_language[tag].append(index)
         faults: dict[int, str] = {}
         done = len(records) - sum(map(len, by_language.values()))
@@ -42,16 +42,6 @@ class Language:
             done += len(indices)
             report(done, len(records))
         return faults
-
-
-def language_of(category: str, manifest: Manifest) -> str | None:
-    """Returns the tag of a category's language, or of the training records'; None if it has none."""
-    if category in manifest.categories:
-        return manifest.categories[category].language
-    if category != manifest.train:
-        return None
-    languages = {manifest.categories[name].language for name in manifest.references or manifest.categories}
-    return languages.pop() if len(languages) == 1 else None
 
 
 def _said(record: Record) -> list[tuple[str, str]]:
