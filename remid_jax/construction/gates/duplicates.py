@@ -13,7 +13,7 @@ from remid_jax.construction.gates.fields import SHORT, are_related, excerpt, fol
 from remid_jax.construction.gates.minhash import candidate_pairs
 from remid_jax.dialogues.manifest import Manifest
 from remid_jax.dialogues.records import Record
-from remid_jax.progress import Advance, shares
+from remid_jax.progress import Advance
 
 ALIKE = 80.0
 """Likeness (rapidfuzz's `ratio`, percent) from which on texts are near copies. The embedded benchmark's golden replies are at
@@ -62,7 +62,11 @@ class Duplicates:
 
     def faults(self, records: Sequence[Record], manifest: Manifest, report: Advance) -> dict[int, str]:
         faults: dict[int, str] = {}
-        for kind, advance in zip(_KINDS, shares(report, [1] * len(_KINDS)), strict=True):
+        for number, kind in enumerate(_KINDS):
+
+            def advance(done: int, total: int, number: int = number) -> None:
+                report(len(records) * (number * total + done) // (len(_KINDS) * total or 1), len(records))
+
             texts = [folded(kind.text(record)) for record in records]
             for index, first, likeness in self._copies(kind, texts, records, advance):
                 if index not in faults:

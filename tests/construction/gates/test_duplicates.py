@@ -132,10 +132,10 @@ def test_the_first_is_kept_and_a_rejected_one_rejects_nobody(changed, manifest, 
 
 @pytest.fixture(scope="module")
 def corpus():
-    """1,500 sentences of 30 words out of 400, and 300 copies with 1 to 9 words changed, spread over the sentence."""
+    """800 sentences of 30 words out of 400, and 300 copies with 1 to 9 words changed, spread over the sentence."""
     draw = random.Random(0)
     words = sorted({"".join(draw.choice("aeioulnrst") for _ in range(draw.randint(2, 9))) for _ in range(450)})[:400]
-    texts = [" ".join(draw.choices(words, k=30)) for _ in range(1500)]
+    texts = [" ".join(draw.choices(words, k=30)) for _ in range(800)]
     for text in texts[:300]:
         copy = text.split()
         for place in draw.sample(range(30), draw.randint(1, 9)):

@@ -12,6 +12,7 @@ from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.store import Store
 from remid_jax.scoring.texts import responder_ids
 
+PROMPTS = Prompts({"responder.md": {"user": "{user_persona} {character} {dialogue}", "assistant opening": "Agent:"}}, "short")
 GOLDEN = ("Bees, madam.", "No.", "A lamp, perhaps?", "I sail at dawn.", "Yes, three of them.")
 RECORDS = [
     Record(f"r{n}", f"Mona {n}.", {"name": "Ada"}, (Turn("user", f"What is it, {n}?"),), golden, "all", lineage)
@@ -23,11 +24,11 @@ OTHERS_OF = [(1, 2, 4), (0, 2, 3, 4), (0, 1, 3, 4), (1, 2, 4), (0, 1, 2, 3)]  # 
 @pytest.fixture(scope="module")
 def gains():
     """Of each record: its rate in its own context less the mean over those of other lineages, nats a token."""
-    model, prompts = tiny_chat_model(), Prompts.load()
+    model = tiny_chat_model()
 
     def rate(reply, context):
         ids = [*model.tokenizer.encode(GOLDEN[reply]), model.tokenizer.end_of_turn_id]
-        prefix = responder_ids(model.tokenizer, prompts, RECORDS[context], None)
+        prefix = responder_ids(model.tokenizer, PROMPTS, RECORDS[context], None)
         return plain_logprobs(model, prefix, ids).mean()
 
     return [rate(n, n) - np.mean([rate(n, m) for m in others]) for n, others in enumerate(OTHERS_OF)]
@@ -42,7 +43,7 @@ def test_replies_that_are_no_likelier_in_their_own_context_are_rejected(gains, m
     }
     assert 0 < len(wrong) < len(RECORDS)
     assert min(map(abs, gains)) > 1e-3  # so that rounding decides nothing
-    assert faults(Likelihood(engine, Prompts.load()), RECORDS, manifest) == wrong
+    assert faults(Likelihood(engine, PROMPTS), RECORDS, manifest) == wrong
 
 
 def test_others_are_of_the_category_and_unrelated_and_not_too_many():
