@@ -45,9 +45,9 @@ POSITIVE, SHARE, NOT_NEGATIVE, ANY = Range(0, open_low=True), Range(0, 1), Range
 RANGES: dict[str, Range] = (
     dict.fromkeys(
         ("batch", "block", "draws", "horizon", "keep_every", "lineages", "max_answer", "max_new", "max_prompt",
-         "max_reasoning", "max_reply", "max_row", "max_thinking", "mesh_model", "others", "pairs", "prompts_per_step", "replications",
-         "rows", "sampling_rows", "save_every", "show_every", "steps", "subsamples", "tokens_per_step", "tries", "workers",
-         "worlds"), COUNT,
+         "max_reasoning", "max_reply", "max_row", "max_thinking", "mesh_model", "others", "pairs", "prompts_per_step",
+         "replications", "rows", "sampling_rows", "save_every", "show_every", "steps", "subsamples", "tokens_per_step", "tries",
+         "workers", "worlds"), COUNT,
     )
     | dict.fromkeys(("bootstrap", "rank", "records", "seed", "seeds", "self_samples", "train_lineages"), NUMBER)
     | dict.fromkeys(("alpha", "beta", "clip", "learning_rate", "repetition_penalty"), POSITIVE)
