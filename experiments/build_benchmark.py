@@ -9,11 +9,12 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from remid_jax.construction.characters import read_personas
-from remid_jax.construction.gates import Gate, default_gates
+from remid_jax.construction.gates import default_gates
 from remid_jax.construction.pipeline import RESULTS, Asked, Built, build
 from remid_jax.construction.plan import Amounts
 from remid_jax.construction.prompts import ConstructionPrompts
 from remid_jax.construction.retrieval import LocalFiles
+from remid_jax.construction.screening import Gate
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record
 from remid_jax.endpoints.chat import Endpoint, Sampling

@@ -17,11 +17,10 @@ from remid_jax import program
 from remid_jax.construction.answers import Questioner, Tally
 from remid_jax.construction.characters import Casting
 from remid_jax.construction.dialogues import held, openings_of
-from remid_jax.construction.gates import Gate
 from remid_jax.construction.plan import BASE, TRAIN, TURN_LEVEL, WORD_LEVEL, Amounts, meetings, pairs_to_merge
 from remid_jax.construction.prompts import ConstructionPrompts
 from remid_jax.construction.retrieval import Retriever
-from remid_jax.construction.screening import Screening, screen
+from remid_jax.construction.screening import Gate, Screening, screen
 from remid_jax.construction.shifts import edited, merged
 from remid_jax.construction.users import with_users
 from remid_jax.dialogues.manifest import RPGBENCH

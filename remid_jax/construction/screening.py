@@ -11,6 +11,10 @@ from remid_jax.dialogues.records import Record
 from remid_jax.progress import Advance
 
 
+class Gate:
+    pass
+
+
 @dataclass(frozen=True)
 class Reject:
     record: Record

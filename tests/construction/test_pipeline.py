@@ -98,9 +98,9 @@ def test_training_records_have_lineages_of_their_own_and_the_seed_says_which(tmp
         folder = tmp_path / str(seed)
         folder.mkdir()
         model = canned()[1]
-        amounts = Amounts(("TurnLevelComposition",), lineages=2, train_lineages=3, dialogues=2)
+        amounts = Amounts(("Literature",), lineages=2, train_lineages=3, dialogues=2)
         benchmark = built(model, folder, amounts, sampling=Sampling(64, 1.0, seed=seed)).benchmark
-        assert {name: len(records) for name, records in benchmark.test.items()} == {"IDTest": 4, "TurnLevelComposition": 4}
+        assert {name: len(records) for name, records in benchmark.test.items()} == {"IDTest": 4, "Literature": 4}
         assert len(benchmark.train) == 6
         names = [{record.agent_character["name"] for record in side} for side in (benchmark.train, benchmark.test["IDTest"])]
         assert not names[0] & names[1]

@@ -1,0 +1,127 @@
+"""Characters are proposed until there are enough of each kind, each once, and used as what they turn out to be."""
+
+import json
+import re
+
+import pytest
+import writer
+from building import PERSONAS, canned
+from refusal import refusal
+
+from remid_jax.construction.answers import Questioner, Tally
+from remid_jax.construction.characters import Casting, read_personas
+from remid_jax.construction.prompts import ConstructionPrompts
+from remid_jax.endpoints.chat import Sampling
+from remid_jax.progress import Silent
+
+
+def casting(answer, retriever=None, lookup=None, rounds=3, seed=0):
+    """(casting, its tally, what was asked)"""
+    contents, tally = [], Tally()
+
+    def noted(content):
+        contents.append(content)
+        return answer(content)
+
+    def questioner(answering):
+        return Questioner(canned(answering)[1], Sampling(2048, 1.0), 2, False, tally, Silent())
+
+    model = questioner(noted)
+    looked = questioner(lookup) if lookup else model
+    return Casting(model, looked, retriever, ConstructionPrompts.load(), PERSONAS, seed, rounds), tally, contents
+
+
+def names(cast):
+    return {kind: [character.name for character in characters] for kind, characters in cast.items()}
+
+
+def test_each_kind_gets_as_many_as_are_wanted_and_nobody_comes_twice():
+    asked, tally, _ = casting(writer.answer, rounds=9)
+    cast = names(asked.cast({"real": 10, "Gaming": 4, "Theater": 1}))
+    assert {kind: len(own) for kind, own in cast.items()} == {"real": 10, "Gaming": 4, "Theater": 1}
+    assert len({name for own in cast.values() for name in own}) == 15
+    assert set(cast["real"]) <= set(writer.by_name("IDTest"))
+    assert set(cast["Gaming"]) <= set(writer.by_name("Gaming"))
+    assert tally.failures == []
+
+
+def test_who_was_proposed_is_named_so_that_others_come():
+    asked, _, contents = casting(writer.answer, rounds=9)
+    cast = names(asked.cast({"real": 16}))
+    assert len(set(cast["real"])) == 16
+    known = [re.search(r"Nobody of these: (.*)\.$", content, re.M)[1] for content in contents if '"characters"' in content]
+    assert known[0] == "(nobody yet)"
+    assert (
+        len(set(known))
+        == len({content for content in contents if '"characters"' in content and "nobody yet" not in content}) + 1
+    )
+
+
+def test_a_fictional_character_among_real_ones_is_used_as_what_it_is():
+    """Of three who are proposed as real people of the theater, one was invented."""
+
+    def answer(content):
+        if '"characters"' in content:
+            real = ["Ada Lovelace", "Thomasina Coverly", "Frederick Douglass"]
+            return json.dumps({"characters": [{"name": name} for name in real if name not in content]})
+        return writer.answer(content)
+
+    asked, _, _ = casting(answer)
+    turns = iter([(PERSONAS[0], "Theater")] * 9)
+    object.__setattr__(asked, "_turns", lambda: turns)
+    cast = asked.cast({"real": 3, "Theater": 1})
+    assert names(cast) == {"real": ["Ada Lovelace", "Frederick Douglass"], "Theater": ["Thomasina Coverly"]}
+    assert [character.is_fictional for own in cast.values() for character in own] == [False, False, True]
+
+
+def test_passages_are_shown_to_whoever_looks_characters_up():
+    class Fixed:
+        def passages(self, query, count):
+            return [f"All about {query}.", "And more."][:count] if query.startswith("A") else []
+
+    looked = []
+
+    def lookup(content):
+        looked.append(content)
+        return writer.answer(content)
+
+    asked, _, contents = casting(writer.answer, Fixed(), lookup, rounds=9)
+    asked.cast({"real": 16})
+    by_name = {re.search(r"^Name: (.*)$", content, re.M)[1]: content for content in looked}
+    assert len(by_name) == len(looked) == 16
+    for name, content in by_name.items():
+        assert (f"All about {name} a work.\n\nAnd more.\n" in content) == name.startswith("A")
+        assert ("Passages from our library" in content) == name.startswith("A")
+    assert not any("speech_style" in content.rpartition("Answer with")[2] for content in contents)
+
+
+def test_the_seed_orders_for_whom_they_are_proposed():
+    firsts = set()
+    for seed in range(4):
+        asked, _, contents = casting(writer.answer, seed=seed)
+        asked.cast({"real": 1})
+        firsts.add(contents[0])
+    assert len(firsts) > 1
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ('{"persona": 3}', "persona: must be a text, not a number"),
+        ('{"persona": " "}', "persona: empty"),
+        ('{"person": "A cook."}', "persona: missing; {path}: line 2: person: unknown key (did you mean 'persona'?)"),
+        ("[]", "must be an object, not a list"),
+        ('{"persona": "a}', "column 13: broken JSON (Unterminated string starting at)"),
+    ],
+)
+def test_a_faulty_file_of_personas_is_refused(tmp_path, line, fault):
+    path = tmp_path / "personas.jsonl"
+    path.write_text(f'{{"persona": "A cook."}}\n{line}\n')
+    place = f"{path}: line 2, " if "column" in fault else f"{path}: line 2: "
+    assert refusal(read_personas, path) == place + fault.format(path=path)
+
+
+def test_personas_are_read_in_order(tmp_path):
+    path = tmp_path / "personas.jsonl"
+    path.write_text('{"persona": "A cook."}\n\n{"persona": " Un marin. "}\n')
+    assert read_personas(path) == ["A cook.", "Un marin."]
