@@ -74,7 +74,7 @@ def sentences(built: Built) -> list[str]:
         for name, count in counts["categories"].items()
         if count["kept"] < count["wanted"]
     ]
-    lines += [f"{name} was not asked any more: {why}" for name, why in built.results["stopped"].items()]
+    lines += [f"not asked any more: {why}" for why in built.results["stopped"].values()]
     lines += [
         f"{name}: {ledger['replies']} answers, {ledger['from_store']} of them from earlier runs, "
         f"{ledger['prompt_tokens']} + {ledger['completion_tokens']} tokens"

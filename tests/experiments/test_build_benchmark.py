@@ -45,10 +45,8 @@ def test_it_writes_a_benchmark_and_says_what_it_cost(call, changes, server, caps
     assert said[0] == "7 records kept, 0 rejected by gates; 0 questions without a fitting answer"
     asked = len(server.bodies) - len(searched)
     tokens = found["account"]["endpoint:writes"]["prompt_tokens"]
-    assert (
-        said[1]
-        == f"endpoint:writes: {asked} answers, 0 of them from earlier runs, {tokens} + {5 * asked} tokens, cost {asked * 0.5:.4g}"
-    )
+    spent = f"{tokens} + {5 * asked} tokens, cost {asked * 0.5:.4g}"
+    assert said[1] == f"endpoint:writes: {asked} answers, 0 of them from earlier runs, {spent}"
     call("build_benchmark", changes | {"search": "endpoint:searches", "sources": str(tmp_path / "library")})
     assert server.paid.total() == asked + len(searched)
     assert load(work / "build.json")["fingerprint"] == found["fingerprint"]
@@ -73,7 +71,11 @@ def test_a_model_of_this_machine_is_asked_and_a_tiny_one_fails(refused, tiny_dir
             "{folder}/endpoints.json: has no endpoint 'wrotes' (did you mean 'writes'?): it has writes, searches",
         ),
         ({"sources": "none"}, "none: holds no .txt or .md file: name a folder of texts to look characters up in"),
-        ({"dialogues": 4, "tries": 0}, "config.dialogues=4: must be a whole number from 1 to 3; config.tries=0: must be a whole number from 1 to 2147483647"),
+        (
+            {"dialogues": 4, "max_new": 0},
+            "config.dialogues=4: must be a whole number from 1 to 3; config.max_new=0: must be a whole number from 1 to "
+            "2147483647",
+        ),
     ],
 )  # fmt: skip
 def test_bad_settings_are_refused_before_anybody_is_asked(refused, changes, server, tmp_path, settings, said):
@@ -81,15 +83,10 @@ def test_bad_settings_are_refused_before_anybody_is_asked(refused, changes, serv
     assert server.bodies == []
 
 
-def test_a_server_that_refuses_ends_it_at_once_and_what_there_is_can_be_kept(refused, changes, server, tmp_path, capsys):
-    asked = []
-
-    def faults(number, content):
-        asked.append(content)
-        return 404 if '"edits"' in content else None
-
-    server.faults = faults
-    said = f'endpoint:writes: {server.base_url} knows no model \'m-1\' or is no such address (status 404): check "model" and "base_url"'
+def test_a_server_that_refuses_ends_it_at_once(refused, changes, server, tmp_path):
+    server.faults = lambda number, content: 404 if '"edits"' in content else None
+    where = f"endpoint:writes: {server.base_url}"
+    said = f'{where} knows no model \'m-1\' or is no such address (status 404): check "model" and "base_url"'
     assert refused("build_benchmark", changes) == said
     assert not (tmp_path / "work" / "build.json").exists()
 
@@ -106,6 +103,6 @@ def test_what_there_is_is_kept_where_it_shall_go_on(call, changes, server, capsy
         "5 records kept, 0 rejected by gates; 2 questions without a fitting answer",
         "WordLevelComposition: 0 of 2 records (0 made)",
     ]
-    assert said[2].startswith("endpoint:writes was not asked any more: endpoint:writes: http://127.0.0.1:")
+    assert said[2].startswith("not asked any more: endpoint:writes: http://127.0.0.1:")
     rows = [json.loads(line) for line in (work / "failures.jsonl").read_text().splitlines()]
     assert [(row["stage"], row["why"]) for row in rows] == [("edit", ["no answer: not asked any more"])] * 2
