@@ -139,7 +139,7 @@ class Questioner:
         counts["fitting"] += len(questions) - len(failed)
         return made
 
-    def _replies(self, stage: str, questions: Sequence[Question[Made]], draw: int) -> list[ChatReply | Missing]:
+    def _replies(self, stage: str, questions: Sequence[Question[Any]], draw: int) -> list[ChatReply | Missing]:
         sampling = dataclasses.replace(self._sampling, seed=self._sampling.seed + draw)
         chats = [Chat(question.messages, sampling) for question in questions]
         endpoint = self._endpoint

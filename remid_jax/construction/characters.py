@@ -110,7 +110,7 @@ class Casting:
         cast: dict[str, list[Character]] = {kind: [] for kind in wanted}
         waiting: dict[str, list[tuple[str, _Proposal]]] = {kind: [] for kind in wanted}
         names: dict[str, str] = {}
-        turns = self._turns()
+        turns = {kind: self._turns(kind) for kind in wanted}
         for _ in range(self.rounds):
             lacking = {kind: count - len(cast[kind]) for kind, count in wanted.items() if len(cast[kind]) < count}
             if not lacking:
@@ -128,10 +128,10 @@ class Casting:
                     cast[kind].append(character)
         return cast
 
-    def _turns(self) -> Iterator[tuple[str, str]]:
+    def _turns(self, kind: str) -> Iterator[tuple[str, str]]:
         """(persona, category of works) for requests, one after the other, each pair once before any comes again."""
-        pairs = list(itertools.product(self.personas, DOMAINS))
-        random.Random(self.seed).shuffle(pairs)
+        pairs = list(itertools.product(self.personas, DOMAINS if kind == REAL else [kind]))
+        random.Random(f"{self.seed} {kind}").shuffle(pairs)
         return itertools.cycle(pairs)
 
     def _proposed(
@@ -139,7 +139,7 @@ class Casting:
         lacking: Mapping[str, int],
         waiting: Mapping[str, Sequence[tuple[str, _Proposal]]],
         names: dict[str, str],
-        turns: Iterator[tuple[str, str]],
+        turns: Mapping[str, Iterator[tuple[str, str]]],
     ) -> Iterator[tuple[str, str, _Proposal]]:
         """(kind, category of works, proposal) of new characters, whose names are added to `names`."""
         asked: list[tuple[str, str]] = []
@@ -147,14 +147,13 @@ class Casting:
         known = "; ".join(list(names.values())[-KNOWN:]) or "(nobody yet)"
         for kind, count in lacking.items():
             for _ in range(-(-max(0, count - len(waiting[kind])) // PROPOSED)):
-                persona, domain = next(turns)
-                domain = domain if kind == REAL else kind
+                persona, domain = next(turns[kind])
                 template = "propose_real" if kind == REAL else "propose_fictional"
                 messages = self.prompts.messages(
                     template, persona=persona, domain=DOMAINS[domain], count=str(PROPOSED), known=known
                 )
                 asked.append((kind, domain))
-                questions.append(Question(f"{kind} {len(names) + len(questions) + 1}", messages, _proposals))
+                questions.append(Question(f"{kind}, from {DOMAINS[domain]}: {persona}", messages, _proposals))
         for (kind, domain), proposals in zip(asked, self.model.ask("propose", questions), strict=True):
             for proposal in proposals or ():
                 folded = " ".join(proposal.name.casefold().split())

@@ -9,7 +9,7 @@ from building import PERSONAS, canned
 from refusal import refusal
 
 from remid_jax.construction.answers import Questioner, Tally
-from remid_jax.construction.characters import Casting, read_personas
+from remid_jax.construction.characters import DOMAINS, Casting, read_personas
 from remid_jax.construction.prompts import ConstructionPrompts
 from remid_jax.endpoints.chat import Sampling
 from remid_jax.progress import Silent
@@ -58,20 +58,22 @@ def test_who_was_proposed_is_named_so_that_others_come():
 
 
 def test_a_fictional_character_among_real_ones_is_used_as_what_it_is():
-    """Of three who are proposed as real people of the theater, one was invented."""
+    """Of three who are proposed as real people one was invented; nobody else is proposed."""
+    trio = ["Ada Lovelace", "Thomasina Coverly", "Frederick Douglass"]
 
     def answer(content):
         if '"characters"' in content:
-            real = ["Ada Lovelace", "Thomasina Coverly", "Frederick Douglass"]
-            return json.dumps({"characters": [{"name": name} for name in real if name not in content]})
+            fresh = [name for name in trio if "real people" in content and name not in content]
+            return json.dumps({"characters": [{"name": name} for name in fresh]})
         return writer.answer(content)
 
     asked, _, _ = casting(answer)
-    turns = iter([(PERSONAS[0], "Theater")] * 9)
-    object.__setattr__(asked, "_turns", lambda: turns)
-    cast = asked.cast({"real": 3, "Theater": 1})
-    assert names(cast) == {"real": ["Ada Lovelace", "Frederick Douglass"], "Theater": ["Thomasina Coverly"]}
-    assert [character.is_fictional for own in cast.values() for character in own] == [False, False, True]
+    cast = asked.cast({"real": 3} | dict.fromkeys(DOMAINS, 1))
+    assert names(cast)["real"] == ["Ada Lovelace", "Frederick Douglass"]
+    assert [name for kind in DOMAINS for name in names(cast)[kind]] == ["Thomasina Coverly"]
+    for kind, own in cast.items():
+        assert all(character.is_fictional == (kind != "real") for character in own)
+        assert all(kind in ("real", character.domain) for character in own)
 
 
 def test_passages_are_shown_to_whoever_looks_characters_up():
