@@ -37,6 +37,7 @@ def get_config() -> ConfigDict:
     config.scoring.model = config_dict.placeholder(str)  # a model on this machine; without one this gate is left out
     config.scoring.prompts = config_dict.placeholder(str)  # as in evaluations (see remid_jax/dialogues/prompts/)
     config.scoring.dtype = "float32"
+    config.scoring.template = config_dict.placeholder(str)
 
     config.devices = ConfigDict()
     config.devices.parallel = "mesh"  # or "pmap"

@@ -27,6 +27,7 @@ from remid_jax.parallel import Devices
 from remid_jax.roles.reading import reading_of, template_settings
 from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.generation import Generator
+from remid_jax.scoring.score import scoring_engine
 from remid_jax.scoring.store import Store
 from remid_jax.settings import check_settings
 
@@ -40,7 +41,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
     amounts = Amounts(tuple(config.categories), config.lineages, config.train_lineages, config.dialogues)
     retriever = LocalFiles(config.sources) if config.sources else None
     prompts, personas = ConstructionPrompts.load(config.prompts), _personas(config.personas)
-    scoring_prompts = Prompts.load(config.scoring.prompts) if config.scoring.model else None
+    scoring_prompts = Prompts.load(config.scoring.prompts)
     cli.use_compilation_cache()
     progress, store = cli.progress(), Store(workdir / "store.sqlite")
     devices = Devices(config.devices.parallel, config.devices.mesh_model)
@@ -104,9 +105,16 @@ def _endpoint(source: str, config: ConfigDict, workdir: Path, store: Store, devi
 
 
 def _scoring(config: ConfigDict, workdir: Path, store: Store, devices: Devices) -> ScoringEngine:
-    opened = open_model(config.scoring.model, config.scoring.dtype, devices.parameter_mesh)
-    model = read_as(opened, **reading_of(config, workdir))
-    return ScoringEngine(model, devices, store, config.devices.tokens_per_step, config.devices.max_row)
+    return scoring_engine(
+        config.scoring.model,
+        dtype=config.scoring.dtype,
+        template=template_settings(config.scoring.template, "config.scoring.template"),
+        store=store,
+        tokens_per_step=config.devices.tokens_per_step,
+        max_row=config.devices.max_row,
+        devices=devices,
+        **reading_of(config, workdir),
+    )
 
 
 def start() -> None:

@@ -229,22 +229,17 @@ def _write(folder: Path, benchmark: Benchmark, screening: Screening, results: Ma
     _write_json(folder / BENCHMARK, lists)
     _write_lines(folder / RECORDS, records)
     _write_json(folder / MANIFEST, benchmark.manifest.to_json())
-    rejects = [{"gate": reject.gate, "why": reject.why, "record": reject.record.to_json()} for reject in screening.rejects]
-    write_text(folder / REJECTS, "".join(_line(row) for row in rejects))
+    _write_lines(folder / REJECTS, screening.rejects)
     write_card(folder, records, benchmark.manifest, screening, results["account"])
     _write_json(folder / RESULTS, results)  # last: who finds it finds the others
 
 
 def _write_lines(path: Path, rows: Iterable[_AsLine]) -> None:
-    write_text(path, "".join(_line(row.to_json()) for row in rows))
+    write_text(path, "".join(json.dumps(row.to_json(), ensure_ascii=False) + "\n" for row in rows))
 
 
 def _write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _line(row: Mapping[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 def _nothing(tally: Tally, folder: Path) -> str:

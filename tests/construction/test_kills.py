@@ -7,7 +7,7 @@ import signal
 import time
 
 from building import build_at, files
-from test_pipeline import WritingServer
+from writing_server import WritingServer
 
 KILLS, CONCURRENCY = 10, 4
 

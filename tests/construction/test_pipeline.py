@@ -9,8 +9,8 @@ import openai
 import pytest
 import writer
 from building import REQUESTS, built, canned, files, remote, results
-from faulty_server import FaultyServer
 from refusal import refusal
+from writing_server import WritingServer
 
 from remid_jax.construction.plan import Amounts
 from remid_jax.dialogues.manifest import RPGBENCH
@@ -27,24 +27,6 @@ def _no_waiting(monkeypatch):
     """The library does not sleep between tries."""
     base = openai._base_client
     monkeypatch.setattr(base, "time", types.SimpleNamespace(**{**vars(base.time), "sleep": lambda seconds: None}))
-
-
-class WritingServer(FaultyServer):
-    """Answers as `writer` does; `spoiled(content)` says how the first draw of an answer is spoiled, if at all."""
-
-    def __init__(self, spoiled=lambda content: None, **settings):
-        super().__init__(heeds_keys=True, **settings)
-        self.spoiled = spoiled
-
-    def text_of(self, body):
-        content = body["messages"][-1]["content"]
-        text = writer.answer(content)
-        fault = self.spoiled(content) if body["seed"] == 0 else None
-        if fault == "broken JSON":
-            return text[:-5]
-        if fault == "wrong language":
-            return writer.answer(content.replace("German", "Spanish"))
-        return {"prose": "I would rather not."}.get(fault, text)
 
 
 @pytest.fixture(scope="module")
