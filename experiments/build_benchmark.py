@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from remid_jax.construction.characters import read_personas
+from remid_jax.construction.characters import read_characters, read_personas
 from remid_jax.construction.gates import default_gates
 from remid_jax.construction.pipeline import RESULTS, Asked, Built, build
 from remid_jax.construction.plan import Amounts
@@ -42,6 +42,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
     retriever = LocalFiles(config.sources) if config.sources else None
     prompts, personas = ConstructionPrompts.load(config.prompts), _personas(config.personas)
     scoring_prompts = Prompts.load(config.scoring.prompts)
+    characters = read_characters(config.characters) if config.characters else []
     cli.use_compilation_cache()
     progress, store = cli.progress(), Store(workdir / "store.sqlite")
     devices = Devices(config.devices.parallel, config.devices.mesh_model)
@@ -57,7 +58,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
         return default_gates(sources, engine, scoring_prompts)
 
     sampling = Sampling(config.max_new, temperature=config.temperature, seed=config.seed)
-    asked = Asked(model, lookup, retriever, prompts, personas, sampling, config.tries, config.go_on)
+    asked = Asked(model, lookup, retriever, prompts, personas, characters, sampling, config.tries, config.go_on)
     built = build(asked, amounts, gates, workdir, progress)
     print("\n".join(sentences(built)))
     progress.say(f"data: {workdir / RESULTS}")

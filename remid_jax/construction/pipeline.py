@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from remid_jax import program
 from remid_jax.construction.answers import Questioner, Tally
-from remid_jax.construction.characters import Casting
+from remid_jax.construction.characters import Casting, Character
 from remid_jax.construction.dialogues import held, openings_of
 from remid_jax.construction.plan import BASE, TRAIN, TURN_LEVEL, WORD_LEVEL, Amounts, meetings, pairs_to_merge
 from remid_jax.construction.prompts import ConstructionPrompts
@@ -49,6 +49,7 @@ class Asked:
       retriever: what it is shown for that, if anything.
       prompts: what they are asked.
       personas: seed personas of readers, for whom characters are proposed.
+      characters: those that need not be proposed.
       sampling: of all answers. An answer that does not fit is drawn again with the next seed.
       tries: draws of one answer, and rounds of proposals, at most.
       go_on: whether an endpoint that answers no more leaves the rest to be made.
@@ -59,6 +60,7 @@ class Asked:
     retriever: Retriever | None
     prompts: ConstructionPrompts
     personas: Sequence[str]
+    characters: Sequence[Character]
     sampling: Sampling
     tries: int
     go_on: bool
@@ -141,7 +143,7 @@ def _made(
         for endpoint in (asked.model, asked.lookup)
     )
     seed = asked.sampling.seed
-    casting = Casting(model, lookup, asked.retriever, asked.prompts, asked.personas, seed, asked.tries)
+    casting = Casting(model, lookup, asked.retriever, asked.prompts, asked.personas, asked.characters, seed, asked.tries)
     cast = casting.cast(amounts.characters)
     stages.write("characters", [character for characters in cast.values() for character in characters])
     met = with_users(meetings(amounts, cast, seed), model, asked.prompts)

@@ -28,7 +28,7 @@ REQUESTS = {
 
 def asked(model, lookup=None, **changes):
     settings = {
-        "retriever": None, "prompts": ConstructionPrompts.load(), "personas": PERSONAS, "tries": 3, "go_on": False,
+        "retriever": None, "prompts": ConstructionPrompts.load(), "personas": PERSONAS, "characters": [], "tries": 3, "go_on": False,
         "sampling": Sampling(2048, temperature=1.0),
     }  # fmt: skip
     return Asked(model, lookup or model, **(settings | changes))

@@ -9,13 +9,13 @@ from building import PERSONAS, canned
 from refusal import refusal
 
 from remid_jax.construction.answers import Questioner, Tally
-from remid_jax.construction.characters import DOMAINS, Casting, read_personas
+from remid_jax.construction.characters import DOMAINS, Casting, read_characters, read_personas
 from remid_jax.construction.prompts import ConstructionPrompts
 from remid_jax.endpoints.chat import Sampling
 from remid_jax.progress import Silent
 
 
-def casting(answer, retriever=None, lookup=None, rounds=3, seed=0):
+def casting(answer, retriever=None, lookup=None, rounds=3, seed=0, given=()):
     """(casting, its tally, what was asked)"""
     contents, tally = [], Tally()
 
@@ -28,7 +28,7 @@ def casting(answer, retriever=None, lookup=None, rounds=3, seed=0):
 
     model = questioner(noted)
     looked = questioner(lookup) if lookup else model
-    return Casting(model, looked, retriever, ConstructionPrompts.load(), PERSONAS, seed, rounds), tally, contents
+    return Casting(model, looked, retriever, ConstructionPrompts.load(), PERSONAS, given, seed, rounds), tally, contents
 
 
 def names(cast):
@@ -106,11 +106,44 @@ def test_the_seed_orders_for_whom_they_are_proposed():
     assert len(firsts) > 1
 
 
+def test_given_characters_come_first_and_are_not_proposed_again(tmp_path):
+    path = tmp_path / "characters.jsonl"
+    own = [
+        {"domain": "Literature", "profile": {"name": "Ada  lovelace", "age": 3}, "is_fictional": False},
+        {"domain": "Gaming", "profile": {"name": "Nobody"}, "is_fictional": True},
+        {"domain": "Gaming", "profile": {"name": "Another"}, "is_fictional": True},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in own))
+    given = read_characters(path)
+    assert [character.to_json() for character in given] == own
+    asked, _, contents = casting(writer.answer, rounds=9, given=given)
+    cast = names(asked.cast({"real": 16, "Gaming": 1}))
+    assert cast["Gaming"] == ["Nobody"]
+    assert cast["real"][0] == "Ada  lovelace"
+    assert "Ada Lovelace" not in cast["real"]
+    assert len(cast["real"]) == 16
+    assert not any("fictional characters" in content for content in contents if '"characters"' in content)
+
+
+def test_faulty_characters_are_refused(tmp_path):
+    path = tmp_path / "characters.jsonl"
+    path.write_text(
+        '{"domain": "Games", "profile": {"name": "A"}, "is_fictional": 1}\n'
+        '{"domain": "Gaming", "profile": {"nam": "A"}, "is_fictional": true}\n'
+    )
+    assert refusal(read_characters, path) == (
+        f"{path}: line 1: domain: Input should be 'Literature', 'Film & Television', 'Theater' or 'Gaming'; {path}: line 1: "
+        f"is_fictional: must be true or false, not a number; {path}: line 2: profile.name: must be a text that is not empty"
+    )
+    path.write_text('{"domain": "Gaming", "profile": {"name": "A"}, "is_fictional": true}\n' * 2)
+    assert refusal(read_characters, path) == f"{path}: 'a' stands 2 times: keep one"
+
+
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
         ('{"persona": 3}', "persona: must be a text, not a number"),
-        ('{"persona": " "}', "persona: empty"),
+        ('{"persona": " "}', "persona: must be a text that is not empty"),
         ('{"person": "A cook."}', "persona: missing; {path}: line 2: person: unknown key (did you mean 'persona'?)"),
         ("[]", "must be an object, not a list"),
         ('{"persona": "a}', "column 13: broken JSON (Unterminated string starting at)"),
