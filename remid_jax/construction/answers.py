@@ -131,7 +131,7 @@ class Questioner:
                 except Unfit as unfit:
                     cut = f", cut off after {self._sampling.max_tokens} tokens" if reply.finish == "length" else ""
                     reasons[n].append(f"{unfit}{cut}")
-                    said[n] = reply.text[:SHOWN]
+                    said[n] = reply.text[:SHOWN].encode("utf-8", "replace").decode()
                     again.append(n)
             left = again
         self._tally.failures += [Failure(stage, questions[n].item, tuple(reasons[n]), said[n]) for n in sorted(failed)]
@@ -166,8 +166,6 @@ def object_in(text: str, form: type[Form]) -> Form:
     for value in (*_objects(text), *_objects(_LONE_COMMA.sub(r"\1", text))):
         wrong: list[str] = []
         if (made := validated(form, value, wrong)) is not None:
-            if not is_text(json.dumps(value, ensure_ascii=False)):
-                raise Unfit("holds half a surrogate pair, which is no character")
             return made
         faults = faults or wrong
     raise Unfit("; ".join(faults[:3]) if faults else "holds no JSON object")

@@ -112,8 +112,8 @@ class Casting:
     def cast(self, wanted: Mapping[str, int]) -> dict[str, list[Character]]:
         """Returns characters by kind: "real", or a category of `DOMAINS` for fictional ones; as many as `wanted`, or fewer.
 
-        Those that are given come first. A character whose name was proposed before is left out. One that turns out to be of another kind than was asked for is
-        used as what it is.
+        Those that are given come first. A character whose name was proposed before is left out. One that turns out to be of
+        another kind than was asked for is used as what it is.
 
         Raises:
           UserError: as `Questioner.ask`.

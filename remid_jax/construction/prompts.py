@@ -65,7 +65,7 @@ class ConstructionPrompts:
         raise_all(faults)
         return cls(templates, digest.hexdigest())
 
-    def messages(self, name: str, **values: str) -> Messages:
+    def messages(self, name: str, /, **values: str) -> Messages:
         """Returns the conversation of a template, with texts in the place of its placeholders."""
         template = self.templates[name]
         return [{"role": role, "content": filled(template[role], values)} for role in SECTIONS[:2] if role in template]

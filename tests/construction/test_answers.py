@@ -67,7 +67,10 @@ def test_line_breaks_inside_texts_are_let_pass():
         ('{"name": "a", "words": ["b"', "holds no JSON object"),
         ('{"name": "a"}', "words: missing"),
         ('{"name": " ", "words": "b"}', "name: String should have at least 1 character; words: must be a list, not a text"),
-        ('{"name": "\\ud800", "words": []}', "holds half a surrogate pair, which is no character"),
+        (
+            '{"name": "\\ud800", "words": []}',
+            "name: Input should be a valid string, unable to parse raw data as a unicode string",
+        ),
         ("{" * 5000, "holds no JSON object"),
     ],
 )
@@ -150,6 +153,11 @@ def test_where_it_may_not_go_on_an_endpoint_that_answers_no_more_ends_it_and_els
     assert times == 0
     assert tally.stopped == {"endpoint:canned": said}
     assert [failure.why for failure in tally.failures] == [("no answer: not asked any more",)] * 2
+
+
+def test_half_a_character_can_be_listed():
+    _, tally, _ = ask(lambda number, seed: "bad \ud800", 1, tries=1)
+    assert tally.failures[0].said == "bad ?"
 
 
 def test_an_answer_that_does_not_come_is_not_drawn_again():

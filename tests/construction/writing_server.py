@@ -18,5 +18,5 @@ class WritingServer(FaultyServer):
         if fault == "broken JSON":
             return text[:-5]
         if fault == "wrong language":
-            return writer.answer(content.replace("German", "Spanish"))
+            return writer.in_spanish(content)
         return {"prose": "I would rather not."}.get(fault, text)
