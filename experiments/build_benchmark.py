@@ -67,10 +67,8 @@ def main(config: ConfigDict, workdir: Path) -> None:
 def sentences(built: Built) -> list[str]:
     """Returns what came of it, in words."""
     counts, account = built.results["counts"], built.results["account"]
-    kept = sum(category["kept"] for category in counts["categories"].values())
-    lines = [
-        f"{kept} records kept, {len(built.screening.rejects)} rejected by gates, {built.results['failures']} answers failed"
-    ]
+    kept, rejected, failed = len(built.screening.kept), len(built.screening.rejects), built.results["failures"]
+    lines = [f"{kept} records kept, {rejected} rejected by gates; {failed} questions without a fitting answer"]
     lines += [
         f"{name}: {count['kept']} of {count['wanted']} records ({count['made']} made)"
         for name, count in counts["categories"].items()

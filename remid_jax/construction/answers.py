@@ -43,10 +43,11 @@ class Answered(BaseModel):
 Text = Annotated[str, Field(min_length=1)]
 Form = TypeVar("Form", bound=BaseModel)
 Made = TypeVar("Made")
+Read = TypeVar("Read", covariant=True)
 
 
 @dataclasses.dataclass(frozen=True)
-class Question(Generic[Made]):
+class Question(Generic[Read]):
     """What is asked of a model.
 
     Attributes:
@@ -57,7 +58,7 @@ class Question(Generic[Made]):
 
     item: str
     messages: Messages
-    read: Callable[[str], Made]
+    read: Callable[[str], Read]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,13 @@ from building import build_at, files
 from writing_server import WritingServer
 
 KILLS, CONCURRENCY = 10, 4
-PRELOADED = ["remid_jax.construction.pipeline", "remid_jax.construction.gates", "remid_jax.endpoints.remote", "openai", "httpx2"]
+PRELOADED = [
+    "remid_jax.construction.pipeline",
+    "remid_jax.construction.gates",
+    "remid_jax.endpoints.remote",
+    "openai",
+    "httpx2",
+]
 
 
 def test_killed_ten_times_it_pays_for_nothing_twice(tmp_path):

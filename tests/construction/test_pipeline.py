@@ -16,7 +16,6 @@ from remid_jax.construction.plan import Amounts
 from remid_jax.dialogues.manifest import RPGBENCH
 from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.endpoints.chat import Sampling
-from remid_jax.endpoints.descriptions import Price
 from remid_jax.endpoints.ledger import Ledger
 from remid_jax.endpoints.recorded import Unanswered
 from remid_jax.reporting import drawing
@@ -198,23 +197,27 @@ def test_an_answer_that_did_not_come_is_asked_for_by_the_next_run_alone(whole, t
     assert files(tmp_path) == files(whole[0])
 
 
-@pytest.mark.parametrize("cap", [0.5, 1.01])
-def test_a_cap_stops_the_run_or_leaves_what_there_is(whole, tmp_path, cap):
-    """The cap is a share of what all costs: half of it, or a little more than all."""
-    price = Price(prompt=1e6, completion=1e6)
-    spent = Ledger(price)
-    built(canned(ledger=spent)[1], tmp_path)
-    cost = spent.described()["cost"] * cap
-    store = Store(tmp_path / "store.sqlite")
-    if cap > 1:
-        built(canned(store=store, ledger=Ledger(price, cap=cost))[1], tmp_path)
-        assert files(tmp_path) == files(whole[0])
-        return
-    said = refusal(built, canned(store=store, ledger=Ledger(price, cap=cost))[1], tmp_path)
-    assert said.startswith(f'endpoint:canned: its "cap" of {cost:g} is reached: ')
-    backend, endpoint = canned(store=store, ledger=Ledger(price, cap=cost))
-    refusal(built, endpoint, tmp_path, go_on=True)
+def tokens_of(account):
+    return account["prompt_tokens"] + account["completion_tokens"]
+
+
+def test_a_cap_stops_the_run_or_leaves_what_there_is(whole, tmp_path):
+    store, cap = Store(tmp_path / "store.sqlite"), int(0.85 * tokens_of(results(whole[0])["account"]["endpoint:canned"]))
+    said = refusal(built, canned(store=store, ledger=Ledger(cap_tokens=cap))[1], tmp_path)
+    assert said.startswith(f'endpoint:canned: its "cap_tokens" of {cap:,} is reached: ')
+    assert not (tmp_path / "build.json").exists()
+    backend, endpoint = canned(store=store, ledger=Ledger(cap_tokens=cap))
+    benchmark = built(endpoint, tmp_path, go_on=True).benchmark
     assert backend.asked == {}
+    [(name, why)] = results(tmp_path)["stopped"].items()
+    assert (name, why[: len(said) // 2]) == ("endpoint:canned", said[: len(said) // 2])  # more is spent when all have ended
+    made = [record for records in benchmark.test.values() for record in records]
+    assert 0 < len(made) < 24
+    for record in made:  # what there is, is as it would have been
+        assert record in whole[1].benchmark.test[record.category]
+    failed = [json.loads(line) for line in (tmp_path / "failures.jsonl").read_text().splitlines()]
+    assert {tuple(row["why"]) for row in failed} == {("no answer: not asked any more",)}
+    assert {row["stage"] for row in failed} <= {"dialogues", "merge", "edit"}
 
 
 def test_all_that_fails_ends_with_one_line(tmp_path):

@@ -83,12 +83,23 @@ def test_bad_settings_are_refused_before_anybody_is_asked(refused, changes, serv
     assert server.bodies == []
 
 
-def test_a_server_that_refuses_ends_it_at_once(refused, changes, server, tmp_path):
-    server.faults = lambda number, content: 404 if '"edits"' in content else None
-    where = f"endpoint:writes: {server.base_url}"
-    said = f'{where} knows no model \'m-1\' or is no such address (status 404): check "model" and "base_url"'
-    assert refused("build_benchmark", changes) == said
+@pytest.mark.parametrize("go_on", [False, True])
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (401, 'wants a key (status 401): name in "key" the environment variable that holds it'),
+        (404, 'knows no model \'m-1\' or is no such address (status 404): check "model" and "base_url"'),
+        (None, 'cannot be reached ([Errno 111] Connection refused): check its "base_url" and the network, then run the same '
+         "command again"),
+    ],
+)  # fmt: skip
+def test_where_nothing_can_be_done_it_ends_at_once_in_any_case(refused, changes, server, tmp_path, status, said, go_on):
+    if status is None:
+        server.close()
+    server.faults = lambda number, content: status
+    assert refused("build_benchmark", changes | {"go_on": go_on}) == f"endpoint:writes: {server.base_url} {said}"
     assert not (tmp_path / "work" / "build.json").exists()
+    assert len((tmp_path / "work" / "failures.jsonl").read_text().splitlines()) == (1 if go_on else 0)
 
 
 def test_what_there_is_is_kept_where_it_shall_go_on(call, changes, server, capsys):
