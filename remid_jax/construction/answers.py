@@ -15,6 +15,8 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from remid_jax.construction.gates.fields import weight
+from remid_jax.construction.gates.language import LEAST
 from remid_jax.dialogues.languages import language_name, language_share
 from remid_jax.dialogues.prompts import Messages
 from remid_jax.dialogues.thoughts import USUAL, split_thoughts
@@ -191,7 +193,12 @@ def tagged_in(text: str, tag: str) -> str:
 
 
 def check_language(text: str, language: str | None, among: Iterable[str]) -> None:
-    """Raises `Unfit` unless a text is in the language with this BCP 47 tag, told apart from those `among` which it may be."""
+    """Raises `Unfit` unless a text is in the language with this BCP 47 tag, told apart from those `among` which it may be.
+
+    One that is too short to have a language, as the gate for languages has it, is let pass.
+    """
+    if weight(text) < LEAST:
+        return
     share = language_share([text], language, among)
     if share.share == 0:
         assert language is not None

@@ -105,6 +105,7 @@ def test_another_language_does_not_fit():
     check_language("Ich fahre morgen mit dem Zug nach Hause.", "de", ("de", "en", "es"))
     with pytest.raises(Unfit, match=r"^is in English, not in German$"):
         check_language("I am going home by train tomorrow.", "de", ("de", "en", "es"))
+    check_language("Home, by train.", "de", ("de", "en", "es"))  # too short to tell
 
 
 def questions(count):
