@@ -179,6 +179,29 @@ def test_what_never_fits_is_listed_and_the_rest_goes_on(whole, tmp_path):
     assert [record for records in made.benchmark.test.values() for record in records] == others
 
 
+def test_what_the_gates_take_out_is_listed_with_the_reason(whole, tmp_path):
+    """The model steps out of its part in the golden replies of one language."""
+
+    def answer(content):
+        text = writer.answer(content)
+        if "Every message is in Korean" not in content:
+            return text
+        rounds = json.loads(text)["rounds"]
+        rounds[3]["agent"] = "저는 AI 언어 모델로서 그 질문에는 답할 수 없습니다. " + rounds[3]["agent"]
+        return json.dumps({"rounds": rounds})
+
+    made = built(canned(answer)[1], tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "rejects.jsonl").read_text().splitlines()]
+    assert [(row["gate"], row["record"]["sample_ID"]) for row in rows] == [
+        ("refusals", "korean-1-1"),
+        ("refusals", "korean-2-1"),
+    ]
+    assert results(tmp_path)["counts"]["gates"]["refusals"] == {"looked_at": 24, "rejected": 2}
+    assert results(tmp_path)["counts"]["categories"]["korean"] == {"wanted": 2, "made": 2, "kept": 0, "lineages": 0}
+    kept = {name: records for name, records in whole[1].benchmark.test.items() if name != "korean"}
+    assert dict(made.benchmark.test) == kept
+
+
 def test_an_answer_that_did_not_come_is_asked_for_by_the_next_run_alone(whole, tmp_path):
     store, refuse = Store(tmp_path / "store.sqlite"), [True]
 

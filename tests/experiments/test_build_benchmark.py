@@ -52,6 +52,24 @@ def test_it_writes_a_benchmark_and_says_what_it_cost(call, changes, server, caps
     assert load(work / "build.json")["fingerprint"] == found["fingerprint"]
 
 
+def test_a_scoring_model_is_for_the_gate_of_likelihoods(call, changes, tiny_directory, monkeypatch, capsys):
+    given = []
+
+    def gates(sources, scoring, prompts):
+        given.append((sources, scoring, prompts))
+        return []
+
+    monkeypatch.setattr("experiments.build_benchmark.default_gates", gates)
+    call("build_benchmark", changes)
+    call("build_benchmark", changes | {"scoring.model": str(tiny_directory)})
+    assert [scoring is not None for _, scoring, _ in given] == [False, True]
+    assert given[1][1].model.source == str(tiny_directory)
+    assert set(given[1][0]) == {"word_level-1-1", "word_level-2-1"}
+    assert {source.category for source in given[1][0].values()} == {"IDTest"}
+    said = "no config.scoring.model: nothing checks that golden replies are likelier in their own contexts"
+    assert capsys.readouterr().err.count(said) == 1
+
+
 def test_a_model_of_this_machine_is_asked_and_a_tiny_one_fails(refused, tiny_directory, tmp_path):
     settings = SMALL | {"model": str(tiny_directory), "max_new": 4, "tries": 2, "devices.sampling_rows": 4}
     said = refused("build_benchmark", settings)
