@@ -110,6 +110,8 @@ class Questioner:
     def ask(self, stage: str, questions: Sequence[Question[Made]]) -> list[Made | None]:
         """Returns what was made of the answers, in the order of the questions; None where none fitted.
 
+        Questions with the same messages get answers of their own.
+
         Raises:
           UserError: as `Endpoint.ask`, unless it shall go on.
         """
@@ -119,11 +121,13 @@ class Questioner:
         counts = self._tally.counts.setdefault(stage, collections.Counter())
         counts["asked"] += len(questions)
         left, failed = list(range(len(questions))), set(range(len(questions)))
+        first_draws = self._first_draws(questions)
         for draw in range(self._tries):
             if not left:
                 break
             counts["again"] += len(left) if draw else 0
-            replies, again = self._replies(stage, [questions[n] for n in left], draw), []
+            chats = [self._chat(questions[n], first_draws[n] + draw) for n in left]
+            replies, again = self._replies(stage if not draw else f"{stage}, try {draw + 1}", chats), []
             for n, reply in zip(left, replies, strict=True):
                 if isinstance(reply, Missing):
                     reasons[n].append(f"no answer: {reply.why}")
@@ -142,15 +146,26 @@ class Questioner:
         counts["fitting"] += len(questions) - len(failed)
         return made
 
-    def _replies(self, stage: str, questions: Sequence[Question[Any]], draw: int) -> list[ChatReply | Missing]:
-        sampling = dataclasses.replace(self._sampling, seed=self._sampling.seed + draw)
-        chats = [Chat(question.messages, sampling) for question in questions]
+    def _first_draws(self, questions: Sequence[Question[Any]]) -> list[int]:
+        """The number of each question's first draw: those with the same messages share none."""
+        times: collections.Counter[str] = collections.Counter()
+        draws = []
+        for question in questions:
+            asked = json.dumps(question.messages)
+            draws.append(times[asked] * self._tries)
+            times[asked] += 1
+        return draws
+
+    def _chat(self, question: Question[Any], draw: int) -> Chat:
+        return Chat(question.messages, dataclasses.replace(self._sampling, seed=self._sampling.seed + draw))
+
+    def _replies(self, stage: str, chats: Sequence[Chat]) -> list[ChatReply | Missing]:
         endpoint = self._endpoint
         if isinstance(endpoint, Recorded) and endpoint.name in self._tally.stopped:
             return [reply for [reply] in endpoint.kept(chats)]
         try:
             unit = "answers" if isinstance(endpoint, Recorded) else "tokens"
-            with self._progress.stage(stage if not draw else f"{stage}, try {draw + 1}", unit) as advance:
+            with self._progress.stage(stage, unit) as advance:
                 return [reply for [reply] in endpoint.ask(chats, advance)]
         except UserError as error:
             if not (self._go_on and isinstance(endpoint, Recorded)):

@@ -134,6 +134,15 @@ def test_what_does_not_fit_is_drawn_again_with_the_next_seed():
     assert times == 4 + 3 + 2
 
 
+def test_the_same_question_gets_another_answer_each_time():
+    backend, endpoint = canned(None)
+    backend._answer = lambda chat, draw: f"{'bad' if chat.sampling.seed % 3 else 'good'} {chat.sampling.seed}"
+    same = [Question(f"q{n}", [{"role": "user", "content": "Who?"}], questions(1)[0].read) for n in range(3)]
+    made = Questioner(endpoint, Sampling(8, 1.0, seed=1), 3, False, Tally(), Silent()).ask("stage", same)
+    assert made == ["GOOD 3", "GOOD 6", "GOOD 9"]  # draws 1 to 3, 4 to 6, 7 to 9
+    assert len(backend.asked) == 9
+
+
 def test_thoughts_are_not_read_and_must_end():
     made, tally, _ = ask(lambda number, seed: "<think>bad</think>good" if number else "<think>hm", 2, tries=1)
     assert made == [None, "GOOD"]
