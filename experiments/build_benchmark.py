@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from remid_jax.construction.characters import read_characters, read_personas
 from remid_jax.construction.gates import default_gates
 from remid_jax.construction.pipeline import RESULTS, Asked, Built, build
-from remid_jax.construction.plan import Amounts
+from remid_jax.construction.plan import TRAIN, Amounts
 from remid_jax.construction.prompts import ConstructionPrompts
 from remid_jax.construction.retrieval import LocalFiles
 from remid_jax.construction.screening import Gate
@@ -68,12 +68,16 @@ def sentences(built: Built) -> list[str]:
     """Returns what came of it, in words."""
     counts, account = built.results["counts"], built.results["account"]
     kept, rejected, failed = len(built.screening.kept), len(built.screening.rejects), built.results["failures"]
-    lines = [f"{kept} records kept, {rejected} rejected by gates; {failed} questions without a fitting answer"]
+    lines = [f"records kept: {kept}; rejected by gates: {rejected}; questions without a fitting answer: {failed}"]
     lines += [
         f"{name}: {count['kept']} of {count['wanted']} records ({count['made']} made)"
         for name, count in counts["categories"].items()
         if count["kept"] < count["wanted"]
     ]
+    single = [name for name, count in counts["categories"].items() if count["kept"] == 1 and name != TRAIN]
+    if single:
+        listed = ", ".join(single)
+        lines.append(f"one record, where an evaluation needs two: {listed}: name the others in --config.benchmark.categories")
     lines += [f"not asked any more: {why}" for why in built.results["stopped"].values()]
     lines += [
         f"{name}: {ledger['replies']} answers, {ledger['from_store']} of them from earlier runs, "
