@@ -11,6 +11,7 @@ from difflib import SequenceMatcher
 
 from remid_jax.construction.answers import Answered, Question, Questioner, Text, Unfit, check_language, object_in
 from remid_jax.construction.dialogues import ROUNDS, record_of, rounds_in, talk_values
+from remid_jax.construction.gates.composition import Composition
 from remid_jax.construction.plan import TURN_LEVEL, WORD_LEVEL, slug
 from remid_jax.construction.prompts import ConstructionPrompts
 from remid_jax.construction.users import Meeting
@@ -109,16 +110,19 @@ def _edit_in(record: Record, language: str) -> Callable[[str], Edit]:
 
 
 def _checked(edit: _Proposed, record: Record, language: str) -> Edit:
-    """Raises `Unfit` unless the words stand in a message of the user, and both they and the reply change."""
+    """Raises `Unfit` unless the words stand in a message of the user, and few of them change, but the reply does."""
     places = [n for n, turn in enumerate(record.dialogue) if turn.speaker == "user" and edit.old in turn.text]
     if not places:
         raise Unfit("the words to change stand in no message of the user")
     if edit.new == edit.old:
         raise Unfit("the words do not change")
-    if edit.golden == record.golden:
-        raise Unfit("the answer does not change")
     check_language(edit.golden, language, RPGBENCH.languages)
-    return Edit(places[-1], edit.old, edit.new, edit.golden)
+    checked = Edit(places[-1], edit.old, edit.new, edit.golden)
+    changed = _changed(record, checked, f"{record.id}, edited")
+    faults = Composition({changed.id: record}).faults([changed], RPGBENCH, lambda done, total: None)
+    if faults:
+        raise Unfit(faults[0])
+    return checked
 
 
 def _gain(edit: Edit, record: Record) -> float:
