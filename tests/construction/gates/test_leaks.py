@@ -23,7 +23,7 @@ def longest_common_run(one, other):
 def test_eight_words_or_four_that_are_half_the_reply_are_a_leak(reply, turn):
     record = Record("r", "Mona.", {"name": "Ada"}, (Turn("user", " ".join(turn)),), ", ".join(reply).upper(), "IDTest")
     run = longest_common_run(reply, turn)
-    leaks = run >= 8 or run >= 4 and run >= len(reply) / 2
+    leaks = run >= 8 or (run >= 4 and run >= len(reply) / 2)
     assert (Leaks().faults([record], RPGBENCH, lambda done, total: None) != {}) == leaks
 
 

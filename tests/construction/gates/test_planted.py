@@ -2,10 +2,11 @@
 anything in the embedded benchmark itself."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
-from tiny import tiny_chat_model
+from small_vocabulary import small_tokenizer
 
 from remid_jax.construction.gates import default_gates
 from remid_jax.construction.gates.composition import sources_by_lineage
@@ -28,12 +29,12 @@ PLANTED = {
 }
 WHY = {
     "schema": "placeholder: dialogue_context[0] holds [Your Name]",
-    "language": "golden reply not in German: English, 'Take one loaf to the desk and say that there was time for baki...'",
+    "language": "golden reply not in German: English, 'Take one loaf to the desk and say that there was time for...'",
     "refusals": "refusal: agent_golden_response holds 'As an AI language model'",
     "leaks": "golden reply stands in user_persona: 'one two three four five six seven eight nine'",
     "split": "lineage crosses: 'id-test-5', also of test record 'id-test-5'",
     "composition": "edited too much: 17 words put in and left out against 'id-test-6', at most 16",
-    "duplicates": "golden reply nearly twice: 99% alike that of 'id-test-1', ",
+    "duplicates": "golden reply nearly twice: 100% alike that of 'id-test-1', ",
     "likelihood": "no likelier in its own context: -0.200 nats a token against 7 others",
 }
 
@@ -69,7 +70,7 @@ class CannedEngine:
     """Gives a reply -1 nats a token in its own context and -2 in others; in the planted record's own context -2.2."""
 
     def __init__(self, planted, prompts):
-        self.model = tiny_chat_model()
+        self.model = types.SimpleNamespace(tokenizer=small_tokenizer()[0])
         self._planted = responder_ids(self.model.tokenizer, prompts, planted, None)
 
     def score(self, requests, report):
@@ -100,10 +101,7 @@ def found(bad, gates):
 
 
 def test_gates_are_asked_in_this_order(gates):
-    assert [gate.name for gate in gates] == [
-        "schema", "language", "refusals", "leaks", "split", "composition", "duplicates", "likelihood",
-    ]  # fmt: skip
-    assert sorted(PLANTED) == sorted(gate.name for gate in gates)
+    assert [gate.name for gate in gates] == list(PLANTED)
 
 
 @pytest.mark.parametrize("gate", PLANTED)
@@ -125,6 +123,5 @@ def test_nothing_in_the_embedded_benchmark_is_rejected():
     records = everything(read_benchmark("package:rpgbench_compact"))
     screening = screen(records, RPGBENCH, default_gates(sources_by_lineage(records, RPGBENCH)), silent)
     assert screening.rejects == []
-    assert screening.counts == dict.fromkeys(
-        ("schema", "language", "refusals", "leaks", "split", "composition", "duplicates"), {"looked_at": 256, "rejected": 0}
-    )
+    assert list(screening.counts) == [name for name in PLANTED if name != "likelihood"]
+    assert all(count == {"looked_at": 256, "rejected": 0} for count in screening.counts.values())

@@ -24,11 +24,14 @@ def test_each_way_to_cross_costs_the_training_record(changed, faults):
     }
     tested = [test, changed(id="second", category="IDTest", dialogue=(Turn("user", OPENING.lower()),))]
     records = [changed(id=name, category="IDTrain", **fields) for name, fields in train.items()] + tested
+    crossing = {
+        "lineage": ("lineage", "'test'", "test"),
+        "pair": ("user and character", "'MONA, A NURSE IN CAIRO WHO KEEPS BEES ON HER ROOF.'", "test"),
+        "golden": ("golden reply", "'It would sort your combs by weight before breakfast, and ...'", "test"),
+        "opening": ("opening", "'Lady Lovelace, my hives sent me, could your engine count ...'", "second"),
+    }
     assert faults(Split(), records) == {
-        "lineage": "lineage crosses: 'test', also of test record 'test'",
-        "pair": "user and character crosses: 'MONA, A NURSE IN CAIRO WHO KEEPS BEES ON HER ROOF.', also of test record 'test'",
-        "golden": "golden reply crosses: 'It would sort your combs by weight before breakfast, and ...', also of test record 'test'",
-        "opening": "opening crosses: 'Lady Lovelace, my hives sent me, could your engine count ...', also of test record 'second'",
+        name: f"{kind} crosses: {shown}, also of test record {owner!r}" for name, (kind, shown, owner) in crossing.items()
     }
 
 
