@@ -1,6 +1,7 @@
 """EMI and EMID of several runs on the same records, and their differences to a baseline (docs/protocol.md, rule 27).
 
-Both are taken of whole replies and, where all tables part replies by source, of their novel tokens alone (docs/protocol.md, rule 23).
+Both are taken of whole replies and, where all tables part replies by source, of their novel tokens alone (docs/protocol.md,
+rule 23).
 
 The golden replies and their scores are those of the baseline, so in a difference of EMI the golden term cancels: what is left
 is Ihat(yhat) of the run minus Ihat(yhat) of the baseline. A lineage is deleted in both runs and all categories at once: the
