@@ -115,7 +115,6 @@ def _all_pairs(texts: Sequence[str], report: Advance) -> Iterator[tuple[int, int
 
 
 def _minhash_pairs(texts: Sequence[str], report: Advance) -> Iterable[tuple[int, int, float]]:
-    pairs = candidate_pairs(texts, report=lambda done: report(done, len(texts)))
-    for i, j in sorted(pairs):
+    for i, j in candidate_pairs(texts, report=lambda done: report(done, len(texts))):
         if likeness := fuzz.ratio(texts[i], texts[j], score_cutoff=ALIKE):
             yield i, j, likeness
