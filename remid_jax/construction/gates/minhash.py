@@ -14,6 +14,9 @@ from jaxtyping import Int, UInt64
 WIDTH = 5  # characters of a shingle: a word with a space; of three, unlike texts of one language share a tenth
 BANDS, PLACES = 64, 2
 """A pair with Jaccard index j is found with probability 1 - (1 - j^2)^64: .92 at .2, .998 at .3; at .03, .06."""
+COMMON, FEW = 0.05, 50
+"""Share of the texts, and their number at least, above which a run of characters that they have is left out: it belongs to a
+template that all are written to, by which all pairs would be alike."""
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -24,8 +27,12 @@ def candidate_pairs(
     generator = np.random.default_rng(seed)
     factors = generator.integers(0, 2**63, (BANDS * PLACES, 1), np.uint64) * np.uint64(2) + np.uint64(1)
     signatures = np.empty((len(texts), BANDS * PLACES), np.uint64)
-    for number, text in enumerate(texts):
-        signatures[number] = _mixed(_shingles(text) * factors).min(1)
+    shingles = [_shingles(text) for text in texts]
+    numbers, counts = np.unique(np.concatenate([np.empty(0, np.uint64), *shingles]), return_counts=True)
+    common = numbers[counts > max(COMMON * len(texts), FEW)]
+    for number, runs in enumerate(shingles):
+        own = runs[~np.isin(runs, common)]
+        signatures[number] = _mixed((own if len(own) else runs) * factors).min(1)
         report(number + 1)
     # A pair is one number until the end: texts of one template are alike in all pairs, too many for tuples.
     codes = np.empty(0, np.int64)

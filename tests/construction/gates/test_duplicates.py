@@ -162,3 +162,10 @@ def test_candidates_are_the_same_in_every_run_and_hold_equal_texts():
     assert candidate_pairs(texts).tolist() == candidate_pairs(texts).tolist() == [[0, 2]]
     assert candidate_pairs([]).tolist() == []
     assert candidate_pairs([sentence(SHIPS)] * 4).tolist() == [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]]
+
+
+def test_texts_of_one_template_are_no_candidates_for_that(corpus):
+    """100 forms whose words between the headings are unlike: nearly half of all characters are the same."""
+    forms = [f"interests and hobbies: {text[:40]}; communication style: {text[40:80]}" for text in corpus[:100]]
+    assert len(candidate_pairs(forms)) < 0.1 * 100 * 99 / 2
+    assert [0, 100] in candidate_pairs([*forms, forms[0]]).tolist()
