@@ -76,6 +76,18 @@ class Ledger:
                 "cost": self._cost(),
             }
 
+    def sentence(self) -> str:
+        """Returns the account in words: "12 replies, 4 of them from the store, 900 + 310 tokens, 0.002 spent"; what failed."""
+        account = self.described()
+        said = f"{account['replies']:,} replies"
+        if account["from_store"]:
+            said += f", {account['from_store']:,} of them from the store"
+        said += f", {account['prompt_tokens']:,} + {account['completion_tokens']:,} tokens"
+        if account["cost"] is not None:
+            said += f", {account['cost']:.4g} spent"
+        failures = ", ".join(f"{count} x {why}" for why, count in account["failures"].items())
+        return f"{said}; tried again or given up: {failures}" if failures else said
+
     def _tokens(self) -> tuple[int, int]:
         known = [usage for usage in self._usages.values() if usage is not None]
         return sum(usage.prompt for usage in known), sum(usage.completion for usage in known)

@@ -186,7 +186,7 @@ TASKS = {
             "prompts": (inputs.prompts,),
             "teacher.reasoning": (inputs.reasoning,),
             "model": (inputs.model,),
-            "teacher.model": (inputs.model,),
+            "teacher.model": (inputs.model, "endpoints"),
         },
     ),
     "world_base": Task(world_base),
