@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from remid_jax.dialogues.dials.spelling import parse_dials
+from remid_jax.dialogues.judge_prompts import JudgePrompts
 from remid_jax.dialogues.manifest_files import manifest_beside
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.readers.card_files import named_cards
@@ -55,6 +56,11 @@ def pairs(folder: str, base: str) -> str:
 def prompts(folder: str | None, reader: None) -> str:
     """Returns the fingerprint of a folder of prompts; without one of ours, which may change, too."""
     return Prompts.load(folder).fingerprint
+
+
+def judge_prompts(folder: str | None, reader: None) -> str:
+    """Returns the fingerprint of a folder of a judge's prompts; without one of ours, too."""
+    return JudgePrompts.load(folder).fingerprint
 
 
 def benchmark(source: str, reader: None) -> str:
@@ -121,7 +127,7 @@ def identities(points: Sequence[Point], inputs: Mapping[str, Inputs], versions: 
             value = settings.get(name) or None
             if name not in contents:
                 reader = next((settings[reader] for reader in readers if settings.get(reader)), None)
-                contents[name] = content(kind, value, reader) if value or kind is prompts else None
+                contents[name] = content(kind, value, reader) if value or kind in (prompts, judge_prompts) else None
         known[point.name] = identify(point.config, contents, versions)
     return known
 

@@ -110,6 +110,12 @@ def comparison(results: Results) -> dict[str, object]:
     return {"headline": results["headline"], "best": results["best"], "runs": runs}
 
 
+def judgement(results: Results) -> dict[str, object]:
+    """Returns what a sweep keeps of a judge's results: {"judge": who judges, "counts", "systems": {system: {criterion: mean
+    rating}}, "itself": how far the judge agrees with itself}."""
+    return {name: results[name] for name in ("judge", "counts", "systems", "itself")}
+
+
 def training(folder: Path) -> dict[str, object]:
     """Returns how long a policy was trained: {"steps", "training_hours"}."""
     steps = list(_lines([folder / "times.jsonl"]))

@@ -2,6 +2,8 @@
 
     evaluate        an evaluation; its replies are replies.jsonl, for config.policy.replies of others
     compare         evaluations against one of them: comparison.json and compare.html
+    judge           ratings of the replies of evaluations: judge.json and judged.jsonl
+    agreement       how R-EMI and the like agree with ratings of several `judge` points: agreement.json
     degrade         golden replies made worse by a known amount, replies.jsonl
     train           a policy; its adapter is adapter/
     corl            an estimator; its pairs are estimator/
@@ -9,7 +11,7 @@
     world_records   records of that world, records.jsonl, and how its teacher reasons, teacher.jsonl
     world           how far an estimator trained there is from the truth
 
-All but `compare`, `degrade` and `world_records` take the settings of their scripts or of the functions below.
+All but `compare`, `agreement`, `degrade` and `world_records` take the settings of their scripts or of the functions below.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from remid_jax.evaluation import comparison
 from remid_jax.evaluation.arguments import Given
 from remid_jax.evaluation.doses import in_another_language
 from remid_jax.evaluation.evaluate import evaluate_config
+from remid_jax.evaluation.joint_agreement import joint_agreement
+from remid_jax.evaluation.judges import judge_config
 from remid_jax.evaluation.records import read_records
 from remid_jax.evaluation.results import PROTOCOL
 from remid_jax.files import write_text
@@ -68,6 +72,23 @@ def compare(config: dict[str, Any], folder: Path, surroundings: Surroundings) ->
     found.save(folder / "comparison.json")
     found.report(folder / "compare.html")
     return summaries.comparison(found.results)
+
+
+def judge(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, object]:
+    """Judges replies of evaluations; returns `summaries.judgement`. The config has `runs` as {name: folder}."""
+    surroundings.models.let_go()
+    settings = ConfigDict(config | {"runs": tuple(config["runs"].values())})
+    found = judge_config(settings, surroundings.store(config["store"]), reading_of(settings, folder), surroundings.progress)
+    found.save(folder)
+    return summaries.judgement(found.results)
+
+
+def agreement(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, object]:
+    """Returns what `joint_agreement` does; the config has its arguments, `runs` and `judged` as {name: folder}."""
+    runs, judged = list(config["runs"].values()), list(config["judged"].values())
+    found = joint_agreement(runs, config["controls"], judged, config["level"], config["seed"])
+    write_text(folder / "agreement.json", json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    return found
 
 
 def degrade(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, object]:
@@ -164,6 +185,12 @@ TASKS = {
         repeatable=True,  # its store goes by fingerprints
     ),
     "compare": Task(compare, repeatable=True),
+    "judge": Task(
+        judge,
+        {"prompts": (inputs.judge_prompts,), "input": (inputs.text,), "model": (inputs.model, "endpoints")},
+        repeatable=True,  # as an evaluation
+    ),
+    "agreement": Task(agreement, repeatable=True),
     "degrade": Task(degrade, {"benchmark.source": (inputs.benchmark,), "benchmark.manifest": (inputs.text,)}),
     "train": Task(
         train,
