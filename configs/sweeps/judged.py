@@ -5,7 +5,7 @@
 Golden replies made worse by known amounts, SmolLM2 as it is and with the adapter of the package, and control policies, on
 IDTest and a category of the user and of the character shift; the judge is SmolLM2, too. One behind an address:
 --config.judge.model=endpoint:NAME --config.judge.endpoints=FILE.json (docs/endpoints.md). Points of one endpoint that run side
-by side each ask with its concurrency, and each has its own cap.
+by side each ask with its concurrency, and each has its own cap. In shards: --config.only="('judge/*',)" and then, merged, this.
 """
 
 from ml_collections import ConfigDict

@@ -79,7 +79,7 @@ class Ledger:
     def sentence(self) -> str:
         """Returns the account in words: "12 replies, 4 of them from the store, 900 + 310 tokens, 0.002 spent"; what failed."""
         account = self.described()
-        said = f"{account['replies']:,} replies"
+        said = f"{account['replies']:,} {'reply' if account['replies'] == 1 else 'replies'}"
         if account["from_store"]:
             said += f", {account['from_store']:,} of them from the store"
         said += f", {account['prompt_tokens']:,} + {account['completion_tokens']:,} tokens"

@@ -85,10 +85,13 @@ def test_a_point_goes_by_judge_prompts_and_replies(changes, tmp_path):
 
 def test_policies_are_judged_apart_and_held_against_r_emi_together(call, changes, server, tmp_path, capsys):
     for number in (1, 2):
-        call(changes=changes() | {"shard": f"{number}/2"}, workdir="shared", **SWEEP)
+        call(changes=changes() | {"shard": f"{number}/2", "only": ("judge/*",)}, workdir="shared", **SWEEP)
+        assert len(server.paid) == ((2, 3)[number - 1]) * 9 * 3 * 2  # replies, criteria, wordings; golden ones with the first
     assert "endpoint:it: " in capsys.readouterr().err
-    assert len(server.paid) == server.paid.total() == (2 + 1) * 9 * 3 * 2  # replies of three systems, criteria, wordings
     call(changes=changes() | {"merge": True}, workdir="shared", **SWEEP)
+    assert "| R-EMI | not run |" in (tmp_path / "index.md").read_text()
+    call(changes=changes(), workdir="shared", **SWEEP)
+    assert set(server.paid.values()) == {1}
     page = (tmp_path / "index.md").read_text()
     call(changes=changes("alone"), workdir="alone", **SWEEP)
     assert (tmp_path / "alone.md").read_text() == page
