@@ -84,12 +84,12 @@ def judge(
       UserError: a prompt is longer than the judge takes, or it gives no answer that can be read.
     """
     pairs = pairs_of(judged) if pairwise else np.zeros((0, 2), int)
-    with progress.stage("rate") as advance:
+    with progress.stage("rate", by.unit) as advance:
         ratings = by.rated([asked(of.record, of.reply) for of in judged], advance)
     compared = [asked(judged[a].record, judged[a].reply, judged[b].reply) for a, b in pairs.tolist()]
     preferences = np.zeros((0, len(by.prompts.criteria), 2))
     if compared:
-        with progress.stage("compare") as advance:
+        with progress.stage("compare", by.unit) as advance:
             preferences = by.preferred(compared, advance)
     criteria = list(by.prompts.criteria)
     means = _mean(ratings)

@@ -31,6 +31,8 @@ _NAME = re.compile(r"\b[AB]\b")
 class AskedJudge:
     """Asks an endpoint, at temperature 0, for answers of at most `max_new` tokens."""
 
+    unit = "replies"
+
     def __init__(self, endpoint: Recorded, prompts: JudgePrompts, max_new: int):
         self.endpoint, self.prompts, self.max_new = endpoint, prompts, max_new
 

@@ -11,7 +11,9 @@ from remid_jax.endpoints.recorded import Recorded, Unanswered
 from remid_jax.roles.reasoner import teach_through
 from remid_jax.scoring.store import Store
 
-RECORDS = [Record(name, f"{name}, a baker.", {"name": "Al"}, (Turn("user", "Why?"),), f"Because {name}.") for name in "abcd"]
+RECORDS = [
+    Record(name, f"{name}, a baker.", {"name": "Al"}, (Turn("user", "Why?"),), f"Because {name}.", "IDTrain") for name in "abcd"
+]
 BLOCK = "She asks why.\n```\n[Core Features of the Golden Response]\n- a reason\n```"
 
 
