@@ -9,7 +9,7 @@ from judged_runs import NAMES, results_of, saved_run
 from scipy import stats
 from scripts import load
 
-from configs.sweeps import judged
+from configs.sweeps import judged, quickstart
 from remid_jax.sweeps.plan import planned
 from remid_jax.sweeps.tasks import TASKS, VERSIONS
 
@@ -27,6 +27,12 @@ def evaluate(config, folder, surroundings):
     return {"headline": headline, "r_emi": {"IDTest": R_EMI[folder.name]}}
 
 
+@pytest.fixture(autouse=True)
+def _small_models(monkeypatch, tiny_directory, ending_directory):
+    """Their fingerprints are quickly made."""
+    monkeypatch.setattr(quickstart, "MODELS", {"base": str(tiny_directory), "shipped": str(ending_directory)})
+
+
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setitem(TASKS, "evaluate", dataclasses.replace(TASKS["evaluate"], run=evaluate))
@@ -42,13 +48,14 @@ def rating(content):
 
 
 @pytest.fixture
-def changes(server, tmp_path):
+def changes(server, tmp_path, tiny_directory):
     def changes(name="index"):
         path = tmp_path / "endpoints.json"
         path.write_text(json.dumps({"it": {"base_url": server.base_url, "model": "m", "concurrency": 8}}))
         return {
             "rungs": (), "models": tuple(SAID), "controls": ("golden",), "judge.model": "endpoint:it", "judge.max_new": 8,
-            "judge.endpoints": str(path), "output": str(tmp_path / f"{name}.json"), "page": str(tmp_path / f"{name}.md"),
+            "judge.endpoints": str(path), "evaluate.estimator.model": str(tiny_directory),
+            "output": str(tmp_path / f"{name}.json"), "page": str(tmp_path / f"{name}.md"),
         }  # fmt: skip
 
     return changes
@@ -71,7 +78,7 @@ def test_a_point_goes_by_judge_prompts_and_replies(changes, tmp_path):
 
     def key(**of_judge):
         config = judged.get_config()
-        config.rungs, config.models = (), ("base",)
+        config.rungs, config.models, config.evaluate.estimator.model = (), ("base",), settings["evaluate.estimator.model"]
         config.judge.update({"model": "endpoint:it", "endpoints": settings["judge.endpoints"]} | of_judge)
         return planned(config.sweep(config).points, TASKS, VERSIONS).identities["judge/base"].key
 
