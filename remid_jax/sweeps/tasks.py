@@ -4,6 +4,7 @@
     compare         evaluations against one of them: comparison.json and compare.html
     judge           ratings of the replies of evaluations: judge.json and judged.jsonl
     agreement       how R-EMI and the like agree with ratings of several `judge` points: agreement.json
+    claims          whether evaluations bear out claims about which loses more, and where: claims.json
     degrade         golden replies made worse by a known amount, replies.jsonl
     train           a policy; its adapter is adapter/
     corl            an estimator; its pairs are estimator/
@@ -11,7 +12,8 @@
     world_records   records of that world, records.jsonl, and how its teacher reasons, teacher.jsonl
     world           how far an estimator trained there is from the truth
 
-All but `compare`, `agreement`, `degrade` and `world_records` take the settings of their scripts or of the functions below.
+All but `compare`, `agreement`, `claims`, `degrade` and `world_records` take the settings of their scripts or of the functions
+below.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 
 from remid_jax.dialogues.prompts import Prompts
@@ -34,13 +37,16 @@ from remid_jax.evaluation.doses import in_another_language
 from remid_jax.evaluation.evaluate import evaluate_config
 from remid_jax.evaluation.joint_agreement import joint_agreement
 from remid_jax.evaluation.judges import judge_config
+from remid_jax.evaluation.measured_alike import measure_alike
 from remid_jax.evaluation.records import read_records
 from remid_jax.evaluation.results import PROTOCOL
 from remid_jax.files import write_text
+from remid_jax.information.contrasts import Contrast, Side, answered, contrasts, reasoning_gain
 from remid_jax.learning import policy_training
 from remid_jax.learning.estimator_training import train_estimator
 from remid_jax.models.adapters import adapted
 from remid_jax.models.loading import open_model
+from remid_jax.parallel import Devices
 from remid_jax.reporting.training import write_training_report
 from remid_jax.roles import degraded
 from remid_jax.roles.pairs import read_pairs
@@ -89,6 +95,30 @@ def agreement(config: dict[str, Any], folder: Path, surroundings: Surroundings) 
     found = joint_agreement(runs, config["controls"], judged, config["level"], config["seed"])
     write_text(folder / "agreement.json", json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return found
+
+
+def claims(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, object]:
+    """Returns {claim: {quantity: its number and answer}}, of `remid_jax.information.contrasts`, and writes it to claims.json.
+
+    The config has `runs`, {name: folder}, and `claims`, {claim: [[runs, shift or None] that loses more, the same that loses
+    less]}. Besides them stands what reasoning gains, "reasoning", in nats a token of golden replies.
+    """
+    alike = measure_alike(config["runs"], Devices(local=True))
+    headline, level = alike.read[0].results["estimates"]["headline"], alike.settings.level
+    wanted = {
+        claim: Contrast(*(Side(tuple(runs), shift) for runs, shift in sides)) for claim, sides in config["claims"].items()
+    }
+    found: dict[str, dict[str, Any]] = {}
+    for quantity, of_claims in contrasts(alike.quantities, wanted, headline, alike.plan.n, level).items():
+        for claim, of_claim in of_claims.items():
+            found.setdefault(claim, {})[quantity] = of_claim
+    with jax.enable_x64(True):
+        gain = reasoning_gain(alike.common.tables[alike.read[0].name], alike.plan)
+    if gain is not None:
+        made = answered({"": gain}, unit="per_token", estimator="mean", n=alike.plan.n, level=level)
+        found["reasoning"] = {"gain": made[""]}
+    write_text(folder / "claims.json", json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    return dict(found)
 
 
 def degrade(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, object]:
@@ -191,6 +221,7 @@ TASKS = {
         repeatable=True,  # as an evaluation
     ),
     "agreement": Task(agreement, repeatable=True),
+    "claims": Task(claims, repeatable=True),
     "degrade": Task(degrade, {"benchmark.source": (inputs.benchmark,), "benchmark.manifest": (inputs.text,)}),
     "train": Task(
         train,
