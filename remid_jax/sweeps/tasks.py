@@ -4,6 +4,8 @@
     compare         evaluations against one of them: comparison.json and compare.html
     judge           ratings of the replies of evaluations: judge.json and judged.jsonl
     agreement       how R-EMI and the like agree with ratings of several `judge` points: agreement.json
+    build_benchmark a benchmark out of a model that answers: PDGBench.json and the rest of a build
+    join_benchmarks one benchmark of several that were built apart, in the same files
     claims          whether evaluations bear out claims about which loses more, and where: claims.json
     degrade         golden replies made worse by a known amount, replies.jsonl
     train           a policy; its adapter is adapter/
@@ -12,8 +14,8 @@
     world_records   records of that world, records.jsonl, and how its teacher reasons, teacher.jsonl
     world           how far an estimator trained there is from the truth
 
-All but `compare`, `agreement`, `claims`, `degrade` and `world_records` take the settings of their scripts or of the functions
-below.
+All but `compare`, `agreement`, `join_benchmarks`, `claims`, `degrade` and `world_records` take the settings of their scripts or
+of the functions below.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from remid_jax.construction.builds import build_config
+from remid_jax.construction.joining import join
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.dialogues.records import write_jsonl
@@ -95,6 +99,18 @@ def agreement(config: dict[str, Any], folder: Path, surroundings: Surroundings) 
     found = joint_agreement(runs, config["controls"], judged, config["level"], config["seed"])
     write_text(folder / "agreement.json", json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return found
+
+
+def build_benchmark(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, object]:
+    """Makes a benchmark, or a slice of one; returns its counts and its fingerprint."""
+    surroundings.models.let_go()
+    built = build_config(ConfigDict(config), folder, surroundings.store(config["store"]), surroundings.progress)
+    return summaries.construction(built.results)
+
+
+def join_benchmarks(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, object]:
+    """Joins the `slices` of a benchmark, {name: folder}; returns its counts and its fingerprint."""
+    return summaries.construction(join(config["slices"], folder, surroundings.progress).results)
 
 
 def claims(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, object]:
@@ -221,6 +237,21 @@ TASKS = {
         repeatable=True,  # as an evaluation
     ),
     "agreement": Task(agreement, repeatable=True),
+    "build_benchmark": Task(
+        build_benchmark,
+        {
+            "prompts": (inputs.construction_prompts,),
+            "personas": (inputs.text,),
+            "characters": (inputs.text,),
+            "sources": (inputs.folder,),
+            "scoring.prompts": (inputs.prompts,),
+            "scoring.model": (inputs.model,),
+            "search": (inputs.model, "endpoints"),
+            "model": (inputs.model, "endpoints"),
+        },
+        repeatable=True,  # its answers are kept by request
+    ),
+    "join_benchmarks": Task(join_benchmarks, repeatable=True),
     "claims": Task(claims, repeatable=True),
     "degrade": Task(degrade, {"benchmark.source": (inputs.benchmark,), "benchmark.manifest": (inputs.text,)}),
     "train": Task(
