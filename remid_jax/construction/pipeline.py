@@ -115,10 +115,10 @@ def build(
         raise UserError(_nothing(tally, folder))
     with progress.stage("gates", "records") as advance:
         screening = screen(records, RPGBENCH, gates(sources), advance)
-    benchmark = _benchmark(screening.kept)
+    benchmark = benchmark_of(screening.kept)
     results = _results(asked, amounts, tally, records, screening, benchmark)
     if is_first_host():
-        _write(folder, benchmark, screening, results)
+        write_benchmark(folder, benchmark, screening, results)
     return Built(benchmark, screening, results)
 
 
@@ -163,7 +163,8 @@ def _made(
     return sorted(records, key=lambda record: order.index(record.category)), sources
 
 
-def _benchmark(kept: Sequence[Record]) -> Benchmark:
+def benchmark_of(kept: Sequence[Record]) -> Benchmark:
+    """Returns records as a benchmark of RPGBench's categories."""
     by_category: dict[str, list[Record]] = collections.defaultdict(list)
     for record in kept:
         by_category[record.category].append(record)
@@ -208,7 +209,8 @@ def _described(endpoint: Endpoint) -> dict[str, Any]:
     return {"source": endpoint.name} | ({"endpoint": endpoint.described()} if isinstance(endpoint, Recorded) else {})
 
 
-def _write(folder: Path, benchmark: Benchmark, screening: Screening, results: Mapping[str, Any]) -> None:
+def write_benchmark(folder: Path, benchmark: Benchmark, screening: Screening, results: Mapping[str, Any]) -> None:
+    """Writes a benchmark in every format, what its gates took out, its card, and `results`, which has the "account"."""
     records = [*benchmark.train, *(record for own in benchmark.test.values() for record in own)]
     by_category = {TRAIN: benchmark.train, **benchmark.test}
     lists = {

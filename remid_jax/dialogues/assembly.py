@@ -113,6 +113,13 @@ class Assembly:
         assert manifest.train is not None
         return self._split(manifest, untagged)[0][manifest.train]
 
+    def records(self) -> list[Record]:
+        """Returns all records, in the order of the manifest's categories, training records first, however few there are."""
+        manifest = self._resolved(UNTAGGED)
+        split, _ = self._split(manifest, UNTAGGED)
+        raise_all(self.faults)
+        return [record for of_tag in split.values() for record in of_tag]
+
     def _character(self, value: object, report: Report) -> Card:
         """The character of a row and its name; an empty one where there is none to be had."""
         if value is None and self.card is not None:

@@ -90,6 +90,15 @@ def read_training(
     return _assembled(source, manifest, format, mapping, character, every_reply, False).training()
 
 
+def read_records(source: Source) -> list[Record]:
+    """Returns all records of a source, in the order of its categories, training records first; a category may be of any size.
+
+    Raises:
+      UserError: as `read_benchmark`.
+    """
+    return _assembled(source, None, "auto", None, None, False, False).records()
+
+
 def _assembled(
     source: Source,
     manifest: str | Path | Mapping[str, Any] | Manifest | None,

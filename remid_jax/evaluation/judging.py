@@ -36,6 +36,7 @@ class Judgement:
       results: everything in the layout of judge.json:
         {"schema_version", "kind", "program", "judge": who judges, "settings", "criteria",
          "counts": {"replies", "contexts", "pairs", "unread": answers that hold no rating or preference},
+         "systems": {system: {criterion: mean rating}},
          "ratings": {system: {category: {criterion: mean rating}}},
          "wins": {criterion: {system: share of its comparisons, over orders}},
          "pairs": {criterion: {"a > b": how likely a is preferred}},
@@ -83,16 +84,17 @@ def judge(
       UserError: a prompt is longer than the judge takes, or it gives no answer that can be read.
     """
     pairs = pairs_of(judged) if pairwise else np.zeros((0, 2), int)
-    with progress.stage("rate") as advance:
+    with progress.stage("rate", by.unit) as advance:
         ratings = by.rated([asked(of.record, of.reply) for of in judged], advance)
     compared = [asked(judged[a].record, judged[a].reply, judged[b].reply) for a, b in pairs.tolist()]
     preferences = np.zeros((0, len(by.prompts.criteria), 2))
     if compared:
-        with progress.stage("compare") as advance:
+        with progress.stage("compare", by.unit) as advance:
             preferences = by.preferred(compared, advance)
     criteria = list(by.prompts.criteria)
     means = _mean(ratings)
     lineage = np.array([of.record.lineage for of in judged])
+    ratings_of_cells = _ratings(judged, means, criteria, lineage, level, seed)
     results = {
         "schema_version": SCHEMA_VERSION,
         "kind": "judge",
@@ -106,11 +108,12 @@ def judge(
             "pairs": len(pairs),
             "unread": int(np.isnan(ratings).sum() + np.isnan(preferences).sum()),
         },
-        "ratings": _ratings(judged, means, criteria, lineage, level, seed),
+        "systems": _systems(judged, means, criteria, lineage, level, seed),
+        "ratings": ratings_of_cells,
         **_comparisons(judged, preferences, pairs, criteria, lineage, level, seed),
         "itself": self_agreement(criteria, ratings, preferences, pairs, lineage, level, seed),
         "values": _values(metrics),
-        "metrics": _metrics(judged, means, metrics, criteria, level, seed),
+        "metrics": agreement_over_cells(ratings_of_cells, metrics, level, seed) if metrics else {},
     }
     scored = []
     for of, row in zip(judged, means.tolist(), strict=True):
@@ -190,26 +193,40 @@ def _comparisons(
     return {"wins": wins, "pairs": named}
 
 
-def _metrics(
+def agreement_over_cells(
+    ratings: Mapping[str, Mapping[str, Mapping[str, Estimate]]], metrics: Metrics, level: float, seed: int
+) -> dict[str, Any]:
+    """Returns how metrics agree with mean ratings, {system: {category: {criterion: estimate}}}, over systems x categories.
+
+    These are the clusters of the intervals. {criterion: {metric: {measure: estimate}}}, see `information.agreement`.
+    """
+    cells = [(system, category) for system, of_system in ratings.items() for category in of_system]
+    system, category = (np.array(names) for names in zip(*cells, strict=True))
+    scores: dict[str, list[float]] = {}
+    for of_system, of_category in cells:
+        for name, number in ratings[of_system][of_category].items():
+            scores.setdefault(name, []).append(_known(number))
+    quantities = {name: np.array([_known(of.get(cell)) for cell in cells]) for name, of in metrics.items()}
+    numbers = RatedNumbers(category, category, system, quantities, {name: np.array(of) for name, of in scores.items()})
+    return agreement_estimates(numbers, level, seed)["agreement"]
+
+
+def _systems(
     judged: Sequence[RatedReply],
     means: Float[np.ndarray, "n criteria"],
-    metrics: Metrics,
     criteria: Sequence[str],
+    lineage: np.ndarray,
     level: float,
     seed: int,
 ) -> dict[str, Any]:
-    """Agreement of metrics with mean ratings over systems x categories, which are the clusters; {} without metrics."""
-    if not metrics:
-        return {}
-    cells = list(dict.fromkeys((of.system, of.record.category) for of in judged))
-    of_cell = np.array([cells.index((of.system, of.record.category)) for of in judged])
-    system, category = (np.array(names) for names in zip(*cells, strict=True))
-    scores = {
-        name: np.array([float(_mean(means[of_cell == cell, place])) for cell in range(len(cells))])
-        for place, name in enumerate(criteria)
+    system = np.array([of.system for of in judged])
+    return {
+        name: {
+            criterion: mean_estimate(means[system == name, place], lineage[system == name], "score", level, seed)
+            for place, criterion in enumerate(criteria)
+        }
+        for name in dict.fromkeys(system.tolist())
     }
-    quantities = {name: np.array([_known(of.get(cell)) for cell in cells]) for name, of in metrics.items()}
-    return agreement_estimates(RatedNumbers(category, category, system, quantities, scores), level, seed)["agreement"]
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

@@ -15,6 +15,8 @@ from ml_collections import ConfigDict
 from remid_jax.checkpoints import Checkpoints
 from remid_jax.dialogues.reading import read_benchmark, read_reasoning
 from remid_jax.dialogues.records import Record
+from remid_jax.endpoints.descriptions import is_endpoint, read_description
+from remid_jax.endpoints.opening import open_endpoint
 from remid_jax.errors import UserError
 from remid_jax.files import write_text
 from remid_jax.identity import Identity, identify
@@ -34,7 +36,7 @@ from remid_jax.models.loading import LanguageModel
 from remid_jax.parallel import is_first_host
 from remid_jax.progress import Reports, Silent
 from remid_jax.roles.pairs import Pair, Protocol, has_pair, save_pair, save_pairs, write_manifest
-from remid_jax.roles.reasoner import teach
+from remid_jax.roles.reasoner import teach, teach_through
 from remid_jax.roles.training_runs import TrainingRun
 from remid_jax.scoring.generation import Generator
 from remid_jax.scoring.kernel import KERNEL_VERSION
@@ -78,7 +80,7 @@ def train_estimator(
 
     Writes to `workdir` alone: `estimator/` (the pairs and their manifest), `controls.json` (whether reasoning helps, on records
     that a pair has not seen), `training.json`, in `kept/` every `keep_every`-th step of both folds as `estimator/` is at the
-    end, `day.txt`, `store.sqlite` where a local model teaches, and a folder a fold with what else `policy_training.train`
+    end, `day.txt`, `store.sqlite` where a model teaches, and a folder a fold with what else `policy_training.train`
     writes. Where it holds checkpoints of the same run, that goes on from the last.
 
     `progress` hears of the stages "teach", and for each fold "train", "reason" and "control". `stopping` is asked after every
@@ -97,9 +99,10 @@ def train_estimator(
     benchmark = read_benchmark(config.benchmark.source, manifest=config.benchmark.manifest)
     everyone = [*benchmark.train, *(record for members in benchmark.test.values() for record in members)]
     records = fitting(config, inputs, everyone, progress)
-    parts = split(config, records)
+    split(config, records)  # what cannot be trained is refused before a teacher is asked
     steps = sum(steps for _, steps in settings.schedule)
     teacher = teaching(config, inputs, records, workdir, Heeding(progress, stopping, Stopped(0, steps)))
+    parts = split(config, [record for record in records if record.id in teacher])
     identity = identify(
         config.to_dict(),
         {
@@ -110,7 +113,8 @@ def train_estimator(
             "benchmark.manifest": file_content(config.benchmark.manifest),
             "teacher.reasoning": reasoning_content(config.teacher.reasoning) if config.teacher.reasoning else None,
             "the teacher's reasoning": content_of(teacher),
-        },
+        }
+        | asked_teacher(config),
         {"kernel": KERNEL_VERSION},
     )
     about = {"protocol": config.protocol, "identity": identity.as_json(), "config": json.loads(config.to_json())}
@@ -215,14 +219,35 @@ def split(config: ConfigDict, records: Sequence[Record]) -> list[Fold]:
 
 
 def teaching(config: ConfigDict, inputs: Inputs, records: Sequence[Record], workdir: Path, progress: Reports) -> dict[str, str]:
-    """Returns the teacher's reasoning for every record: read, or written by a local model that sees the golden reply."""
+    """Returns the teacher's reasoning by record: read, or written by a model that sees the golden reply, here or behind an
+    endpoint. Such a one may leave records out; how many, and what it cost, is said.
+
+    Raises:
+      UserError: if it cannot be read, or not be written.
+    """
     teacher = config.teacher
     if teacher.reasoning:
         return read_reasoning(teacher.reasoning, records)
     store = Store(workdir / "store.sqlite")
-    generator = Generator(inputs.model(teacher.model), inputs.devices, store, config.devices.sampling_rows)
-    with progress.stage("teach") as advance:
-        return teach(records, inputs.prompts, generator, teacher.max_reasoning, advance)
+    if not is_endpoint(teacher.model or ""):
+        generator = Generator(inputs.model(teacher.model), inputs.devices, store, config.devices.sampling_rows)
+        with progress.stage("teach") as advance:
+            return teach(records, inputs.prompts, generator, teacher.max_reasoning, advance)
+    endpoint = open_endpoint(teacher.model, config.endpoints, store)
+    with progress.stage("teach", "replies") as advance:
+        written = teach_through(records, inputs.prompts, endpoint, teacher.max_reasoning, advance)
+    progress.say(f"{endpoint.name}: {endpoint.ledger.sentence()}")
+    if left_out := len(records) - len(written):
+        progress.say(f"{left_out} of {len(records)} records left out: {endpoint.name} gave no core features of them")
+    return written
+
+
+def asked_teacher(config: ConfigDict) -> dict[str, str]:
+    """Returns {"teacher.model": fingerprint of what is known of it} of a teacher behind an endpoint, else {}."""
+    teacher = config.teacher
+    if teacher.reasoning or not is_endpoint(teacher.model or ""):
+        return {}
+    return {"teacher.model": read_description(teacher.model, config.endpoints).fingerprint}
 
 
 def train_pair(

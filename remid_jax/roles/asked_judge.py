@@ -7,8 +7,9 @@ several, or did not come, is NaN.
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from remid_jax.errors import UserError
 from remid_jax.roles.ratings import Judged
 from remid_jax.scoring.engine import Report
 
+AT_ONCE = 4096  # questions
 _SCALE = re.compile(r"(?:/|out of)\s*10\b|\b1\s*(?:to|-|–)\s*10\b")  # "8/10", "from 1 to 10"
 _RATING = re.compile(r"(?<![\d.,-])(?:10|[1-9])(?!\d|[.,]\d)")
 _NAME = re.compile(r"\b[AB]\b")
@@ -30,6 +32,8 @@ _NAME = re.compile(r"\b[AB]\b")
 
 class AskedJudge:
     """Asks an endpoint, at temperature 0, for answers of at most `max_new` tokens."""
+
+    unit = "replies"
 
     def __init__(self, endpoint: Recorded, prompts: JudgePrompts, max_new: int):
         self.endpoint, self.prompts, self.max_new = endpoint, prompts, max_new
@@ -44,13 +48,14 @@ class AskedJudge:
         Raises:
           UserError: if no answer holds one.
         """
-        questions = [
+        questions = (
             self.prompts.rating(of.texts, of.replies[0], criterion, wording)[0]
             for of in asked
             for criterion in self.prompts.criteria
             for wording in WORDINGS
-        ]
-        ratings = [_read(_RATING, said) for said in self._said(questions, report)]
+        )
+        count = len(asked) * len(self.prompts.criteria) * len(WORDINGS)
+        ratings = [_read(_RATING, said) for said in self._said(questions, count, report)]
         found = np.array([np.nan if rating is None else float(rating) for rating in ratings])
         self._check(found, "a number from 1 to 10")
         return found.reshape(len(asked), len(self.prompts.criteria), len(WORDINGS))
@@ -61,21 +66,28 @@ class AskedJudge:
         Raises:
           UserError: if no answer holds a preference.
         """
-        questions = [
+        questions = (
             self.prompts.pairwise(of.texts, replies[0], replies[1], criterion)[0]
             for of in asked
             for criterion in self.prompts.criteria
             for replies in (of.replies, of.replies[::-1])
-        ]
-        names = [_read(_NAME, said) for said in self._said(questions, report)]
+        )
+        names = [_read(_NAME, said) for said in self._said(questions, len(asked) * len(self.prompts.criteria) * 2, report)]
         found = np.array([np.nan if name is None else float(name == "A") for name in names])
         self._check(found, "a lone A or B")
         shown_first, shown_last = found.reshape(len(asked), len(self.prompts.criteria), 2).transpose(2, 0, 1)
         return np.stack([shown_first, 1 - shown_last], axis=-1)
 
-    def _said(self, questions: Sequence[Messages], report: Report) -> list[ChatReply | Missing]:
-        chats = [Chat(messages, Sampling(self.max_new)) for messages in questions]
-        return [reply for [reply] in self.endpoint.ask(chats, report)]
+    def _said(self, questions: Iterator[Messages], count: int, report: Report) -> Iterator[ChatReply | Missing]:
+        """The answers to `count` questions; `AT_ONCE` of them are held at a time, since each holds its whole context."""
+        for first in range(0, count, AT_ONCE):
+
+            def advance(done: int, total: int, first: int = first) -> None:
+                report(first + done, count)
+
+            chats = [Chat(messages, Sampling(self.max_new)) for messages in itertools.islice(questions, AT_ONCE)]
+            for [reply] in self.endpoint.ask(chats, advance):
+                yield reply
 
     def _check(self, found: np.ndarray, wanted: str) -> None:
         if len(found) and np.isnan(found).all():

@@ -32,9 +32,10 @@ class Judged(NamedTuple):
 
 
 class Judge(Protocol):
-    """Whoever rates and compares replies."""
+    """Whoever rates and compares replies; reports count in its `unit`."""
 
     prompts: JudgePrompts
+    unit: str
 
     def described(self) -> dict[str, Any]:
         """Returns who judges, for results: {"source", "dtype", ...}."""
@@ -51,6 +52,8 @@ class Judge(Protocol):
 
 class LocalJudge:
     """A language model on this machine."""
+
+    unit = "tokens"
 
     def __init__(self, engine: ScoringEngine, prompts: JudgePrompts):
         self.engine, self.prompts = engine, prompts

@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from remid_jax.construction.prompts import ConstructionPrompts
 from remid_jax.dialogues.dials.spelling import parse_dials
+from remid_jax.dialogues.judge_prompts import JudgePrompts
 from remid_jax.dialogues.manifest_files import manifest_beside
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.readers.card_files import named_cards
@@ -57,6 +59,16 @@ def prompts(folder: str | None, reader: None) -> str:
     return Prompts.load(folder).fingerprint
 
 
+def judge_prompts(folder: str | None, reader: None) -> str:
+    """Returns the fingerprint of a folder of a judge's prompts; without one of ours, too."""
+    return JudgePrompts.load(folder).fingerprint
+
+
+def construction_prompts(folder: str | None, reader: None) -> str:
+    """Returns the fingerprint of a folder of prompts for building benchmarks; without one of ours, too."""
+    return ConstructionPrompts.load(folder).fingerprint
+
+
 def benchmark(source: str, reader: None) -> str:
     """Returns the fingerprint of the package's own benchmark, or a hash of a file with the manifest beside it and the character
     cards that its rows name, if any.
@@ -86,6 +98,14 @@ def text(path: str, reader: None) -> str:
     return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
+def folder(path: str, reader: None) -> str:
+    """Returns a hash of the names and contents of all files in a folder and its subfolders."""
+    digest = hashlib.sha256()
+    for file in sorted(each for each in Path(path).rglob("*") if each.is_file()):
+        digest.update(json.dumps([str(file.relative_to(path)), text(str(file), None)]).encode())
+    return digest.hexdigest()
+
+
 def dials(texts: Sequence[str], reader: None) -> str:
     """Returns a hash of dials, and of the files of edits that they name."""
     digest = hashlib.sha256()
@@ -93,6 +113,10 @@ def dials(texts: Sequence[str], reader: None) -> str:
         files = [Path(step.word) for step in dial.steps if step.name == "edited" and Path(step.word).is_file()]
         digest.update(b"\n".join([str(dial).encode(), *map(read_bytes, files)]))
     return digest.hexdigest()
+
+
+OURS = (prompts, judge_prompts, construction_prompts)
+"""What the package's own is taken for where no setting names any."""
 
 
 def identities(points: Sequence[Point], inputs: Mapping[str, Inputs], versions: Mapping[str, object]) -> dict[str, Identity]:
@@ -121,7 +145,7 @@ def identities(points: Sequence[Point], inputs: Mapping[str, Inputs], versions: 
             value = settings.get(name) or None
             if name not in contents:
                 reader = next((settings[reader] for reader in readers if settings.get(reader)), None)
-                contents[name] = content(kind, value, reader) if value or kind is prompts else None
+                contents[name] = content(kind, value, reader) if value or kind in OURS else None
         known[point.name] = identify(point.config, contents, versions)
     return known
 

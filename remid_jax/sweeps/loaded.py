@@ -7,6 +7,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from remid_jax.endpoints.descriptions import is_endpoint
 from remid_jax.models.loading import LanguageModel, open_model
 from remid_jax.parallel import Devices
 from remid_jax.roles.shipped import policy_parts
@@ -26,7 +27,7 @@ class LoadedModels:
         """
         devices = Devices(config.devices.parallel, config.devices.mesh_model)
         sources = {"estimator": (config.estimator.model, config.estimator.dtype)}
-        if not config.policy.replies:
+        if not config.policy.replies and not is_endpoint(config.policy.model):
             sources["policy"] = (policy_parts(config.policy.model, None)[0], config.policy.dtype)
         if config.embedding.model:
             sources["embedding"] = (config.embedding.model, config.estimator.dtype)

@@ -110,6 +110,25 @@ def comparison(results: Results) -> dict[str, object]:
     return {"headline": results["headline"], "best": results["best"], "runs": runs}
 
 
+def judgement(results: Results) -> dict[str, object]:
+    """Returns what a sweep keeps of a judge's results: {"judge": who judges, "counts", "systems": {system: {criterion: mean
+    rating}}, "itself": how far the judge agrees with itself}."""
+    return {name: results[name] for name in ("judge", "counts", "systems", "itself")}
+
+
+def construction(results: Results) -> dict[str, object]:
+    """Returns what a sweep keeps of a build: {"fingerprint", "gates": {gate: {"looked_at", "rejected"}}, "categories":
+    {category: {"made", "kept", "lineages", ...}}, "records": kept, "rejected"}."""
+    counts = results["counts"]
+    return {
+        "fingerprint": results["fingerprint"],
+        "gates": counts["gates"],
+        "categories": counts["categories"],
+        "records": sum(category["kept"] for category in counts["categories"].values()),
+        "rejected": sum(gate["rejected"] for gate in counts["gates"].values()),
+    }
+
+
 def training(folder: Path) -> dict[str, object]:
     """Returns how long a policy was trained: {"steps", "training_hours"}."""
     steps = list(_lines([folder / "times.jsonl"]))

@@ -2,6 +2,10 @@
 
     evaluate        an evaluation; its replies are replies.jsonl, for config.policy.replies of others
     compare         evaluations against one of them: comparison.json and compare.html
+    judge           ratings of the replies of evaluations: judge.json and judged.jsonl
+    agreement       how R-EMI and the like agree with ratings of several `judge` points: agreement.json
+    build_benchmark a benchmark out of a model that answers: PDGBench.json and the rest of a build
+    join_benchmarks one benchmark of several that were built apart, in the same files
     claims          whether evaluations bear out claims about which loses more, and where: claims.json
     degrade         golden replies made worse by a known amount, replies.jsonl
     train           a policy; its adapter is adapter/
@@ -10,7 +14,8 @@
     world_records   records of that world, records.jsonl, and how its teacher reasons, teacher.jsonl
     world           how far an estimator trained there is from the truth
 
-All but `compare`, `claims`, `degrade` and `world_records` take the settings of their scripts or of the functions below.
+All but `compare`, `agreement`, `join_benchmarks`, `claims`, `degrade` and `world_records` take the settings of their scripts or
+of the functions below.
 """
 
 from __future__ import annotations
@@ -24,6 +29,8 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from remid_jax.construction.builds import build_config
+from remid_jax.construction.joining import join
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.dialogues.records import write_jsonl
@@ -32,6 +39,8 @@ from remid_jax.evaluation import comparison
 from remid_jax.evaluation.arguments import Given
 from remid_jax.evaluation.doses import in_another_language
 from remid_jax.evaluation.evaluate import evaluate_config
+from remid_jax.evaluation.joint_agreement import joint_agreement
+from remid_jax.evaluation.judges import judge_config
 from remid_jax.evaluation.measured_alike import measure_alike
 from remid_jax.evaluation.records import read_records
 from remid_jax.evaluation.results import PROTOCOL
@@ -73,6 +82,35 @@ def compare(config: dict[str, Any], folder: Path, surroundings: Surroundings) ->
     found.save(folder / "comparison.json")
     found.report(folder / "compare.html")
     return summaries.comparison(found.results)
+
+
+def judge(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, object]:
+    """Judges replies of evaluations; returns `summaries.judgement`. The config has `runs` as {name: folder}."""
+    surroundings.models.let_go()
+    settings = ConfigDict(config | {"runs": tuple(config["runs"].values())})
+    found = judge_config(settings, surroundings.store(config["store"]), reading_of(settings, folder), surroundings.progress)
+    found.save(folder)
+    return summaries.judgement(found.results)
+
+
+def agreement(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, object]:
+    """Returns what `joint_agreement` does; the config has its arguments, `runs` and `judged` as {name: folder}."""
+    runs, judged = list(config["runs"].values()), list(config["judged"].values())
+    found = joint_agreement(runs, config["controls"], judged, config["level"], config["seed"])
+    write_text(folder / "agreement.json", json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    return found
+
+
+def build_benchmark(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, object]:
+    """Makes a benchmark, or a slice of one; returns its counts and its fingerprint."""
+    surroundings.models.let_go()
+    built = build_config(ConfigDict(config), folder, surroundings.store(config["store"]), surroundings.progress)
+    return summaries.construction(built.results)
+
+
+def join_benchmarks(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, object]:
+    """Joins the `slices` of a benchmark, {name: folder}; returns its counts and its fingerprint."""
+    return summaries.construction(join(config["slices"], folder, surroundings.progress).results)
 
 
 def claims(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, object]:
@@ -193,6 +231,27 @@ TASKS = {
         repeatable=True,  # its store goes by fingerprints
     ),
     "compare": Task(compare, repeatable=True),
+    "judge": Task(
+        judge,
+        {"prompts": (inputs.judge_prompts,), "input": (inputs.text,), "model": (inputs.model, "endpoints")},
+        repeatable=True,  # as an evaluation
+    ),
+    "agreement": Task(agreement, repeatable=True),
+    "build_benchmark": Task(
+        build_benchmark,
+        {
+            "prompts": (inputs.construction_prompts,),
+            "personas": (inputs.text,),
+            "characters": (inputs.text,),
+            "sources": (inputs.folder,),
+            "scoring.prompts": (inputs.prompts,),
+            "scoring.model": (inputs.model,),
+            "search": (inputs.model, "endpoints"),
+            "model": (inputs.model, "endpoints"),
+        },
+        repeatable=True,  # its answers are kept by request
+    ),
+    "join_benchmarks": Task(join_benchmarks, repeatable=True),
     "claims": Task(claims, repeatable=True),
     "degrade": Task(degrade, {"benchmark.source": (inputs.benchmark,), "benchmark.manifest": (inputs.text,)}),
     "train": Task(
@@ -216,7 +275,7 @@ TASKS = {
             "prompts": (inputs.prompts,),
             "teacher.reasoning": (inputs.reasoning,),
             "model": (inputs.model,),
-            "teacher.model": (inputs.model,),
+            "teacher.model": (inputs.model, "endpoints"),
         },
     ),
     "world_base": Task(world_base),

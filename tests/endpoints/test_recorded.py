@@ -155,6 +155,7 @@ def test_a_cap_stops_what_is_to_come_and_keeps_what_came(tmp_path):
     ask(recorded, chats(9))
     assert len(backend.asked) == 6
     assert recorded.ledger.described()["cost"] == 90.0
+    assert recorded.ledger.sentence() == "9 replies, 3 of them from the store, 18 + 36 tokens, 90 spent"
     backend, recorded = endpoint(ledger=Ledger(cap_tokens=12), concurrency=1)
     assert refusal(ask, recorded, chats(9)) == (
         'endpoint:canned: its "cap_tokens" of 12 is reached: 12 used: what came is kept, raise it and run the same command '

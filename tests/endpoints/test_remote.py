@@ -89,6 +89,9 @@ def test_every_fault_is_tried_again_after_a_while_and_retry_after_is_heeded(open
         "replies": 1, "from_store": 0, "tries": 6, "prompt_tokens": 2, "completion_tokens": 5, "cost": None,
         "failures": {"broken off": 1, "no chat's answer": 2, "status 429": 1, "status 500": 1},
     }  # fmt: skip
+    assert endpoint.ledger.sentence() == (
+        "1 reply, 2 + 5 tokens; tried again or given up: 1 x broken off, 2 x no chat's answer, 1 x status 429, 1 x status 500"
+    )
 
 
 def test_random_faults_lose_nothing_and_nothing_is_paid_twice(opened, slept):

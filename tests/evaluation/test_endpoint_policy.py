@@ -9,9 +9,11 @@ from refusal import refusal
 from running import running
 
 import remid_jax
+from remid_jax.evaluation.settings import default_settings
 from remid_jax.models.loading import open_model
 from remid_jax.progress import Silent
 from remid_jax.sweeps import inputs
+from remid_jax.sweeps.loaded import LoadedModels
 
 SETTINGS = {"statistics": {"bootstrap": 0, "subsamples": 4}, "devices": {"tokens_per_step": 1024, "sampling_rows": 4}}
 
@@ -104,3 +106,9 @@ def test_a_sweep_knows_it_by_what_its_description_says(tmp_path):
 
     assert print_of() == print_of(concurrency=2, cap_tokens=7)
     assert print_of() != print_of(model="other")
+
+
+def test_a_sweep_opens_no_model_for_it(tiny_directory):
+    config = default_settings()
+    config.policy.model, config.estimator.model = "endpoint:it", str(tiny_directory)
+    assert list(LoadedModels().of_evaluation(config)) == ["estimator"]

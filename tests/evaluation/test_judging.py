@@ -1,55 +1,34 @@
 """Replies and numbers of finished evaluations, and what a judge whose answers are planted says of them."""
 
-import fake_run
+from pathlib import Path
+
 import numpy as np
 import pytest
 from evaluated import saved
+from judged_runs import BENCHMARK, NAMES, results_of, samples_of, saved_run
+from refusal import refusal
 from scipy import stats
 
 from remid_jax.dialogues.judge_prompts import JudgePrompts
 from remid_jax.dialogues.rated import RatedReply, read_rated
-from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.errors import UserError
 from remid_jax.evaluation.evaluation import Evaluation
+from remid_jax.evaluation.joint_agreement import joint_agreement
 from remid_jax.evaluation.judging import judge, pairs_of
 from remid_jax.evaluation.replies_of_runs import replies_of_runs
-from remid_jax.information.estimates import Settings
 from remid_jax.progress import Silent
 
-NAMES = ("IDTest", "german", "spanish")
 CONTROLS = ("golden", "golden_other", "constant", "parrot")
-
-
-BENCHMARK = read_benchmark("package:rpgbench_compact/eight", categories=NAMES)
-
-
-def results_of():
-    results = fake_run.results(NAMES, with_self=False, settings=Settings(bootstrap=0))
-    results["config"]["benchmark"] = {"source": "package:rpgbench_compact/eight", "categories": list(NAMES), "records": 3}
-    results["fingerprints"]["benchmark"] = BENCHMARK.fingerprint
-    return results
-
-
-def samples_of(said):
-    """Three records a category, and one reply to all."""
-    return [
-        {"record": record.id, "category": category, "reply": said, "reply_finished": True}
-        for category, members in BENCHMARK.test.items()
-        for record in members[:3]
-    ]
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """Two runs of one benchmark; the second replies otherwise, and its R-EMI in IDTest is 9."""
-    folder, found = tmp_path_factory.mktemp("runs"), []
-    for name, said in (("sft", "Patience."), ("naive", "As an AI I cannot.")):
-        results = results_of()
-        if name == "naive":
-            results["estimates"]["categories"]["IDTest"]["reasoned"]["emi"]["club"]["token_rate"]["value"] = 9.0
-        run = Evaluation(results, {"IDTest/fold": np.array([0, 1, 0])}, samples_of(said), {})
-        found.append(str(saved(folder / name, run)))
-    return found
+    folder = tmp_path_factory.mktemp("runs")
+    return [
+        str(saved_run(folder / "sft", "Patience.")),
+        str(saved_run(folder / "naive", "As an AI I cannot.", r_emi=9.0)),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +102,7 @@ class Planted:
     One rating it does not give.
     """
 
-    prompts = JudgePrompts.load()
+    prompts, unit = JudgePrompts.load(), "replies"
 
     def __init__(self, replies):
         self.systems = {(of.record.id, of.reply): of.system for of in replies}
@@ -157,6 +136,7 @@ def test_ratings_and_comparisons_are_means(planted):
     planted = planted.results
     assert planted["counts"] == {"replies": 45, "contexts": 9, "pairs": 90, "unread": 1}
     assert planted["ratings"]["sft"]["german"]["continuity"]["value"] == 6.0
+    assert planted["systems"]["naive"]["continuity"]["value"] == pytest.approx(5 - 1 / 3)  # a third of the contexts is german
     wins = {system: number["value"] for system, number in planted["wins"]["user fit"].items()}
     assert wins == pytest.approx({"golden": 0.8, "sft": 0.65, "naive": 0.5, "constant": 0.35, "parrot": 0.2})
     assert planted["pairs"]["user fit"]["sft > naive"]["value"] == pytest.approx(0.8)
@@ -181,6 +161,53 @@ def test_metrics_are_correlated_over_systems_and_categories(planted, read):
         ).statistic,
         abs=1e-9,
     )
+
+
+@pytest.fixture
+def judged_apart(planted, read, tmp_path):
+    """judged_apart(systems, ...): folders, each with what `Planted` says of some systems."""
+    replies, metrics = [of for of in read[0] if of.system != "golden_other"], read[1]
+
+    def judged_apart(*groups):
+        folders = []
+        for number, systems in enumerate(groups):
+            few = [of for of in replies if of.system in systems]
+            folders.append(tmp_path / f"judged{number}")
+            folders[-1].mkdir()
+            judge(few, metrics, Planted(replies), False, 0.95, 0, Silent()).save(folders[-1])
+        return [str(folder) for folder in folders]
+
+    return judged_apart
+
+
+def test_judged_apart_they_agree_as_judged_together(planted, folders, judged_apart):
+    controls = ["golden", "constant", "parrot"]
+    found = joint_agreement(folders, controls, judged_apart(["sft", *controls], ["naive"]), 0.95, 0)
+    assert found["systems"] == 5
+    assert found["judge"] == {"source": "planted", "dtype": None}
+    together = planted.results["metrics"]
+    assert found["metrics"].keys() == together.keys()
+    for criterion, of_criterion in together.items():
+        for metric, measures in of_criterion.items():
+            for measure, expected in measures.items():
+                assert found["metrics"][criterion][metric][measure]["value"] == pytest.approx(expected["value"], abs=1e-12)
+    assert found["metrics"]["continuity"]["R-EMI"]["spearman"] == together["continuity"]["R-EMI"]["spearman"]
+
+
+def test_what_was_judged_apart_must_fit_together(folders, judged_apart):
+    one, two, again = judged_apart(["sft", "golden"], ["naive"], ["naive"])
+    assert refusal(joint_agreement, folders, ["parrot"], [one, two], 0.95, 0) == (
+        f"{one}, {two}: no ratings of parrot: judge these, too"
+    )
+    assert refusal(joint_agreement, folders, [], [one, two, again], 0.95, 0) == (
+        f"{again}: 'naive' was judged in another folder, too: name one of them"
+    )
+    path = Path(two) / "judge.json"
+    path.write_text(path.read_text().replace('"planted"', '"another"'))
+    assert refusal(joint_agreement, folders, [], [one, two], 0.95, 0) == (
+        f"{two}: another judge, or one with other prompts, than in {one}: judge all replies alike"
+    )
+    assert refusal(joint_agreement, folders, [], [folders[0]], 0.95, 0).startswith(f"{folders[0]}/judge.json: ")
 
 
 def test_equal_texts_and_replies_of_one_system_are_not_compared():

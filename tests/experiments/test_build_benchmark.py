@@ -66,7 +66,7 @@ def test_a_scoring_model_is_for_the_gate_of_likelihoods(call, changes, tiny_dire
         given.append((sources, scoring, prompts))
         return []
 
-    monkeypatch.setattr("experiments.build_benchmark.default_gates", gates)
+    monkeypatch.setattr("remid_jax.construction.builds.default_gates", gates)
     call("build_benchmark", changes)
     call("build_benchmark", changes | {"scoring.model": str(tiny_directory)})
     assert [scoring is not None for _, scoring, _ in given] == [False, True]

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from faulty_server import FaultyServer
 from scripts import change, stop
 
 from remid_jax.dialogues.records import Record, Turn, write_jsonl
@@ -134,6 +135,57 @@ def test_a_local_teacher_sees_the_golden_reply(ending_directory, tmp_path):
         ids = base.tokenizer.encode_chat(messages) + base.tokenizer.encode(opening)
         [[sample]] = generator.generate([Prompt(ids)], Sampler(5, base.end_ids))
         assert found[record.id] == opening + base.tokenizer.decode(sample.ids)
+
+
+def answer_of_a_teacher(content):
+    """The core features of the record in a prompt; of Cy none."""
+    name = next(of.lineage for of in RECORDS if of.golden in content)
+    return "I cannot say." if name == "Cy" else f"It is {name}.\n```\n[Core Features of the Golden Response]\n- {name}\n```"
+
+
+def test_a_teacher_behind_an_endpoint_is_paid_once_and_the_run_goes_by_whom_it_asked(corl, tmp_path, capsys):
+    gone = []
+    server = FaultyServer(lambda number, content: 404 if gone else gone.extend("x" * (server.paid.total() == 4)),
+                          content_of=answer_of_a_teacher)  # fmt: skip
+    path = tmp_path / "endpoints.json"
+
+    def described(**changes):
+        path.write_text(json.dumps({"it": {"base_url": server.base_url, "model": "m", "concurrency": 1} | changes}))
+
+    described()
+    asked = {
+        "teacher.reasoning": None, "teacher.model": "endpoint:it", "endpoints": str(path), "date": "2026-01-31",
+        "protocol": "in_sample", "schedule": (("cold_responder", 1),),
+    }  # fmt: skip
+    with pytest.raises(UserError, match="knows no model 'm' or is no such address"):
+        corl(**asked)
+    assert server.paid.total() == 5
+    gone.clear()
+    server.faults = lambda number, content: 500 if number == 0 and "Because Gil." in content else None
+    folder = corl(**asked)
+    said = capsys.readouterr().err
+    assert "endpoint:it: 8 replies, 5 of them from the store, " in said  # equal records of two categories are one request
+    assert "; tried again or given up: 1 x status 500" in said
+    assert "1 of 12 records left out: endpoint:it gave no core features of them" in said
+    assert len(server.paid) == server.paid.total() == 8
+    [pair] = json.loads((folder / "estimator" / "manifest.json").read_text())["pairs"]
+    assert pair["seen"] == sorted({of.lineage for of in RECORDS} - {"Cy"})
+    saved = (folder / "all" / "times.jsonl").read_text()
+    tries = server.tries.total()
+    corl(**asked)
+    described(concurrency=3)
+    corl(**asked)
+    assert server.tries.total() == tries
+    assert (folder / "all" / "times.jsonl").read_text() == saved
+    described(model="other")
+    server.faults = lambda number, content: None
+    with pytest.raises(UserError) as refusal:
+        corl(**asked)
+    assert str(refusal.value) == (
+        "this workdir holds a run that differs in the content of teacher.model ('endpoint:it'): use the config it was begun "
+        "with, or another workdir"
+    )
+    server.close()
 
 
 @pytest.mark.parametrize(

@@ -72,3 +72,18 @@ def test_a_judge_that_never_answers_as_asked_is_refused():
         "endpoint:it: none of its 2 answers holds a number from 1 to 10: raise config.max_new, change the prompts, or ask "
         "another model"
     )
+
+
+def test_questions_asked_in_batches_are_answered_as_at_once(monkeypatch):
+    def answer(chat, draw):
+        return str(1 + len(chat.messages[-1]["content"]) % 10)
+
+    asked = [Judged(str(n), TEXTS, ("With milk" * n,)) for n in range(7)]
+    expected = judge(answer)[0].rated(asked, silent)
+    monkeypatch.setattr("remid_jax.roles.asked_judge.AT_ONCE", 4)
+    told = []
+    found = judge(answer)[0].rated(asked, lambda done, total: told.append((done, total)))
+    np.testing.assert_array_equal(found, expected)
+    assert len(np.unique(found)) > 3
+    assert told[-1] == (14, 14)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
