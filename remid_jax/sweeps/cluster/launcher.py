@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from remid_jax.errors import UserError
 from remid_jax.settings import flat
 from remid_jax.sweeps.attempts import Outcome, to_run
-from remid_jax.sweeps.cluster.connection import ACCELERATORS, requirements, room, unasked
+from remid_jax.sweeps.cluster.actors import Gang, Node
+from remid_jax.sweeps.cluster.calls import LOST, KeeperLostError, caller, first_line, of_people
+from remid_jax.sweeps.cluster.connection import ACCELERATORS, options, requirements, room, unasked
 from remid_jax.sweeps.cluster.keeper import Keeper
-from remid_jax.sweeps.cluster.worker import Home, Worker
+from remid_jax.sweeps.cluster.worker import Home
 from remid_jax.sweeps.index import Index
 from remid_jax.sweeps.launchers import say_what_is_known
 from remid_jax.sweeps.plan import Done, Failure, Plan, Surroundings
@@ -33,9 +35,7 @@ from remid_jax.sweeps.points import Point
 
 LISTENING = 0.5  # seconds between two looks at what workers say
 AT_ONCE = 16  # calls that the keeper answers at once
-LOST = (ray.exceptions.RayActorError, ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError)
 CPU_ALONE = {"JAX_PLATFORMS": "cpu"}  # of who must not take an accelerator from others
-GO_ON = "run the same command again to go on from here"
 MODELS = ("estimator.model", "policy.model", "model")  # settings that name what a worker keeps loaded
 
 
@@ -54,28 +54,9 @@ def run_on_ray(
     say_what_is_known(index, names, [point.name for point in points], surroundings)
     if points:
         launch = _Launch(plan, index, points, outcome, workdir.resolve(), surroundings, config, entered)
-        with _of_people():
+        with of_people():
             launch.run()
     return outcome
-
-
-class KeeperLostError(UserError):
-    """The actor that has index and store has died."""
-
-
-class _Node:
-    """A worker where Ray puts it."""
-
-    def __init__(self, plan: Plan, keeper: Any, home: Home, folder: str | None):
-        node = ray.get_runtime_context().get_node_id()
-        self._worker = Worker(plan, _caller(keeper), lambda method, *given: getattr(keeper, method).remote(*given), home, node,
-                              folder)  # fmt: skip
-
-    def ready(self) -> None:
-        """Returns when the worker can run points."""
-
-    def run(self, name: str) -> tuple[Done | Failure, dict[str, int]]:
-        return self._worker.run(name)
 
 
 @dataclasses.dataclass(eq=False)
@@ -100,10 +81,10 @@ class _Launch:
         self._progress = surroundings.progress
         here = ray.get_runtime_context().get_node_id()
         self._home = Home(here, str(workdir), os.getcwd())
+        self._beside = NodeAffinitySchedulingStrategy(here, soft=False)  # this process
         keeper = ray.remote(Keeper).options(
-            num_cpus=0, max_concurrency=AT_ONCE, runtime_env={"env_vars": CPU_ALONE},
-            scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False),
-        )  # fmt: skip
+            num_cpus=0, max_concurrency=AT_ONCE, runtime_env={"env_vars": CPU_ALONE}, scheduling_strategy=self._beside
+        )
         self._given = ray.put(plan)
         output, *beside = (str(Path(path).resolve()) for path in index.places)
         self._keeper = keeper.remote(self._given, output, beside, str(workdir))
@@ -119,7 +100,7 @@ class _Launch:
         Raises:
           UserError: if a disk is full, no worker can start, or the keeper is lost.
         """
-        call = _caller(self._keeper)
+        call = caller(self._keeper)
         call("heard")  # it has the index
         for _ in range(self._workers()):
             self._start(0)
@@ -144,11 +125,13 @@ class _Launch:
     def _workers(self) -> int:
         """How many workers to begin with."""
         wanted = requirements(self._config)
-        fitting = room(ray.nodes(), wanted)
+        hosts = self._config.hosts or 1
+        fitting = room(ray.nodes(), wanted) // hosts
         if idle := unasked(ray.nodes(), wanted):
             self._progress.say(f"points compute on CPUs, as they ask for none of {idle}: see config.point")
         if not fitting:
-            shown = ", ".join(f"{amount:g} {name}" for name, amount in wanted.items())
+            each = f"{hosts} times " if hosts > 1 else ""
+            shown = each + ", ".join(f"{amount:g} {name}" for name, amount in wanted.items())
             if not self._config.address:
                 raise UserError(f"config.point: this machine has no {shown} for a point: ask for less, or name a cluster")
             self._progress.say(f"no node has {shown} for a point: waiting for one")
@@ -156,11 +139,14 @@ class _Launch:
 
     def _start(self, starts: int) -> None:
         wanted = requirements(self._config)
-        others = {name: amount for name, amount in wanted.items() if name not in ("CPU", "GPU", "memory")}
-        actor: Any = ray.remote(_Node).options(
-            num_cpus=wanted.get("CPU", 0), num_gpus=wanted.get("GPU", 0), memory=wanted.get("memory"), resources=others,
-            runtime_env={"env_vars": _environment(any(name in wanted for name in ACCELERATORS))},
-        ).remote(self._given, self._keeper, self._home, self._config.folder)  # fmt: skip
+        environment = {"env_vars": _environment(any(name in wanted for name in ACCELERATORS))}
+        given = (self._given, self._keeper, self._home, self._config.folder)
+        actor: Any
+        if self._config.hosts:
+            gang = ray.remote(Gang).options(num_cpus=0, runtime_env=environment, scheduling_strategy=self._beside)
+            actor = gang.remote(self._config.hosts, wanted, options(wanted), *given)
+        else:
+            actor = ray.remote(Node).options(**options(wanted), runtime_env=environment).remote(*given)
         self._starting[actor.ready.remote()] = _Handle(actor, starts=starts)
 
     def _started(self, reference: Any) -> None:
@@ -168,9 +154,11 @@ class _Launch:
         try:
             ray.get(reference)
         except LOST as error:
+            with contextlib.suppress(*LOST):
+                ray.kill(worker.actor)  # of a gang it may be one host alone that did not start
             if worker.starts == self._config.retries:
                 raise UserError(
-                    f"config.launcher=ray: workers do not start ({_first_line(error)}): look at Ray's logs"
+                    f"config.launcher=ray: workers do not start ({first_line(error)}): look at Ray's logs"
                 ) from error
             self._start(worker.starts + 1)
         else:
@@ -214,15 +202,15 @@ class _Launch:
         """Tries the point of a lost worker again, behind the others, on a new one."""
         self._losses[point.name] += 1
         count, most = self._losses[point.name], self._config.retries
-        _caller(self._keeper)("let_go", point.name)
+        caller(self._keeper)("let_go", point.name)
         self._start(0)
         if count <= most:
             self._progress.say(f"{point.name}: its worker was lost; try {count + 1} of {most + 1}")
             self._left[point.name] = point
             return
         log = str(Path(self._home.workdir) / point.name)
-        failure = Failure(self._plan.identities[point.name].key, f"lost {count} workers: {_first_line(error)}", log)
-        _caller(self._keeper)("enter", point.name, failure)
+        failure = Failure(self._plan.identities[point.name].key, f"lost {count} workers: {first_line(error)}", log)
+        caller(self._keeper)("enter", point.name, failure)
         self._take(point, failure)
 
     def _take(self, point: Point, result: Done | Failure) -> None:
@@ -236,34 +224,8 @@ class _Launch:
         self._entered(self._index)
 
     def _listen(self) -> None:
-        for name, line in _caller(self._keeper)("heard"):
+        for name, line in caller(self._keeper)("heard"):
             self._progress.say(f"{name}: {line}")
-
-
-def _caller(keeper: Any) -> Callable[..., Any]:
-    """Calls the keeper and waits; what it raises for people comes as it was raised."""
-
-    def call(method: str, *given: Any) -> Any:
-        with _of_people():
-            try:
-                return ray.get(getattr(keeper, method).remote(*given))
-            except LOST as error:
-                raise KeeperLostError(
-                    f"the actor that keeps index and store was lost ({_first_line(error)}): {GO_ON}"
-                ) from error
-
-    return call
-
-
-@contextlib.contextmanager
-def _of_people() -> Iterator[None]:
-    """Errors for people that another process raised come without Ray's account of where."""
-    try:
-        yield
-    except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, UserError):
-            raise error.cause from None
-        raise
 
 
 def _environment(accelerated: bool) -> dict[str, str]:
@@ -280,7 +242,3 @@ def _environment(accelerated: bool) -> dict[str, str]:
 def _models(point: Point) -> tuple[Any, ...]:
     settings = flat(point.config)
     return tuple(settings.get(name) for name in MODELS)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
