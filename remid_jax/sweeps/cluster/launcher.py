@@ -51,12 +51,33 @@ def run_on_ray(
       UserError: as `run_serially`, and if no worker can be had.
     """
     points, outcome = to_run(plan, index, names, workdir, retry_failed)
-    say_what_is_known(index, names, [point.name for point in points], surroundings)
-    if points:
-        launch = _Launch(plan, index, points, outcome, workdir.resolve(), surroundings, config, entered)
-        with of_people():
-            launch.run()
+    if not points:
+        say_what_is_known(index, names, [], surroundings)
+        return outcome
+    home = Home(ray.get_runtime_context().get_node_id(), str(workdir.resolve()), os.getcwd())
+    with of_people():
+        keeper, given = _keeper(plan, index, home)
+        index.refresh()  # a keeper whose driver was killed may have entered more before it ended
+        points, outcome = to_run(plan, index, names, workdir, retry_failed)
+        say_what_is_known(index, names, [point.name for point in points], surroundings)
+        _Launch(plan, index, points, outcome, surroundings, config, entered, home, keeper, given).run()
     return outcome
+
+
+def _keeper(plan: Plan, index: Index, home: Home) -> tuple[Any, Any]:
+    """The keeper, beside this process, once it has the index, and the plan where Ray keeps it."""
+    output, *beside = (str(Path(path).resolve()) for path in index.places)
+    given = ray.put(plan)
+    actor = ray.remote(Keeper).options(
+        num_cpus=0, max_concurrency=AT_ONCE, runtime_env={"env_vars": CPU_ALONE}, scheduling_strategy=_at(home)
+    )
+    keeper = actor.remote(given, output, beside, home.workdir)
+    caller(keeper)("heard")
+    return keeper, given
+
+
+def _at(home: Home) -> NodeAffinitySchedulingStrategy:
+    return NodeAffinitySchedulingStrategy(home.node, soft=False)
 
 
 @dataclasses.dataclass(eq=False)
@@ -72,22 +93,14 @@ class _Launch:
     """Points on their way to workers and back."""
 
     def __init__(
-        self, plan: Plan, index: Index, points: Sequence[Point], outcome: Outcome, workdir: Path, surroundings: Surroundings,
-        config: ConfigDict, entered: Callable[[Index], None],
+        self, plan: Plan, index: Index, points: Sequence[Point], outcome: Outcome, surroundings: Surroundings,
+        config: ConfigDict, entered: Callable[[Index], None], home: Home, keeper: Any, given: Any,
     ):  # fmt: skip
         self._plan, self._index, self._outcome, self._config, self._entered = plan, index, outcome, config, entered
         self._points = {point.name: point for point in points}
         self._models = {point.name: _models(point) for point in points}
         self._progress = surroundings.progress
-        here = ray.get_runtime_context().get_node_id()
-        self._home = Home(here, str(workdir), os.getcwd())
-        self._beside = NodeAffinitySchedulingStrategy(here, soft=False)  # this process
-        keeper = ray.remote(Keeper).options(
-            num_cpus=0, max_concurrency=AT_ONCE, runtime_env={"env_vars": CPU_ALONE}, scheduling_strategy=self._beside
-        )
-        self._given = ray.put(plan)
-        output, *beside = (str(Path(path).resolve()) for path in index.places)
-        self._keeper = keeper.remote(self._given, output, beside, str(workdir))
+        self._home, self._keeper, self._given = home, keeper, given
         self._left = dict(self._points)  # to be sent, in order
         self._losses: Counter[str] = Counter()
         self._starting: dict[Any, _Handle] = {}
@@ -100,8 +113,6 @@ class _Launch:
         Raises:
           UserError: if a disk is full, no worker can start, or the keeper is lost.
         """
-        call = caller(self._keeper)
-        call("heard")  # it has the index
         for _ in range(self._workers()):
             self._start(0)
         try:
@@ -119,7 +130,7 @@ class _Launch:
         finally:
             with contextlib.suppress(KeeperLostError):
                 self._listen()
-                call("save")
+                caller(self._keeper)("save")
             self._index.refresh()
 
     def _workers(self) -> int:
@@ -143,7 +154,7 @@ class _Launch:
         given = (self._given, self._keeper, self._home, self._config.folder)
         actor: Any
         if self._config.hosts:
-            gang = ray.remote(Gang).options(num_cpus=0, runtime_env=environment, scheduling_strategy=self._beside)
+            gang = ray.remote(Gang).options(num_cpus=0, runtime_env=environment, scheduling_strategy=_at(self._home))
             actor = gang.remote(self._config.hosts, wanted, options(wanted), *given)
         else:
             actor = ray.remote(Node).options(**options(wanted), runtime_env=environment).remote(*given)
@@ -199,18 +210,23 @@ class _Launch:
         self._take(point, result)
 
     def _lost(self, point: Point, error: BaseException) -> None:
-        """Tries the point of a lost worker again, behind the others, on a new one."""
+        """Tries the point of a lost worker again, behind the others, on a new one; unless the keeper had its result by then."""
+        call = caller(self._keeper)
+        self._start(0)
+        if (done := call("done", point.name)) is not None:
+            self._outcome.work.update(done.work)
+            self._take(point, done)
+            return
         self._losses[point.name] += 1
         count, most = self._losses[point.name], self._config.retries
-        caller(self._keeper)("let_go", point.name)
-        self._start(0)
+        call("let_go", point.name)
         if count <= most:
             self._progress.say(f"{point.name}: its worker was lost; try {count + 1} of {most + 1}")
             self._left[point.name] = point
             return
         log = str(Path(self._home.workdir) / point.name)
         failure = Failure(self._plan.identities[point.name].key, f"lost {count} workers: {first_line(error)}", log)
-        caller(self._keeper)("enter", point.name, failure)
+        call("enter", point.name, failure)
         self._take(point, failure)
 
     def _take(self, point: Point, result: Done | Failure) -> None:
