@@ -3,9 +3,9 @@
     python -m benchmarks.sweep_kills --kind=driver --kind=worker --kind=node --kills=10
 
 Two simulated nodes with folders of their own; the sweep is that of tests/sweeps/counted_tasks.py, 24 points. Each run
-of a point writes a line when it begins, with whether the index on the disk has the point already, and one when it ends. A driver
-that is killed is started again, plainly. Prints a line of JSON for each kind: kills, runs beyond one a point by what became of the run
-before ("recorded" must be 0), whether the table is that of one process, files left half written.
+of a point writes a line when it begins, with whether the index on the disk has the point already, and one when it ends. A
+driver that is killed is started again, plainly. Prints a line of JSON for each kind: kills, runs beyond one a point by what
+became of the run before ("recorded" must be 0), whether the table is that of one process, files left half written.
 """
 
 from __future__ import annotations

@@ -49,8 +49,8 @@ def test_a_point_runs_where_nothing_is_and_its_files_come_home(start, keeper, sw
     assert result.summary["value"] == 0.7 * 0.25
     names = sorted(str(path.relative_to(tmp_path / "home")) for path in (tmp_path / "home").rglob("*") if path.is_file())
     assert names == ["draw1/log.txt", "draw1/point.json", "draw1/point.lock", "draw1/value.json", "index.json.keeper.lock",
-                     "once/1-0.7/log.txt", "once/1-0.7/point.json", "once/1-0.7/point.lock", "once/1-0.7/value.json", "store.sqlite",
-                     "store.sqlite-shm", "store.sqlite-wal"]  # fmt: skip
+                     "once/1-0.7/log.txt", "once/1-0.7/point.json", "once/1-0.7/point.lock", "once/1-0.7/value.json",
+                     "store.sqlite", "store.sqlite-shm", "store.sqlite-wal"]  # fmt: skip
     assert keeper.heard() == [("draw1", "at work on draw1"), ("once/1-0.7", "at work on once-1-0.7")]
     assert keeper.heard() == []
     keeper.save()
