@@ -44,16 +44,17 @@ POSITIVE, SHARE, NOT_NEGATIVE, ANY = Range(0, open_low=True), Range(0, 1), Range
 
 RANGES: dict[str, Range] = (
     dict.fromkeys(
-        ("batch", "block", "draws", "horizon", "keep_every", "max_answer", "max_new", "max_prompt", "max_reasoning",
-         "max_reply", "max_row", "max_thinking", "mesh_model", "others", "pairs", "prompts_per_step", "replications", "rows",
-         "sampling_rows", "save_every", "show_every", "steps", "subsamples", "tokens_per_step", "workers", "worlds"), COUNT,
+        ("batch", "block", "draws", "horizon", "keep_every", "lineages", "max_answer", "max_new", "max_prompt",
+         "max_reasoning", "max_reply", "max_row", "max_thinking", "mesh_model", "others", "pairs", "prompts_per_step",
+         "replications", "rows", "sampling_rows", "save_every", "show_every", "steps", "subsamples", "tokens_per_step", "tries",
+         "workers", "worlds"), COUNT,
     )
-    | dict.fromkeys(("bootstrap", "rank", "records", "seed", "seeds", "self_samples"), NUMBER)
+    | dict.fromkeys(("bootstrap", "rank", "records", "seed", "seeds", "self_samples", "train_lineages"), NUMBER)
     | dict.fromkeys(("alpha", "beta", "clip", "learning_rate", "repetition_penalty"), POSITIVE)
-    | dict.fromkeys(("clip_high", "penalty_weight", "weight_decay"), NOT_NEGATIVE)
+    | dict.fromkeys(("clip_high", "penalty_weight", "temperature", "weight_decay"), NOT_NEGATIVE)
     | dict.fromkeys(("clip_low", "warmup"), SHARE)
     | {"restarts": Range(4, LARGEST, whole=True), "dropout": Range(0, 1, open_high=True), "entropy_weight": ANY,
-       "level": Range(0, 1, open_low=True, open_high=True)}
+       "dialogues": Range(1, 3, whole=True), "level": Range(0, 1, open_low=True, open_high=True)}
 )  # fmt: skip
 CHOICES: dict[str, Sequence[str]] = {
     "dtype": ("float32", "bfloat16"),

@@ -11,7 +11,7 @@ import concurrent.futures
 import dataclasses
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from remid_jax.endpoints.chat import Chat, ChatReply, Missing, Usage
@@ -21,6 +21,7 @@ from remid_jax.parallel import from_first_host, is_first_host
 from remid_jax.progress import Advance
 from remid_jax.scoring.store import Store, key_of
 
+NOT_ASKED = "not asked any more"
 HOPELESS = 8  # requests in a row that come to nothing, after which no other is sent
 
 
@@ -68,19 +69,32 @@ class Recorded:
           UserError: if the cap is reached, the backend says that none would come, or `HOPELESS` in a row did not; what came is
             kept.
         """
-        slots = [Wanted(chat, draw) for chat in chats for draw in range(chat.n)]
-        keys = [self._key(wanted) for wanted in slots]
-        by_key = dict(zip(keys, slots, strict=True))
-        stored = self._store.get(by_key)
-        answers: dict[bytes, ChatReply | Missing] = {key: _unpacked(value) for key, value in stored.items()}
-        for key, value in answers.items():
-            self.ledger.reply(key, value.usage if isinstance(value, ChatReply) else None, stored=True)
+        keys, by_key = self._slots(chats)
+        answers = self._stored(by_key)
         missing = {key: wanted for key, wanted in by_key.items() if key not in answers}
         if missing:
             answers |= self._asked(missing, len(by_key), report)
         report(len(by_key), len(by_key))
-        ordered = iter([answers[key] for key in keys])
-        return [[next(ordered) for _ in range(chat.n)] for chat in chats]
+        return [[answers[key] for key in own] for own in keys]
+
+    def kept(self, chats: Sequence[Chat]) -> list[list[ChatReply | Missing]]:
+        """Returns the replies to each chat that the store has, [chat][draw], and asks nobody for the others."""
+        keys, by_key = self._slots(chats)
+        answers = self._stored(by_key)
+        return [[answers.get(key, Missing(NOT_ASKED)) for key in own] for own in keys]
+
+    def _slots(self, chats: Sequence[Chat]) -> tuple[list[list[bytes]], dict[bytes, Wanted]]:
+        """The key of each reply, [chat][draw], and what is wanted under it."""
+        slots = [[Wanted(chat, draw) for draw in range(chat.n)] for chat in chats]
+        keys = [[self._key(wanted) for wanted in own] for own in slots]
+        return keys, {key: wanted for own in zip(keys, slots, strict=True) for key, wanted in zip(*own, strict=True)}
+
+    def _stored(self, keys: Iterable[bytes]) -> dict[bytes, ChatReply | Missing]:
+        """What the store has under the keys; it enters the ledger."""
+        answers = {key: _unpacked(value) for key, value in self._store.get(keys).items()}
+        for key, value in answers.items():
+            self.ledger.reply(key, value.usage if isinstance(value, ChatReply) else None, stored=True)
+        return answers
 
     def _asked(self, missing: Mapping[bytes, Wanted], total: int, report: Advance) -> dict[bytes, ChatReply | Missing]:
         """The missing replies, on every host."""
@@ -150,7 +164,7 @@ class _Asking:
 
     def _one(self, key: bytes, wanted: Wanted) -> ChatReply | Missing:
         if self._stop.is_set():
-            return Missing("not asked any more")
+            return Missing(NOT_ASKED)
         try:
             reply = self._endpoint.reply(key, wanted)
         except Unanswered as error:

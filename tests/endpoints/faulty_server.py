@@ -13,12 +13,19 @@ class FaultyServer:
     """Answers "reply to CONTENT"; `faults(try, content)` says what goes wrong with try number 0, 1, ... of a request.
 
     A fault is None, a status, ("status", Retry-After), "timeout", "cut", "broken" or "other". A request is paid for when its
-    whole answer has left; `paid` counts by Idempotency-Key.
+    whole answer has left; `paid` counts by Idempotency-Key. With `heeds_keys` an answer that is asked for again, under the
+    key of one that was paid for, is free; `given_again` counts those.
     """
 
-    def __init__(self, faults=lambda number, content: None, key=None, content_of=lambda content: f"reply to {content}"):
-        self.faults, self.key, self.content_of = faults, key, content_of
-        self.tries, self.paid = collections.Counter(), collections.Counter()
+    def __init__(
+        self,
+        faults=lambda number, content: None,
+        key=None,
+        content_of=lambda content: f"reply to {content}",
+        heeds_keys=False,
+    ):
+        self.faults, self.key, self.content_of, self.heeds_keys = faults, key, content_of, heeds_keys
+        self.tries, self.paid, self.given_again = collections.Counter(), collections.Counter(), collections.Counter()
         self.bodies, self.at_once, self.most_at_once = [], 0, 0
         self.lock, self.late = threading.Lock(), threading.Event()
         owner = self
@@ -54,19 +61,24 @@ class FaultyServer:
                 refused = {"error": {"message": f"Incorrect API key provided: {request.headers['Authorization']}"}}
                 self.send(request, 401, json.dumps(refused).encode())
             else:
-                self.fail_or_answer(request, self.faults(number, content), content, name)
+                self.fail_or_answer(request, self.faults(number, content), body, name)
         finally:
             with self.lock:
                 self.at_once -= 1
 
-    def fail_or_answer(self, request, fault, content, name):
-        message = {"role": "assistant", "content": self.content_of(content)}
-        usage = {"prompt_tokens": len(content.split()), "completion_tokens": WORDS}
+    def text_of(self, body):
+        """The reply to a request."""
+        return self.content_of(body["messages"][-1]["content"])
+
+    def fail_or_answer(self, request, fault, body, name):
+        message = {"role": "assistant", "content": self.text_of(body)}
+        usage = {"prompt_tokens": len(body["messages"][-1]["content"].split()), "completion_tokens": WORDS}
         answer = json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage}).encode()
         if fault is None:
             self.send(request, 200, answer)
             with self.lock:
-                self.paid[name] += 1
+                is_known = self.heeds_keys and name in self.paid
+                (self.given_again if is_known else self.paid)[name] += 1
         elif fault == "timeout":
             self.late.wait(20)
         elif fault == "cut":

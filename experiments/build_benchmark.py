@@ -1,0 +1,116 @@
+"""Makes a benchmark out of a model that answers: see configs/build_benchmark.py and docs/construction.md."""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from remid_jax.construction.characters import read_personas
+from remid_jax.construction.gates import Gate, default_gates
+from remid_jax.construction.pipeline import RESULTS, Asked, Built, build
+from remid_jax.construction.plan import Amounts
+from remid_jax.construction.prompts import ConstructionPrompts
+from remid_jax.construction.retrieval import LocalFiles
+from remid_jax.dialogues.prompts import Prompts
+from remid_jax.dialogues.records import Record
+from remid_jax.endpoints.chat import Endpoint, Sampling
+from remid_jax.endpoints.descriptions import is_endpoint
+from remid_jax.endpoints.local import Local
+from remid_jax.endpoints.opening import open_endpoint
+from remid_jax.errors import UserError
+from remid_jax.models.loading import open_model, read_as
+from remid_jax.parallel import Devices
+from remid_jax.roles.reading import reading_of, template_settings
+from remid_jax.scoring.engine import ScoringEngine
+from remid_jax.scoring.generation import Generator
+from remid_jax.scoring.store import Store
+from remid_jax.settings import check_settings
+
+from . import cli
+
+
+def main(config: ConfigDict, workdir: Path) -> None:
+    check_settings(config)
+    if not config.model:
+        raise UserError("config.model is not set: name who writes, --config.model=endpoint:NAME or a model")
+    amounts = Amounts(tuple(config.categories), config.lineages, config.train_lineages, config.dialogues)
+    retriever = LocalFiles(config.sources) if config.sources else None
+    prompts, personas = ConstructionPrompts.load(config.prompts), _personas(config.personas)
+    scoring_prompts = Prompts.load(config.scoring.prompts) if config.scoring.model else None
+    cli.use_compilation_cache()
+    progress, store = cli.progress(), Store(workdir / "store.sqlite")
+    devices = Devices(config.devices.parallel, config.devices.mesh_model)
+    model = _endpoint(config.model, config, workdir, store, devices)
+    lookup = model
+    if config.search and config.search != config.model:
+        lookup = _endpoint(config.search, config, workdir, store, devices)
+    engine = _scoring(config, workdir, store, devices) if config.scoring.model else None
+    if engine is None:
+        progress.say("no config.scoring.model: nothing checks that golden replies are likelier in their own contexts")
+
+    def gates(sources: Mapping[str, Record]) -> Sequence[Gate]:
+        return default_gates(sources, engine, scoring_prompts)
+
+    sampling = Sampling(config.max_new, temperature=config.temperature, seed=config.seed)
+    asked = Asked(model, lookup, retriever, prompts, personas, sampling, config.tries, config.go_on)
+    built = build(asked, amounts, gates, workdir, progress)
+    print("\n".join(sentences(built)))
+    progress.say(f"data: {workdir / RESULTS}")
+
+
+def sentences(built: Built) -> list[str]:
+    """Returns what came of it, in words."""
+    counts, account = built.results["counts"], built.results["account"]
+    kept = sum(category["kept"] for category in counts["categories"].values())
+    lines = [
+        f"{kept} records kept, {len(built.screening.rejects)} rejected by gates, {built.results['failures']} answers failed"
+    ]
+    lines += [
+        f"{name}: {count['kept']} of {count['wanted']} records ({count['made']} made)"
+        for name, count in counts["categories"].items()
+        if count["kept"] < count["wanted"]
+    ]
+    lines += [f"{name} was not asked any more: {why}" for name, why in built.results["stopped"].items()]
+    lines += [
+        f"{name}: {ledger['replies']} answers, {ledger['from_store']} of them from earlier runs, "
+        f"{ledger['prompt_tokens']} + {ledger['completion_tokens']} tokens"
+        + ("" if ledger["cost"] is None else f", cost {ledger['cost']:.4g}")
+        for name, ledger in account.items()
+    ]
+    return lines
+
+
+def _personas(path: str | None) -> list[str]:
+    if path:
+        return read_personas(path)
+    with importlib.resources.as_file(importlib.resources.files("remid_jax.construction") / "personas.jsonl") as shipped:
+        return read_personas(shipped)
+
+
+def _endpoint(source: str, config: ConfigDict, workdir: Path, store: Store, devices: Devices) -> Endpoint:
+    """Whoever the source names: an endpoint, or a model on this machine."""
+    if is_endpoint(source):
+        return open_endpoint(source, config.endpoints, store)
+    model = read_as(
+        open_model(source, config.dtype, devices.parameter_mesh),
+        template=template_settings(config.template, "config.template"),
+        **reading_of(config, workdir),
+    )
+    return Local(Generator(model, devices, store, config.devices.sampling_rows))
+
+
+def _scoring(config: ConfigDict, workdir: Path, store: Store, devices: Devices) -> ScoringEngine:
+    opened = open_model(config.scoring.model, config.scoring.dtype, devices.parameter_mesh)
+    model = read_as(opened, **reading_of(config, workdir))
+    return ScoringEngine(model, devices, store, config.devices.tokens_per_step, config.devices.max_row)
+
+
+def start() -> None:
+    cli.run(main)
+
+
+if __name__ == "__main__":
+    start()

@@ -1,0 +1,220 @@
+"""Step 1 of docs/metric.md, section 6 (RPGBench): characters are proposed, looked up, and told apart as real or fictional."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from remid_jax.construction.answers import Answered, Question, Questioner, Text, check_language, object_in
+from remid_jax.construction.prompts import ConstructionPrompts
+from remid_jax.construction.retrieval import Retriever
+from remid_jax.dialogues.faults import raise_all
+from remid_jax.dialogues.manifest import RPGBENCH
+from remid_jax.dialogues.records import character_text
+from remid_jax.dialogues.validated import Written, validated
+from remid_jax.files import read_lines
+
+DOMAINS: Mapping[str, str] = {
+    "Literature": "literature", "Film & Television": "film and television", "Theater": "the theater", "Gaming": "games",
+}  # fmt: skip
+"""The categories of fictional characters, and how prompts call what these are from."""
+REAL = "real"
+PROPOSED = 3  # characters in one answer
+PASSAGES = 4  # that are shown beside a character
+KNOWN = 100  # names that proposals are asked to leave out
+
+
+@dataclasses.dataclass(frozen=True)
+class Character:
+    """Somebody to talk to: the category of the works that he or she is from, the profile, and whether it is an invented one."""
+
+    domain: str
+    profile: dict[str, object]
+    is_fictional: bool
+
+    @property
+    def name(self) -> str:
+        return str(self.profile["name"])
+
+    @property
+    def text(self) -> str:
+        """The profile as prompts show it."""
+        return character_text(self.profile)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the character as a line of stages/characters.jsonl."""
+        return dataclasses.asdict(self)
+
+
+class _Proposal(Answered):
+    name: Text
+    work: str = ""
+    description: str = ""
+
+
+class _Proposals(Answered):
+    characters: list[_Proposal]
+
+
+class _Profile(Answered):
+    name: Text
+    identity: Text
+    personality: Text
+    background: Text
+    speech_style: Text
+
+
+class _Kind(Answered):
+    kind: Literal["real", "fictional"]
+
+
+class _Persona(Written):
+    persona: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Casting:
+    """Who and what characters come from.
+
+    Attributes:
+      model: proposes and tells real people from invented ones.
+      lookup: writes profiles; it may have a search engine.
+      retriever: passages that it is shown, if any.
+      prompts: what they are asked.
+      personas: of readers, for whom characters are proposed.
+      seed: of the order in which they are.
+      rounds: how often more are proposed where too few were.
+    """
+
+    model: Questioner
+    lookup: Questioner
+    retriever: Retriever | None
+    prompts: ConstructionPrompts
+    personas: Sequence[str]
+    seed: int
+    rounds: int
+
+    def cast(self, wanted: Mapping[str, int]) -> dict[str, list[Character]]:
+        """Returns characters by kind: "real", or a category of `DOMAINS` for fictional ones; as many as `wanted`, or fewer.
+
+        A character whose name was proposed before is left out. One that turns out to be of another kind than was asked for is
+        used as what it is.
+
+        Raises:
+          UserError: as `Questioner.ask`.
+        """
+        cast: dict[str, list[Character]] = {kind: [] for kind in wanted}
+        waiting: dict[str, list[tuple[str, _Proposal]]] = {kind: [] for kind in wanted}
+        names: dict[str, str] = {}
+        turns = self._turns()
+        for _ in range(self.rounds):
+            lacking = {kind: count - len(cast[kind]) for kind, count in wanted.items() if len(cast[kind]) < count}
+            if not lacking:
+                break
+            for kind, domain, proposal in self._proposed(lacking, waiting, names, turns):
+                waiting[kind].append((domain, proposal))
+            chosen = [entry for kind, count in lacking.items() for entry in waiting[kind][:count]]
+            for kind, count in lacking.items():
+                del waiting[kind][:count]
+            if not chosen:
+                break
+            for character in self._classified(self._profiled(chosen)):
+                kind = character.domain if character.is_fictional else REAL
+                if len(cast.get(kind, ())) < wanted.get(kind, 0):
+                    cast[kind].append(character)
+        return cast
+
+    def _turns(self) -> Iterator[tuple[str, str]]:
+        """(persona, category of works) for requests, one after the other, each pair once before any comes again."""
+        pairs = list(itertools.product(self.personas, DOMAINS))
+        random.Random(self.seed).shuffle(pairs)
+        return itertools.cycle(pairs)
+
+    def _proposed(
+        self,
+        lacking: Mapping[str, int],
+        waiting: Mapping[str, Sequence[tuple[str, _Proposal]]],
+        names: dict[str, str],
+        turns: Iterator[tuple[str, str]],
+    ) -> Iterator[tuple[str, str, _Proposal]]:
+        """(kind, category of works, proposal) of new characters, whose names are added to `names`."""
+        asked: list[tuple[str, str]] = []
+        questions = []
+        known = "; ".join(list(names.values())[-KNOWN:]) or "(nobody yet)"
+        for kind, count in lacking.items():
+            for _ in range(-(-max(0, count - len(waiting[kind])) // PROPOSED)):
+                persona, domain = next(turns)
+                domain = domain if kind == REAL else kind
+                template = "propose_real" if kind == REAL else "propose_fictional"
+                messages = self.prompts.messages(
+                    template, persona=persona, domain=DOMAINS[domain], count=str(PROPOSED), known=known
+                )
+                asked.append((kind, domain))
+                questions.append(Question(f"{kind} {len(names) + len(questions) + 1}", messages, _proposals))
+        for (kind, domain), proposals in zip(asked, self.model.ask("propose", questions), strict=True):
+            for proposal in proposals or ():
+                folded = " ".join(proposal.name.casefold().split())
+                if folded not in names:
+                    names[folded] = proposal.name
+                    yield kind, domain, proposal
+
+    def _profiled(self, chosen: Sequence[tuple[str, _Proposal]]) -> list[tuple[str, dict[str, object]]]:
+        """(category of works, profile) of the characters that could be looked up."""
+        questions = []
+        for domain, proposal in chosen:
+            values = {**proposal.model_dump(), "domain": DOMAINS[domain]}
+            passages = self.retriever.passages(f"{proposal.name} {proposal.work}", PASSAGES) if self.retriever else []
+            template = "refine_from_passages" if passages else "refine"
+            values |= {"passages": "\n\n".join(passages)} if passages else {}
+            questions.append(Question(proposal.name, self.prompts.messages(template, **values), _profile))
+        profiles = self.lookup.ask("look up", questions)
+        return [(domain, profile) for (domain, _), profile in zip(chosen, profiles, strict=True) if profile is not None]
+
+    def _classified(self, profiled: Sequence[tuple[str, dict[str, object]]]) -> list[Character]:
+        questions = [
+            Question(str(profile["name"]), self.prompts.messages("classify", character=character_text(profile)), _kind)
+            for _, profile in profiled
+        ]
+        kinds = self.model.ask("classify", questions)
+        return [
+            Character(domain, profile, kind == "fictional")
+            for (domain, profile), kind in zip(profiled, kinds, strict=True)
+            if kind is not None
+        ]
+
+
+def read_personas(path: str | Path) -> list[str]:
+    """Returns the seed personas of a JSON Lines file, {"persona": text} a line.
+
+    Raises:
+      UserError: one line with every fault.
+    """
+    faults: list[str] = []
+    personas = []
+    for number, row in read_lines(path, faults):
+        wrong: list[str] = []
+        written = validated(_Persona, row, wrong)
+        faults += [f"{path}: line {number}{'' if fault.startswith(':') else ': '}{fault}" for fault in wrong]
+        if written is not None and not written.persona.strip():
+            faults.append(f"{path}: line {number}: persona: empty")
+        personas += [written.persona.strip()] if written is not None else []
+    raise_all(faults)
+    return personas
+
+
+def _proposals(text: str) -> list[_Proposal]:
+    return object_in(text, _Proposals).characters
+
+
+def _profile(text: str) -> dict[str, object]:
+    profile = object_in(text, _Profile).model_dump()
+    check_language(" ".join(str(profile[key]) for key in ("personality", "background")), "en", RPGBENCH.languages)
+    return profile
+
+
+def _kind(text: str) -> str:
+    return object_in(text, _Kind).kind

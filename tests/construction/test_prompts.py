@@ -1,0 +1,51 @@
+"""The prompts of the construction are files, which a user may replace; a fault is told with its place."""
+
+import shutil
+
+import pytest
+from refusal import refusal
+
+import remid_jax.construction.prompts as module
+from remid_jax.construction.prompts import ConstructionPrompts
+
+
+@pytest.fixture
+def own(tmp_path):
+    import importlib.resources
+
+    with importlib.resources.as_file(importlib.resources.files("remid_jax.construction") / "prompts") as shipped:
+        return shutil.copytree(shipped, tmp_path / "own")
+
+
+def test_every_shipped_prompt_is_filled(own):
+    prompts = ConstructionPrompts.load()
+    assert prompts == ConstructionPrompts.load(own)
+    assert {path.name for path in own.iterdir()} == set(module._FILES)
+    for name, (allowed, _) in module._FILES.items():
+        values = {placeholder: f"<<{placeholder}>>" for placeholder in allowed}
+        messages = prompts.messages(name.removesuffix(".md"), **values)
+        assert [message["role"] for message in messages] == ["system", "user"]
+        for value in values.values():
+            assert value in messages[1]["content"], (name, value)
+
+
+def test_texts_with_braces_stay_as_they_are():
+    [_, user] = ConstructionPrompts.load().messages("classify", character="name: {character} {persona}")
+    assert user["content"].startswith("name: {character} {persona}\n")
+
+
+def test_faults_of_all_files_are_told_at_once(own):
+    (own / "edit.md").unlink()
+    (own / "classify.md").write_text("# user\nWho is {charakter}?\n")
+    assert refusal(ConstructionPrompts.load, own) == (
+        f"{own}/classify.md: unknown placeholder {{charakter}} in `# user`, which may hold {{character}}; {own}/classify.md: "
+        "{character} is missing: the model would not know of whom, or of what, it is asked; "
+        f"{own}/edit.md: cannot be read (No such file or directory): a folder of construction prompts holds "
+        f"{', '.join(module._FILES)}"
+    )
+
+
+def test_an_edited_prompt_is_another_run(own):
+    with (own / "merge.md").open("a") as file:
+        file.write("\nBe kind.\n")
+    assert ConstructionPrompts.load(own).fingerprint != ConstructionPrompts.load().fingerprint
