@@ -27,6 +27,7 @@ def get_config() -> ConfigDict:
     config.tries = 4  # draws of an answer until one has the form that was asked for; and rounds of proposing characters
     config.go_on = False  # True: where a cap is reached or a server fails, make what there is into a benchmark
     config.personas = config_dict.placeholder(str)  # JSON Lines: {"persona": text} of readers for whom characters are proposed
+    config.characters = config_dict.placeholder(str)  # JSON Lines of your own, which come first (docs/construction.md)
     config.prompts = config_dict.placeholder(str)  # a folder with your own (see remid_jax/construction/prompts/)
     config.dtype = "float32"  # of a model on this machine; or "bfloat16"
     config.control_tokens = "text"  # their names in people's texts are text; or "tokens", read as transformers reads them
@@ -37,6 +38,7 @@ def get_config() -> ConfigDict:
     config.scoring.model = config_dict.placeholder(str)  # a model on this machine; without one this gate is left out
     config.scoring.prompts = config_dict.placeholder(str)  # as in evaluations (see remid_jax/dialogues/prompts/)
     config.scoring.dtype = "float32"
+    config.scoring.template = config_dict.placeholder(str)
 
     config.devices = ConfigDict()
     config.devices.parallel = "mesh"  # or "pmap"

@@ -8,20 +8,21 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from remid_jax.construction.characters import read_personas
-from remid_jax.construction.gates import Gate, default_gates
+from remid_jax.construction.characters import read_characters, read_personas
+from remid_jax.construction.gates import default_gates
 from remid_jax.construction.pipeline import RESULTS, Asked, Built, build
-from remid_jax.construction.plan import Amounts
+from remid_jax.construction.plan import TRAIN, Amounts
 from remid_jax.construction.prompts import ConstructionPrompts
 from remid_jax.construction.retrieval import LocalFiles
+from remid_jax.construction.screening import Gate
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record
 from remid_jax.endpoints.chat import Sampling
 from remid_jax.errors import UserError
-from remid_jax.models.loading import open_model, read_as
 from remid_jax.parallel import Devices
-from remid_jax.roles.reading import reading_of
+from remid_jax.roles.reading import reading_of, template_settings
 from remid_jax.scoring.engine import ScoringEngine
+from remid_jax.scoring.score import scoring_engine
 from remid_jax.scoring.store import Store
 from remid_jax.settings import check_settings
 
@@ -36,7 +37,8 @@ def main(config: ConfigDict, workdir: Path) -> None:
     amounts = Amounts(tuple(config.categories), config.lineages, config.train_lineages, config.dialogues)
     retriever = LocalFiles(config.sources) if config.sources else None
     prompts, personas = ConstructionPrompts.load(config.prompts), _personas(config.personas)
-    scoring_prompts = Prompts.load(config.scoring.prompts) if config.scoring.model else None
+    scoring_prompts = Prompts.load(config.scoring.prompts)
+    characters = read_characters(config.characters) if config.characters else []
     cli.use_compilation_cache()
     progress, store = cli.progress(), Store(workdir / "store.sqlite")
     devices = Devices(config.devices.parallel, config.devices.mesh_model)
@@ -52,7 +54,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
         return default_gates(sources, engine, scoring_prompts)
 
     sampling = Sampling(config.max_new, temperature=config.temperature, seed=config.seed)
-    asked = Asked(model, lookup, retriever, prompts, personas, sampling, config.tries, config.go_on)
+    asked = Asked(model, lookup, retriever, prompts, personas, characters, sampling, config.tries, config.go_on)
     built = build(asked, amounts, gates, workdir, progress)
     print("\n".join(sentences(built)))
     progress.say(f"data: {workdir / RESULTS}")
@@ -61,16 +63,18 @@ def main(config: ConfigDict, workdir: Path) -> None:
 def sentences(built: Built) -> list[str]:
     """Returns what came of it, in words."""
     counts, account = built.results["counts"], built.results["account"]
-    kept = sum(category["kept"] for category in counts["categories"].values())
-    lines = [
-        f"{kept} records kept, {len(built.screening.rejects)} rejected by gates, {built.results['failures']} answers failed"
-    ]
+    kept, rejected, failed = len(built.screening.kept), len(built.screening.rejects), built.results["failures"]
+    lines = [f"records kept: {kept}; rejected by gates: {rejected}; questions without a fitting answer: {failed}"]
     lines += [
         f"{name}: {count['kept']} of {count['wanted']} records ({count['made']} made)"
         for name, count in counts["categories"].items()
         if count["kept"] < count["wanted"]
     ]
-    lines += [f"{name} was not asked any more: {why}" for name, why in built.results["stopped"].items()]
+    single = [name for name, count in counts["categories"].items() if count["kept"] == 1 and name != TRAIN]
+    if single:
+        listed = ", ".join(single)
+        lines.append(f"one record, where an evaluation needs two: {listed}: name the others in --config.benchmark.categories")
+    lines += [f"not asked any more: {why}" for why in built.results["stopped"].values()]
     lines += [
         f"{name}: {ledger['replies']} answers, {ledger['from_store']} of them from earlier runs, "
         f"{ledger['prompt_tokens']} + {ledger['completion_tokens']} tokens"
@@ -88,9 +92,16 @@ def _personas(path: str | None) -> list[str]:
 
 
 def _scoring(config: ConfigDict, workdir: Path, store: Store, devices: Devices) -> ScoringEngine:
-    opened = open_model(config.scoring.model, config.scoring.dtype, devices.parameter_mesh)
-    model = read_as(opened, **reading_of(config, workdir))
-    return ScoringEngine(model, devices, store, config.devices.tokens_per_step, config.devices.max_row)
+    return scoring_engine(
+        config.scoring.model,
+        dtype=config.scoring.dtype,
+        template=template_settings(config.scoring.template, "config.scoring.template"),
+        store=store,
+        tokens_per_step=config.devices.tokens_per_step,
+        max_row=config.devices.max_row,
+        devices=devices,
+        **reading_of(config, workdir),
+    )
 
 
 def start() -> None:

@@ -89,7 +89,7 @@ def _parse(argv: list[str]) -> list[str]:
 
 def _script(program: str) -> str:
     """The script's name in `python -m experiments.NAME`, and of the installed command remid-NAME."""
-    return Path(program).stem.removeprefix("remid-")
+    return Path(program).stem.removeprefix("remid-").replace("-", "_")
 
 
 def _shipped(argument: str) -> str:

@@ -15,6 +15,8 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from remid_jax.construction.gates.fields import weight
+from remid_jax.construction.gates.language import LEAST
 from remid_jax.dialogues.languages import language_name, language_share
 from remid_jax.dialogues.prompts import Messages
 from remid_jax.dialogues.thoughts import USUAL, split_thoughts
@@ -43,10 +45,11 @@ class Answered(BaseModel):
 Text = Annotated[str, Field(min_length=1)]
 Form = TypeVar("Form", bound=BaseModel)
 Made = TypeVar("Made")
+Read = TypeVar("Read", covariant=True)
 
 
 @dataclasses.dataclass(frozen=True)
-class Question(Generic[Made]):
+class Question(Generic[Read]):
     """What is asked of a model.
 
     Attributes:
@@ -57,7 +60,7 @@ class Question(Generic[Made]):
 
     item: str
     messages: Messages
-    read: Callable[[str], Made]
+    read: Callable[[str], Read]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +110,8 @@ class Questioner:
     def ask(self, stage: str, questions: Sequence[Question[Made]]) -> list[Made | None]:
         """Returns what was made of the answers, in the order of the questions; None where none fitted.
 
+        Questions with the same messages get answers of their own.
+
         Raises:
           UserError: as `Endpoint.ask`, unless it shall go on.
         """
@@ -116,11 +121,13 @@ class Questioner:
         counts = self._tally.counts.setdefault(stage, collections.Counter())
         counts["asked"] += len(questions)
         left, failed = list(range(len(questions))), set(range(len(questions)))
+        first_draws = self._first_draws(questions)
         for draw in range(self._tries):
             if not left:
                 break
             counts["again"] += len(left) if draw else 0
-            replies, again = self._replies(stage, [questions[n] for n in left], draw), []
+            chats = [self._chat(questions[n], first_draws[n] + draw) for n in left]
+            replies, again = self._replies(stage if not draw else f"{stage}, try {draw + 1}", chats), []
             for n, reply in zip(left, replies, strict=True):
                 if isinstance(reply, Missing):
                     reasons[n].append(f"no answer: {reply.why}")
@@ -131,7 +138,7 @@ class Questioner:
                 except Unfit as unfit:
                     cut = f", cut off after {self._sampling.max_tokens} tokens" if reply.finish == "length" else ""
                     reasons[n].append(f"{unfit}{cut}")
-                    said[n] = reply.text[:SHOWN]
+                    said[n] = reply.text[:SHOWN].encode("utf-8", "replace").decode()
                     again.append(n)
             left = again
         self._tally.failures += [Failure(stage, questions[n].item, tuple(reasons[n]), said[n]) for n in sorted(failed)]
@@ -139,15 +146,26 @@ class Questioner:
         counts["fitting"] += len(questions) - len(failed)
         return made
 
-    def _replies(self, stage: str, questions: Sequence[Question[Made]], draw: int) -> list[ChatReply | Missing]:
-        sampling = dataclasses.replace(self._sampling, seed=self._sampling.seed + draw)
-        chats = [Chat(question.messages, sampling) for question in questions]
+    def _first_draws(self, questions: Sequence[Question[Any]]) -> list[int]:
+        """The number of each question's first draw: those with the same messages share none."""
+        times: collections.Counter[str] = collections.Counter()
+        draws = []
+        for question in questions:
+            asked = json.dumps(question.messages)
+            draws.append(times[asked] * self._tries)
+            times[asked] += 1
+        return draws
+
+    def _chat(self, question: Question[Any], draw: int) -> Chat:
+        return Chat(question.messages, dataclasses.replace(self._sampling, seed=self._sampling.seed + draw))
+
+    def _replies(self, stage: str, chats: Sequence[Chat]) -> list[ChatReply | Missing]:
         endpoint = self._endpoint
         if isinstance(endpoint, Recorded) and endpoint.name in self._tally.stopped:
             return [reply for [reply] in endpoint.kept(chats)]
         try:
             unit = "answers" if isinstance(endpoint, Recorded) else "tokens"
-            with self._progress.stage(stage if not draw else f"{stage}, try {draw + 1}", unit) as advance:
+            with self._progress.stage(stage, unit) as advance:
                 return [reply for [reply] in endpoint.ask(chats, advance)]
         except UserError as error:
             if not (self._go_on and isinstance(endpoint, Recorded)):
@@ -166,8 +184,6 @@ def object_in(text: str, form: type[Form]) -> Form:
     for value in (*_objects(text), *_objects(_LONE_COMMA.sub(r"\1", text))):
         wrong: list[str] = []
         if (made := validated(form, value, wrong)) is not None:
-            if not is_text(json.dumps(value, ensure_ascii=False)):
-                raise Unfit("holds half a surrogate pair, which is no character")
             return made
         faults = faults or wrong
     raise Unfit("; ".join(faults[:3]) if faults else "holds no JSON object")
@@ -192,7 +208,12 @@ def tagged_in(text: str, tag: str) -> str:
 
 
 def check_language(text: str, language: str | None, among: Iterable[str]) -> None:
-    """Raises `Unfit` unless a text is in the language with this BCP 47 tag, told apart from those `among` which it may be."""
+    """Raises `Unfit` unless a text is in the language with this BCP 47 tag, told apart from those `among` which it may be.
+
+    One that is too short to have a language, as the gate for languages has it, is let pass.
+    """
+    if weight(text) < LEAST:
+        return
     share = language_share([text], language, among)
     if share.share == 0:
         assert language is not None

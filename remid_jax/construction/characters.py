@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import itertools
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel
 
 from remid_jax.construction.answers import Answered, Question, Questioner, Text, check_language, object_in
 from remid_jax.construction.prompts import ConstructionPrompts
@@ -76,6 +79,12 @@ class _Persona(Written):
     persona: str
 
 
+class _Given(Written):
+    domain: Literal["Literature", "Film & Television", "Theater", "Gaming"]
+    profile: dict[str, Any]
+    is_fictional: bool
+
+
 @dataclasses.dataclass(frozen=True)
 class Casting:
     """Who and what characters come from.
@@ -86,6 +95,7 @@ class Casting:
       retriever: passages that it is shown, if any.
       prompts: what they are asked.
       personas: of readers, for whom characters are proposed.
+      given: characters that need not be proposed.
       seed: of the order in which they are.
       rounds: how often more are proposed where too few were.
     """
@@ -95,22 +105,24 @@ class Casting:
     retriever: Retriever | None
     prompts: ConstructionPrompts
     personas: Sequence[str]
+    given: Sequence[Character]
     seed: int
     rounds: int
 
     def cast(self, wanted: Mapping[str, int]) -> dict[str, list[Character]]:
         """Returns characters by kind: "real", or a category of `DOMAINS` for fictional ones; as many as `wanted`, or fewer.
 
-        A character whose name was proposed before is left out. One that turns out to be of another kind than was asked for is
-        used as what it is.
+        Those that are given come first. A character whose name was proposed before is left out. One that turns out to be of
+        another kind than was asked for is used as what it is.
 
         Raises:
           UserError: as `Questioner.ask`.
         """
         cast: dict[str, list[Character]] = {kind: [] for kind in wanted}
         waiting: dict[str, list[tuple[str, _Proposal]]] = {kind: [] for kind in wanted}
-        names: dict[str, str] = {}
-        turns = self._turns()
+        names = {_folded(character.name): character.name for character in self.given}
+        _place(self.given, cast, wanted)
+        turns = {kind: self._turns(kind) for kind in wanted}
         for _ in range(self.rounds):
             lacking = {kind: count - len(cast[kind]) for kind, count in wanted.items() if len(cast[kind]) < count}
             if not lacking:
@@ -122,16 +134,13 @@ class Casting:
                 del waiting[kind][:count]
             if not chosen:
                 break
-            for character in self._classified(self._profiled(chosen)):
-                kind = character.domain if character.is_fictional else REAL
-                if len(cast.get(kind, ())) < wanted.get(kind, 0):
-                    cast[kind].append(character)
+            _place(self._classified(self._profiled(chosen)), cast, wanted)
         return cast
 
-    def _turns(self) -> Iterator[tuple[str, str]]:
+    def _turns(self, kind: str) -> Iterator[tuple[str, str]]:
         """(persona, category of works) for requests, one after the other, each pair once before any comes again."""
-        pairs = list(itertools.product(self.personas, DOMAINS))
-        random.Random(self.seed).shuffle(pairs)
+        pairs = list(itertools.product(self.personas, DOMAINS if kind == REAL else [kind]))
+        random.Random(f"{self.seed} {kind}").shuffle(pairs)
         return itertools.cycle(pairs)
 
     def _proposed(
@@ -139,7 +148,7 @@ class Casting:
         lacking: Mapping[str, int],
         waiting: Mapping[str, Sequence[tuple[str, _Proposal]]],
         names: dict[str, str],
-        turns: Iterator[tuple[str, str]],
+        turns: Mapping[str, Iterator[tuple[str, str]]],
     ) -> Iterator[tuple[str, str, _Proposal]]:
         """(kind, category of works, proposal) of new characters, whose names are added to `names`."""
         asked: list[tuple[str, str]] = []
@@ -147,19 +156,17 @@ class Casting:
         known = "; ".join(list(names.values())[-KNOWN:]) or "(nobody yet)"
         for kind, count in lacking.items():
             for _ in range(-(-max(0, count - len(waiting[kind])) // PROPOSED)):
-                persona, domain = next(turns)
-                domain = domain if kind == REAL else kind
+                persona, domain = next(turns[kind])
                 template = "propose_real" if kind == REAL else "propose_fictional"
                 messages = self.prompts.messages(
                     template, persona=persona, domain=DOMAINS[domain], count=str(PROPOSED), known=known
                 )
                 asked.append((kind, domain))
-                questions.append(Question(f"{kind} {len(names) + len(questions) + 1}", messages, _proposals))
+                questions.append(Question(f"{kind}, from {DOMAINS[domain]}: {persona}", messages, _proposals))
         for (kind, domain), proposals in zip(asked, self.model.ask("propose", questions), strict=True):
             for proposal in proposals or ():
-                folded = " ".join(proposal.name.casefold().split())
-                if folded not in names:
-                    names[folded] = proposal.name
+                if _folded(proposal.name) not in names:
+                    names[_folded(proposal.name)] = proposal.name
                     yield kind, domain, proposal
 
     def _profiled(self, chosen: Sequence[tuple[str, _Proposal]]) -> list[tuple[str, dict[str, object]]]:
@@ -193,17 +200,51 @@ def read_personas(path: str | Path) -> list[str]:
     Raises:
       UserError: one line with every fault.
     """
+    return [line.persona.strip() for line in _lines_of(path, _Persona, lambda line: {"persona": line.persona})]
+
+
+def read_characters(path: str | Path) -> list[Character]:
+    """Returns the characters of a JSON Lines file like stages/characters.jsonl: {"domain", "profile", "is_fictional"} a line.
+
+    Raises:
+      UserError: one line with every fault; a name that stands twice is one.
+    """
+    lines = _lines_of(path, _Given, lambda line: {"profile.name": line.profile.get("name")})
+    characters = [Character(line.domain, line.profile, line.is_fictional) for line in lines]
+    times = collections.Counter(_folded(character.name) for character in characters)
+    raise_all([f"{path}: {name!r} stands {count} times: keep one" for name, count in times.items() if count > 1])
+    return characters
+
+
+Line = TypeVar("Line", bound=BaseModel)
+
+
+def _lines_of(path: str | Path, form: type[Line], texts: Callable[[Line], Mapping[str, object]]) -> list[Line]:
+    """The lines of a file that people write; each of `texts` must be one."""
     faults: list[str] = []
-    personas = []
+    lines = []
     for number, row in read_lines(path, faults):
         wrong: list[str] = []
-        written = validated(_Persona, row, wrong)
-        faults += [f"{path}: line {number}{'' if fault.startswith(':') else ': '}{fault}" for fault in wrong]
-        if written is not None and not written.persona.strip():
-            faults.append(f"{path}: line {number}: persona: empty")
-        personas += [written.persona.strip()] if written is not None else []
+        line = validated(form, row, wrong)
+        if line is not None:
+            lines.append(line)
+            blank = [name for name, text in texts(line).items() if not isinstance(text, str) or not text.strip()]
+            wrong += [f"{name}: must be a text that is not empty" for name in blank]
+        faults += [f"{path}: line {number}: {fault}" for fault in wrong]
     raise_all(faults)
-    return personas
+    return lines
+
+
+def _place(characters: Iterable[Character], cast: Mapping[str, list[Character]], wanted: Mapping[str, int]) -> None:
+    """Puts characters among those of their kind, as long as more of it are wanted."""
+    for character in characters:
+        kind = character.domain if character.is_fictional else REAL
+        if len(cast.get(kind, ())) < wanted.get(kind, 0):
+            cast[kind].append(character)
+
+
+def _folded(name: str) -> str:
+    return " ".join(name.casefold().split())
 
 
 def _proposals(text: str) -> list[_Proposal]:

@@ -15,13 +15,12 @@ from typing import Any, Protocol
 
 from remid_jax import program
 from remid_jax.construction.answers import Questioner, Tally
-from remid_jax.construction.characters import Casting
+from remid_jax.construction.characters import Casting, Character
 from remid_jax.construction.dialogues import held, openings_of
-from remid_jax.construction.gates import Gate
 from remid_jax.construction.plan import BASE, TRAIN, TURN_LEVEL, WORD_LEVEL, Amounts, meetings, pairs_to_merge
 from remid_jax.construction.prompts import ConstructionPrompts
 from remid_jax.construction.retrieval import Retriever
-from remid_jax.construction.screening import Screening, screen
+from remid_jax.construction.screening import Gate, Screening, screen
 from remid_jax.construction.shifts import edited, merged
 from remid_jax.construction.users import with_users
 from remid_jax.dialogues.manifest import RPGBENCH
@@ -50,6 +49,7 @@ class Asked:
       retriever: what it is shown for that, if anything.
       prompts: what they are asked.
       personas: seed personas of readers, for whom characters are proposed.
+      characters: those that need not be proposed.
       sampling: of all answers. An answer that does not fit is drawn again with the next seed.
       tries: draws of one answer, and rounds of proposals, at most.
       go_on: whether an endpoint that answers no more leaves the rest to be made.
@@ -60,6 +60,7 @@ class Asked:
     retriever: Retriever | None
     prompts: ConstructionPrompts
     personas: Sequence[str]
+    characters: Sequence[Character]
     sampling: Sampling
     tries: int
     go_on: bool
@@ -142,7 +143,7 @@ def _made(
         for endpoint in (asked.model, asked.lookup)
     )
     seed = asked.sampling.seed
-    casting = Casting(model, lookup, asked.retriever, asked.prompts, asked.personas, seed, asked.tries)
+    casting = Casting(model, lookup, asked.retriever, asked.prompts, asked.personas, asked.characters, seed, asked.tries)
     cast = casting.cast(amounts.characters)
     stages.write("characters", [character for characters in cast.values() for character in characters])
     met = with_users(meetings(amounts, cast, seed), model, asked.prompts)
@@ -230,22 +231,17 @@ def _write(folder: Path, benchmark: Benchmark, screening: Screening, results: Ma
     _write_json(folder / BENCHMARK, lists)
     _write_lines(folder / RECORDS, records)
     _write_json(folder / MANIFEST, benchmark.manifest.to_json())
-    rejects = [{"gate": reject.gate, "why": reject.why, "record": reject.record.to_json()} for reject in screening.rejects]
-    write_text(folder / REJECTS, "".join(_line(row) for row in rejects))
+    _write_lines(folder / REJECTS, screening.rejects)
     write_card(folder, records, benchmark.manifest, screening, results["account"])
     _write_json(folder / RESULTS, results)  # last: who finds it finds the others
 
 
 def _write_lines(path: Path, rows: Iterable[_AsLine]) -> None:
-    write_text(path, "".join(_line(row.to_json()) for row in rows))
+    write_text(path, "".join(json.dumps(row.to_json(), ensure_ascii=False) + "\n" for row in rows))
 
 
 def _write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _line(row: Mapping[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 def _nothing(tally: Tally, folder: Path) -> str:

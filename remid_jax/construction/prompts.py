@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from remid_jax.dialogues.faults import raise_all
-from remid_jax.dialogues.prompts import SECTIONS, Messages, filled, sections_of
+from remid_jax.dialogues.prompts import SECTIONS, Messages, filled, folder_texts, sections_of
 
 _PROPOSED = frozenset({"name", "work", "description", "domain"})
 _TALK = frozenset({"user_persona", "character", "language"})
@@ -48,24 +48,19 @@ class ConstructionPrompts:
         Raises:
           UserError: with the faults of all files.
         """
-        root = importlib.resources.files(__package__) / "prompts" if folder is None else Path(folder)
         faults: list[str] = []
+        shipped = importlib.resources.files(__package__) / "prompts"
         templates, digest = {}, hashlib.sha256()
-        for name, (allowed, needed) in _FILES.items():
-            where = f"{folder or 'construction/prompts'}/{name}"
-            try:
-                text = (root / name).read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-                faults.append(f"{where}: cannot be read ({reason}): a folder of construction prompts holds {', '.join(_FILES)}")
-                continue
-            digest.update(f"{name}\n{len(text)}\n{text}".encode())
+        for name, where, text in folder_texts(
+            folder, shipped, tuple(_FILES), "a folder of construction prompts", digest, faults
+        ):
+            allowed, needed = _FILES[name]
             lacks = dict.fromkeys(sorted(needed), _BLIND)
             templates[name.removesuffix(".md")] = sections_of(text, where, SECTIONS[:2], allowed, lacks, faults)
         raise_all(faults)
         return cls(templates, digest.hexdigest())
 
-    def messages(self, name: str, **values: str) -> Messages:
+    def messages(self, name: str, /, **values: str) -> Messages:
         """Returns the conversation of a template, with texts in the place of its placeholders."""
         template = self.templates[name]
         return [{"role": role, "content": filled(template[role], values)} for role in SECTIONS[:2] if role in template]

@@ -57,8 +57,8 @@ def character_sources(reply: str, record: Record) -> Int[np.ndarray, " character
     """
     spoken = list(units(reply))
     profile = [record.user_persona, *record.character_text.splitlines()]
-    echoed = _copied(spoken, [turn.text for turn in record.dialogue])
-    quoted = _copied(spoken, profile)
+    echoed = copied_runs(spoken, [turn.text for turn in record.dialogue])
+    quoted = copied_runs(spoken, profile)
     sources = np.full(len(reply), OWN, np.int8)
     before = [0, *(unit.end for unit in spoken)]
     after = [*(unit.start for unit in spoken), len(reply)]
@@ -71,8 +71,8 @@ def character_sources(reply: str, record: Record) -> Int[np.ndarray, " character
     return sources
 
 
-def _copied(spoken: list[Unit], texts: Iterable[str]) -> list[tuple[int, int, int]]:
-    """(first unit, last unit, weight) of the longest run that ends at each unit, of those that weigh enough."""
+def copied_runs(spoken: list[Unit], texts: Iterable[str]) -> list[tuple[int, int, int]]:
+    """Returns (first unit, last unit, weight) of the longest run in a text that ends at each unit, where it weighs `RUN`."""
     numbers = {folded: number for number, folded in enumerate(dict.fromkeys(unit.folded for unit in spoken))}
     weight_before = np.concatenate([[0], np.cumsum([unit.weight for unit in spoken], dtype=int)])
     longest = np.zeros(len(spoken), int)

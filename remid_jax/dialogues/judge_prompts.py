@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from remid_jax.dialogues.faults import raise_all
-from remid_jax.dialogues.prompts import SECTIONS, Messages, filled, sections_of
+from remid_jax.dialogues.prompts import SECTIONS, Messages, filled, folder_texts, sections_of
 from remid_jax.dialogues.records import Record
 from remid_jax.files import parse_json
 
@@ -63,18 +63,10 @@ class JudgePrompts:
         Raises:
           UserError: with the faults of all files.
         """
-        root = importlib.resources.files(__package__) / "judge_prompts" if folder is None else Path(folder)
         faults: list[str] = []
+        shipped = importlib.resources.files(__package__) / "judge_prompts"
         templates, criteria, digest = {}, {}, hashlib.sha256()
-        for name in FILES:
-            where = f"{folder or 'judge_prompts'}/{name}"
-            try:
-                text = (root / name).read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-                faults.append(f"{where}: cannot be read ({reason}): a folder of a judge's prompts holds {', '.join(FILES)}")
-                continue
-            digest.update(f"{name}\n{len(text)}\n{text}".encode())
+        for name, where, text in folder_texts(folder, shipped, FILES, "a folder of a judge's prompts", digest, faults):
             if name == CRITERIA:
                 criteria = _criteria(text, where, faults)
                 continue

@@ -103,6 +103,16 @@ class Manifest:
         """The tags of all categories, each once."""
         return tuple(dict.fromkeys(c.language for c in self.categories.values() if c.language is not None))
 
+    def language_of(self, category: str) -> str | None:
+        """Returns the tag of a category's language, None if it has none.
+
+        Training records speak that of the categories that others are compared with, if these have but one.
+        """
+        if category in self.categories:
+            return self.categories[category].language
+        languages = {self.categories[name].language for name in self.references or self.categories}
+        return languages.pop() if category == self.train and len(languages) == 1 else None
+
     def with_references(self, names: Collection[str]) -> list[str]:
         """Returns the categories of these names, and those that they are compared with, in order; all for no names."""
         kept: set[str] = set()

@@ -16,9 +16,11 @@ from __future__ import annotations
 import hashlib
 import importlib.resources
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Any
 
 from remid_jax.dialogues.faults import raise_all
 from remid_jax.dialogues.records import Record
@@ -58,18 +60,10 @@ class Prompts:
     @classmethod
     def load(cls, folder: str | Path | None = None) -> Prompts:
         """The templates of `folder`, by default the package's. Raises UserError with the faults of all files."""
-        root = importlib.resources.files(__package__) / "prompts" if folder is None else Path(folder)
         faults: list[str] = []
+        shipped = importlib.resources.files(__package__) / "prompts"
         templates, digest = {}, hashlib.sha256()
-        for name in _FILES:
-            where = f"{folder or 'prompts'}/{name}"
-            try:
-                text = (root / name).read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-                faults.append(f"{where}: cannot be read ({reason}): a prompts folder holds {', '.join(_FILES)}")
-                continue
-            digest.update(f"{name}\n{len(text)}\n{text}".encode())
+        for name, where, text in folder_texts(folder, shipped, tuple(_FILES), "a prompts folder", digest, faults):
             templates[name] = sections_of(text, where, *_FILES[name], _NEEDED.get(name, {}), faults)
         raise_all(faults)
         return cls(templates, digest.hexdigest())
@@ -128,6 +122,26 @@ def filled(template: str, values: Mapping[str, str], core_features: str | None =
         values = {**values, _FEATURES: core_features}
     # One pass: braces inside a record's text are never looked at again.
     return _PLACEHOLDER.sub(lambda match: values[match[1]], template)
+
+
+def folder_texts(
+    folder: str | Path | None, shipped: Traversable, names: Sequence[str], called: str, digest: Any, faults: list[str]
+) -> Iterator[tuple[str, str, str]]:
+    """Yields (file's name, its place, its text) of a folder of prompts, or without one of the package's, `shipped`.
+
+    Files enter `digest`, one of hashlib's. What cannot be read is added to `faults`, with what a folder so `called` holds.
+    """
+    root = shipped if folder is None else Path(folder)
+    for name in names:
+        where = f"{folder or shipped.name}/{name}"
+        try:
+            text = (root / name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            faults.append(f"{where}: cannot be read ({reason}): {called} holds {', '.join(names)}")
+            continue
+        digest.update(f"{name}\n{len(text)}\n{text}".encode())
+        yield name, where, text
 
 
 def sections_of(

@@ -15,6 +15,7 @@ from remid_jax.endpoints.ledger import Ledger
 from remid_jax.endpoints.opening import open_endpoint
 from remid_jax.endpoints.recorded import Recorded
 from remid_jax.progress import Silent
+from remid_jax.reporting import drawing
 from remid_jax.scoring.store import Store
 
 PERSONAS = ["A cook who reads.", "A nurse who watches films.", "A stagehand who plays."]
@@ -28,8 +29,8 @@ REQUESTS = {
 
 def asked(model, lookup=None, **changes):
     settings = {
-        "retriever": None, "prompts": ConstructionPrompts.load(), "personas": PERSONAS, "tries": 3, "go_on": False,
-        "sampling": Sampling(2048, temperature=1.0),
+        "retriever": None, "prompts": ConstructionPrompts.load(), "personas": PERSONAS, "characters": [], "tries": 3,
+        "go_on": False, "sampling": Sampling(2048, temperature=1.0),
     }  # fmt: skip
     return Asked(model, lookup or model, **(settings | changes))
 
@@ -52,7 +53,8 @@ def built(model, folder, amounts=SMALL, **changes):
 
 
 def build_at(base_url, folder):
-    """What a process does that may be killed."""
+    """What a process does that may be killed; it draws no figures."""
+    drawing.png_bytes = lambda figure: b""
     built(remote(base_url, Path(folder)), Path(folder))
 
 

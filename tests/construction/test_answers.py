@@ -32,7 +32,7 @@ class Pair(Answered):
     words: list[Text]
 
 
-TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), min_size=1).filter(lambda text: text.strip())
+TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1).filter(lambda text: text.strip())
 AROUND = st.text(st.characters(codec="utf-8", exclude_characters="{}", exclude_categories=("Cs",)))
 
 
@@ -67,7 +67,10 @@ def test_line_breaks_inside_texts_are_let_pass():
         ('{"name": "a", "words": ["b"', "holds no JSON object"),
         ('{"name": "a"}', "words: missing"),
         ('{"name": " ", "words": "b"}', "name: String should have at least 1 character; words: must be a list, not a text"),
-        ('{"name": "\\ud800", "words": []}', "holds half a surrogate pair, which is no character"),
+        (
+            '{"name": "\\ud800", "words": []}',
+            "name: Input should be a valid string, unable to parse raw data as a unicode string",
+        ),
         ("{" * 5000, "holds no JSON object"),
     ],
 )
@@ -100,8 +103,9 @@ def test_a_text_without_its_tags_does_not_fit(text, why):
 
 def test_another_language_does_not_fit():
     check_language("Ich fahre morgen mit dem Zug nach Hause.", "de", ("de", "en", "es"))
-    with pytest.raises(Unfit, match="^is in English, not in German$"):
+    with pytest.raises(Unfit, match=r"^is in English, not in German$"):
         check_language("I am going home by train tomorrow.", "de", ("de", "en", "es"))
+    check_language("Home, by train.", "de", ("de", "en", "es"))  # too short to tell
 
 
 def questions(count):
@@ -130,6 +134,15 @@ def test_what_does_not_fit_is_drawn_again_with_the_next_seed():
     assert times == 4 + 3 + 2
 
 
+def test_the_same_question_gets_another_answer_each_time():
+    backend, endpoint = canned(None)
+    backend._answer = lambda chat, draw: f"{'bad' if chat.sampling.seed % 3 else 'good'} {chat.sampling.seed}"
+    same = [Question(f"q{n}", [{"role": "user", "content": "Who?"}], questions(1)[0].read) for n in range(3)]
+    made = Questioner(endpoint, Sampling(8, 1.0, seed=1), 3, False, Tally(), Silent()).ask("stage", same)
+    assert made == ["GOOD 3", "GOOD 6", "GOOD 9"]  # draws 1 to 3, 4 to 6, 7 to 9
+    assert len(backend.asked) == 9
+
+
 def test_thoughts_are_not_read_and_must_end():
     made, tally, _ = ask(lambda number, seed: "<think>bad</think>good" if number else "<think>hm", 2, tries=1)
     assert made == [None, "GOOD"]
@@ -150,6 +163,11 @@ def test_where_it_may_not_go_on_an_endpoint_that_answers_no_more_ends_it_and_els
     assert times == 0
     assert tally.stopped == {"endpoint:canned": said}
     assert [failure.why for failure in tally.failures] == [("no answer: not asked any more",)] * 2
+
+
+def test_half_a_character_can_be_listed():
+    _, tally, _ = ask(lambda number, seed: "bad \ud800", 1, tries=1)
+    assert tally.failures[0].said == "bad ?"
 
 
 def test_an_answer_that_does_not_come_is_not_drawn_again():

@@ -7,15 +7,22 @@ import signal
 import time
 
 from building import build_at, files
-from test_pipeline import WritingServer
+from writing_server import WritingServer
 
 KILLS, CONCURRENCY = 10, 4
+PRELOADED = [
+    "remid_jax.construction.pipeline",
+    "remid_jax.construction.gates",
+    "remid_jax.endpoints.remote",
+    "openai",
+    "httpx2",
+]
 
 
 def test_killed_ten_times_it_pays_for_nothing_twice(tmp_path):
     # A process that has imported everything, once, of which each attempt is a copy.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["building"])
+    context.set_forkserver_preload(PRELOADED)
     server, dice = WritingServer(), random.Random(17)
     killed, plain = tmp_path / "killed", tmp_path / "plain"
     for folder in (killed, plain):

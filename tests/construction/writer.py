@@ -37,14 +37,14 @@ def answer(content):
     """What it says to the last message of a request."""
     if '"characters"' in content:
         return proposals(content)
-    if "speech_style" in content.rpartition("Answer with")[2]:
+    if '"speech_style"' in content:
         return json.dumps(profile(re.search(r"^Name: (.*)$", content, re.M)[1]))
     name = re.search(r"^name: (.*)$", content, re.M)[1]
     if '{"kind": "real"}' in content:
         return json.dumps({"kind": "real" if name in by_name("IDTest") else "fictional"})
     language = next(filter(None, LANGUAGE.search(content).groups()))
     if "<persona>" in content:
-        return f"<persona>\n{own_record(name, language).user_persona}\n</persona>"
+        return f"<persona>\n{persona(name, language)}\n</persona>"
     if '"openings"' in content:
         return json.dumps({"openings": [record.dialogue[0].text for record in records_of(name, language)]}, ensure_ascii=False)
     if '"edits"' in content:
@@ -68,6 +68,17 @@ def profile(name):
     return next(by_name(category)[name] for category in ("IDTest", *DOMAINS) if name in by_name(category)).agent_character
 
 
+def persona(name, language):
+    """The user of the character's own record; fictional ones share users there, so here they meet those of training records."""
+    own = own_record(name, language)
+    return own.user_persona if name in by_name("IDTest") else benchmark().train[place_of(name) - 16].user_persona
+
+
+def place_of(name):
+    """The number of a character among the sixteen real ones, then the sixty-four fictional ones."""
+    return [character for category in ("IDTest", *DOMAINS) for character in by_name(category)].index(name)
+
+
 def own_record(name, language):
     """The record of this character whose user speaks the language."""
     if name in by_name("IDTest"):
@@ -79,7 +90,7 @@ def records_of(name, language):
     """The character's own record, and two others in the language that nobody else has."""
     own = own_record(name, language)
     pool = benchmark().train if language == "English" else [r for r in by_name(LANGUAGES[language]).values() if r is not own]
-    place = list({**by_name("IDTest"), **{n: 0 for category in DOMAINS for n in by_name(category)}}).index(name)
+    place = place_of(name)
     return [own, pool[2 * place % len(pool)], pool[(2 * place + 1) % len(pool)]]
 
 
@@ -91,6 +102,14 @@ def talk(content, language):
 
 def merge(name):
     return by_name("TurnLevelComposition")[name]
+
+
+def in_spanish(content):
+    """What it says to a request for German, in Spanish."""
+    name = re.search(r"^name: (.*)$", content, re.M)[1]
+    if '"rounds"' in content:
+        return json.dumps({"rounds": rounds(own_record(name, "Spanish"))})
+    return answer(content.replace("German", "Spanish"))
 
 
 def rounds(record):

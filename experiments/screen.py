@@ -1,0 +1,93 @@
+"""Which records of a benchmark pass the quality gates: see configs/screen.py.
+
+Writes kept.jsonl with its manifest, rejects.jsonl ({"gate", "why", "record"} a line) and the data card to the workdir, and
+prints what each gate looked at and rejected.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from remid_jax.construction.gates import default_gates
+from remid_jax.construction.gates.composition import sources_by_lineage
+from remid_jax.construction.screening import screen
+from remid_jax.dialogues.manifest_files import SUFFIX
+from remid_jax.dialogues.prompts import Prompts
+from remid_jax.dialogues.reading import read_benchmark
+from remid_jax.errors import UserError
+from remid_jax.files import write_text
+from remid_jax.parallel import Devices, is_first_host
+from remid_jax.reporting import data_card, terminal
+from remid_jax.roles.reading import reading_of, template_settings
+from remid_jax.scoring.engine import ScoringEngine
+from remid_jax.scoring.score import scoring_engine
+from remid_jax.scoring.store import Store
+from remid_jax.settings import check_settings
+
+from . import cli
+
+KEPT, REJECTS = "kept", "rejects.jsonl"
+
+
+def main(config: ConfigDict, workdir: Path) -> None:
+    check_settings(config)
+    if not config.source:
+        raise UserError("config.source is not set: give a benchmark, --config.source=FILE, or package:rpgbench_compact")
+    benchmark = read_benchmark(
+        config.source,
+        manifest=config.manifest,
+        format=config.format or "auto",
+        mapping=config.mapping,
+        character=config.character,
+    )
+    manifest = benchmark.manifest
+    records = [*benchmark.train, *(record for own in benchmark.test.values() for record in own)]
+    gates = default_gates(
+        sources_by_lineage(records, manifest), _engine(config, workdir), Prompts.load(config.prompts), config.refusals
+    )
+    progress = cli.progress()
+    with progress.stage("screen", "records") as advance:
+        screening = screen(records, manifest, gates, advance)
+    if not is_first_host():
+        return
+    write_text(workdir / f"{KEPT}.jsonl", _lines(record.to_json() for record in screening.kept))
+    write_text(workdir / f"{KEPT}{SUFFIX}", json.dumps(manifest.to_json(), ensure_ascii=False, indent=1) + "\n")
+    write_text(workdir / REJECTS, _lines(reject.to_json() for reject in screening.rejects))
+    data_card.write_card(workdir, screening.kept, manifest, screening, {})
+    Console().print(terminal.drawn(data_card.gates(screening)))
+    progress.say(f"kept: {workdir / KEPT}.jsonl   rejects: {workdir / REJECTS}   card: {workdir / data_card.CARD}")
+
+
+def _engine(config: ConfigDict, workdir: Path) -> ScoringEngine | None:
+    """The engine of `config.model`, if there is one."""
+    if not config.model:
+        return None
+    cli.use_compilation_cache()
+    return scoring_engine(
+        config.model,
+        dtype=config.dtype,
+        template=template_settings(config.template, "config.template"),
+        store=Store(workdir / "store.sqlite"),
+        tokens_per_step=config.tokens_per_step,
+        max_row=config.max_row,
+        devices=Devices(config.parallel, config.mesh_model),
+        **reading_of(config, workdir),
+    )
+
+
+def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def start() -> None:
+    cli.run(main)
+
+
+if __name__ == "__main__":
+    start()
