@@ -91,6 +91,8 @@ class Gang:
         Raises:
           UserError: if a disk is full.
         """
+        if not self._members:
+            self.ready()
         with of_people():
             first = self._members[0]
             if ray.get(first.is_done_here.remote(name)):  # there is nothing for the others to take a share of
@@ -104,7 +106,7 @@ class Gang:
                 outcome, work = next(iter(ended.values()))[0], {}
                 self._keeper("enter", name, outcome)
             if left:
-                self._start_anew()
+                self._end()
             return outcome, work
 
     def _all_ended(self, calls: Sequence[Any]) -> tuple[dict[Any, Any], Sequence[Any]]:
@@ -120,8 +122,9 @@ class Gang:
                 patience = PATIENCE
         return ended, left
 
-    def _start_anew(self) -> None:
+    def _end(self) -> None:
+        """Ends all hosts, some of which wait for others in vain; the next point starts them anew."""
         for member in self._members:
             with contextlib.suppress(*LOST):
                 ray.kill(member)
-        self.ready()
+        self._members = ()
