@@ -65,7 +65,7 @@ def plan_of(marks):
     points = [
         Point("scores", "score", scored),
         Point("again", "score", scored | {"number": 2}, ("scores",)),
-        Point("luckless", "total", {"file": file, "fails_on": 1}, ("again", "scores")),
         Point("total", "total", {"file": file}, ("scores",)),
+        Point("luckless", "total", {"file": file, "fails_on": 1}, ("again", "scores")),
     ]
     return planned(points, TASKS, {"kernel": 1})

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ray
-from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.placement_group import PlacementGroup
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from remid_jax.parallel import join_hosts
@@ -56,18 +56,16 @@ class Gang:
     """Workers that run each point together, as hosts of one `jax.distributed` run; to the launcher they are one worker.
 
     They meet once and stay together. One that is lost takes the gang with it, as it is the gang that has started them. The
-    first host's result is the point's. Each asks for what `options` say, and they get it all at once or wait, so that two
-    gangs cannot wait for one another's half.
+    first host's result is the point's. They run in the bundles of `group`, each with the `options` of one.
     """
 
     def __init__(
-        self, hosts: int, wanted: Mapping[str, float], options: Mapping[str, Any], plan: Plan, keeper: Any, home: Home,
+        self, hosts: int, group: PlacementGroup, options: Mapping[str, Any], plan: Plan, keeper: Any, home: Home,
         folder: str | None,
     ):  # fmt: skip
-        self._hosts, self._wanted, self._options = hosts, dict(wanted), options
+        self._hosts, self._group, self._options = hosts, group, options
         self._given, self._keeper = (ray.put(plan), keeper, home, folder), caller(keeper)
         self._members: Sequence[Any] = ()
-        self._group: Any = None
 
     def ready(self) -> None:
         """Returns when the hosts have met.
@@ -75,7 +73,6 @@ class Gang:
         Raises:
           UserError: if they do not come together.
         """
-        self._group = placement_group([self._wanted] * self._hosts, strategy="SPREAD")
         node: Any = ray.remote(Node)
         self._members = [
             node.options(
@@ -94,6 +91,8 @@ class Gang:
         Raises:
           UserError: if a disk is full.
         """
+        if not self._members:
+            self.ready()
         with of_people():
             first = self._members[0]
             if ray.get(first.is_done_here.remote(name)):  # there is nothing for the others to take a share of
@@ -107,7 +106,7 @@ class Gang:
                 outcome, work = next(iter(ended.values()))[0], {}
                 self._keeper("enter", name, outcome)
             if left:
-                self._start_anew()
+                self._end()
             return outcome, work
 
     def _all_ended(self, calls: Sequence[Any]) -> tuple[dict[Any, Any], Sequence[Any]]:
@@ -123,9 +122,9 @@ class Gang:
                 patience = PATIENCE
         return ended, left
 
-    def _start_anew(self) -> None:
+    def _end(self) -> None:
+        """Ends all hosts, some of which wait for others in vain; the next point starts them anew."""
         for member in self._members:
             with contextlib.suppress(*LOST):
                 ray.kill(member)
-        remove_placement_group(self._group)
-        self.ready()
+        self._members = ()

@@ -18,6 +18,7 @@ from typing import Any
 import jax
 import ray
 from ml_collections import ConfigDict
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from remid_jax.errors import UserError
@@ -82,11 +83,20 @@ def _at(home: Home) -> NodeAffinitySchedulingStrategy:
 
 @dataclasses.dataclass(eq=False)
 class _Handle:
-    """A worker: its actor, the models that it has loaded, and how often workers in its place could not start."""
+    """A worker: its actor, of a gang the placement group that holds what its hosts ask for, the models that it has loaded, and
+    how often workers in its place could not start."""
 
     actor: Any
+    group: PlacementGroup | None = None
     models: tuple[Any, ...] = ()
     starts: int = 0
+
+    def end(self) -> None:
+        """Ends what is left of it: it may live and have lost its connection alone, and Ray keeps a group until the job ends."""
+        with contextlib.suppress(*LOST):
+            ray.kill(self.actor)
+        if self.group is not None:
+            remove_placement_group(self.group)
 
 
 class _Launch:
@@ -153,20 +163,21 @@ class _Launch:
         environment = {"env_vars": _environment(any(name in wanted for name in ACCELERATORS))}
         given = (self._given, self._keeper, self._home, self._config.folder)
         actor: Any
-        if self._config.hosts:
+        group = None
+        if self._config.hosts:  # which get what they ask for all at once, so that no two gangs wait for each other's half
+            group = placement_group([wanted] * self._config.hosts, strategy="SPREAD")
             gang = ray.remote(Gang).options(num_cpus=0, runtime_env=environment, scheduling_strategy=_at(self._home))
-            actor = gang.remote(self._config.hosts, wanted, options(wanted), *given)
+            actor = gang.remote(self._config.hosts, group, options(wanted), *given)
         else:
             actor = ray.remote(Node).options(**options(wanted), runtime_env=environment).remote(*given)
-        self._starting[actor.ready.remote()] = _Handle(actor, starts=starts)
+        self._starting[actor.ready.remote()] = _Handle(actor, group, starts=starts)
 
     def _started(self, reference: Any) -> None:
         worker = self._starting.pop(reference)
         try:
             ray.get(reference)
         except LOST as error:
-            with contextlib.suppress(*LOST):
-                ray.kill(worker.actor)  # of a gang it may be one host alone that did not start
+            worker.end()
             if worker.starts == self._config.retries:
                 raise UserError(
                     f"config.launcher=ray: workers do not start ({first_line(error)}): look at Ray's logs"
@@ -201,8 +212,7 @@ class _Launch:
         try:
             result, work = ray.get(reference)
         except LOST as error:
-            with contextlib.suppress(*LOST):
-                ray.kill(worker.actor)  # it may live and have lost its connection alone
+            worker.end()
             self._lost(point, error)
             return
         self._outcome.work.update(work)
