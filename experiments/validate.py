@@ -90,9 +90,9 @@ def main(config: ConfigDict, workdir: Path) -> None:
         "simultaneous": {
             name: parts.part(
                 f"simultaneous {name}", {"replications": c.replications, "seed": c.seed}, "tables",
-                partial(simultaneous, channel, c.replications, c.seed),
+                partial(simultaneous, world, c.replications, c.seed),
             )
-            for name, channel in coverage_study.channels().items()
+            for name, world in simultaneous_study.worlds().items()
         },
         "folds": {
             "worlds": {
@@ -212,14 +212,14 @@ def dials(channel: coverage_study.Channel, replications: int, seed: int, report:
     return [{"n": n} | dial_study.coverage(channel, n, replications, seed, report) for n in dial_study.SIZES]
 
 
-def simultaneous(channel: coverage_study.Channel, replications: int, seed: int, report: Report) -> list[dict[str, Any]]:
+def simultaneous(world: simultaneous_study.World, replications: int, seed: int, report: Report) -> list[dict[str, Any]]:
     rows = []
     for number, n in enumerate(simultaneous_study.SIZES):
 
         def advance(done: int, total: int, number: int = number) -> None:
             report(number * total + done, len(simultaneous_study.SIZES) * total)
 
-        rows.append({"n": n} | simultaneous_study.study(channel, n, replications, seed, advance))
+        rows.append({"n": n} | simultaneous_study.study(world, n, replications, seed, advance))
     return rows
 
 

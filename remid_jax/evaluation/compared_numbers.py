@@ -16,12 +16,13 @@ class Difference:
     """A run minus the baseline, with the jackknife interval of the difference.
 
     `value`, `low` and `high` are None where they do not exist; `reason` says why. `kind` is "category", "shift" or "overall",
-    `quantity` "emi" or "emid", `conditioning` "reasoned" or "plain". EMID: larger = worse, so a positive difference means that
-    the run loses more under the shift than the baseline; EMI: larger = better.
+    `quantity` is "emi" or "emid", of whole replies, "novel_emi" or "novel_emid", `conditioning` "reasoned" or "plain". EMID:
+    larger = worse, so a positive difference means that the run loses more under the shift than the baseline. EMI: larger =
+    better.
 
     In the headline's formula, unit and conditioning there are besides the ends `simultaneous_low` and `simultaneous_high` of
-    intervals that hold together in all these cells, whether they are validated, and `smallest_difference`: the true difference
-    that such an interval tells from 0 with a chance of 80%. Elsewhere they are None.
+    intervals that hold together in all these cells of whole replies, or of their novel part, whether they are validated, and
+    `smallest_difference`: the true difference that such an interval tells from 0 with a chance of 80%. Elsewhere they are None.
     """
 
     run: str

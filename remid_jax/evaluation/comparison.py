@@ -10,22 +10,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import pyarrow as pa
 
-from remid_jax.errors import UserError
 from remid_jax.evaluation.compared_numbers import COLUMNS, Difference, RunStanding, difference_of, standings_of
-from remid_jax.evaluation.compared_runs import ComparedRun, Source, check_comparable, policy_differences, read_runs
+from remid_jax.evaluation.compared_runs import ComparedRun, Source, policy_differences
+from remid_jax.evaluation.measured_alike import measure_alike, same_within
 from remid_jax.evaluation.results import CONTRIBUTIONS, contributions
 from remid_jax.files import write_text
 from remid_jax.information import estimates as information
-from remid_jax.information.common_records import Common, changed_lineages, golden_gap, on_common_records
-from remid_jax.information.differences import Layout, Place, Quantities, differences, quantities
+from remid_jax.information.common_records import Common, changed_lineages
+from remid_jax.information.differences import EMI, EMID, Layout, Place, Quantities, differences
 from remid_jax.information.estimates import Settings
 from remid_jax.information.intervals import number
 from remid_jax.information.score_arrays import flatten
 from remid_jax.information.score_table import ScoreTable
-from remid_jax.information.standings import Together, best_run, family, headline_places, is_overall, standings
+from remid_jax.information.standings import Family, Together, best_run, family, headline_places, is_overall, standings
 from remid_jax.parallel import Devices
 from remid_jax.reporting import comparison as shown
 from remid_jax.reporting import comparison_page
@@ -36,7 +35,6 @@ from remid_jax.reporting.subjects import Results
 
 SCHEMA_VERSION = 1
 CHANGED = 5  # records listed for each run
-SAME_WITHIN = {"float32": 1e-4, "bfloat16": 0.1}  # nats a token that other rows of a batch move a log-likelihood, at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +53,8 @@ class Comparison:
          "differences": [{"run", "kind", "name", "quantity", "scorer", "difference": a number of `intervals.number`,
                           "run_value", "baseline_value",
                           "simultaneous": None, or in the headline `information.standings.Together`}],
-         "simultaneous": {"level", "cells": intervals that hold together, "each": the level of one by itself},
+         "simultaneous": {"level", "cells": intervals that hold together, "each": the level of one by itself}, of whole replies,
+         "novel_simultaneous": the same of their novel part; None where replies are not parted by source,
          "standings": [{"kind", "name", "quantity", "runs": {run: `information.standings.Standing`}}],
          "best": {quantity: the run whose rank set over all shifted categories is {1}, or None},
          "contributions": what per-record contributions are good for,
@@ -89,7 +88,7 @@ class Comparison:
 
     @property
     def best(self) -> str | None:
-        """The run that loses least over all shifted categories, if its rank set is {1}; else None."""
+        """The run whose whole replies lose least over all shifted categories, if its rank set is {1}; else None."""
         return self.results["best"].get("emid")
 
     def table(self) -> pa.Table:
@@ -137,37 +136,28 @@ def compare(runs: Sequence[Source] | Mapping[str, Source], *, devices: Devices |
         estimator, horizon, protocol or statistics, with both values; golden replies that were scored differently; no
         category in common.
     """
-    read = read_runs(runs)
-    check_comparable(read)
-    common = on_common_records({run.name: run.scores for run in read})
-    baseline = read[0]
-    tables = common.tables
-    if not tables[baseline.name].categories:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in common.left_out.items())
-        raise UserError(f"{', '.join(tables)}: no category in common ({reasons}): evaluate both on the same records")
-    within = SAME_WITHIN[baseline.results["estimator"]["dtype"]]
-    _check_golden(tables, within)
-    settings, first = Settings(**baseline.results["estimates"]["settings"]), tables[baseline.name]
-    layout = Layout({name: first.references.get(name) for name in first.categories}, first.shifts)
-    with jax.enable_x64(True):
-        plan = information.plan_of(first, dataclasses.replace(settings, bootstrap=0), devices or Devices(local=True))
-        measured = quantities(tables, layout, plan)
+    read, common, layout, settings, plan, measured = measure_alike(runs, devices or Devices(local=True))
+    baseline, tables, within = read[0], common.tables, same_within(read[0])
     changed = {run.name: changed_lineages(tables[run.name], tables[baseline.name], within) for run in read[1:]}
     results = _results(read, common, layout, settings, changed)
     places = headline_places(measured[baseline.name], **results["headline"])
     found = {run.name: differences(measured[run.name], measured[baseline.name], changed[run.name], layout) for run in read[1:]}
-    together = family(found, places, settings.level)
+    whole = [place for place in places if place.quantity in (EMI, EMID)]
+    novel = [place for place in places if place not in whole]
+    together, novel_together = (family(found, of_family, settings.level) for of_family in (whole, novel))
+    cells = together.cells | novel_together.cells
     rows = [
         row
         for run, of_run in found.items()
-        for row in _rows(run, of_run, (measured[run], measured[baseline.name]), together.cells, plan.n, settings.level)
+        for row in _rows(run, of_run, (measured[run], measured[baseline.name]), cells, plan.n, settings.level)
     ]
     ranked = {place: standings(measured, place, settings.level) for place in places}
     return Comparison({
         **results,
         "n": plan.n,
         "differences": rows,
-        "simultaneous": {"level": settings.level, "cells": together.size, "each": together.each},
+        "simultaneous": _family(together, settings.level),
+        "novel_simultaneous": _family(novel_together, settings.level) if novel else None,
         "standings": [
             {"kind": place.kind, "name": place.name, "quantity": place.quantity, "runs": of_place}
             for place, of_place in ranked.items()
@@ -176,15 +166,8 @@ def compare(runs: Sequence[Source] | Mapping[str, Source], *, devices: Devices |
     })  # fmt: skip
 
 
-def _check_golden(tables: Mapping[str, ScoreTable], within: float) -> None:
-    baseline, *others = tables
-    for run in others:
-        gap = golden_gap(tables[run], tables[baseline])
-        if gap.nats_per_token > within:
-            raise UserError(
-                f"{run}: golden replies were scored differently than in {baseline}: {gap.category}/{gap.record} by "
-                f"{gap.nats_per_token:.2g} nats a token: evaluate both with one store, or on one kind of device"
-            )
+def _family(together: Family, level: float) -> dict[str, Any]:
+    return {"level": level, "cells": together.size, "each": together.each}
 
 
 def _results(
@@ -195,7 +178,7 @@ def _results(
     changed: Mapping[str, Mapping[str, int]],
 ) -> dict[str, Any]:
     baseline, *others = read
-    table, within = common.tables[baseline.name], SAME_WITHIN[baseline.results["estimator"]["dtype"]]
+    table, within = common.tables[baseline.name], same_within(baseline)
     scorer = baseline.results["estimates"]["headline"]["scorer"]
     estimator, unit = settings.headline.split()
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -33,6 +33,8 @@ CLAIMED = [
     *(("half_golden_parrot", worse) for worse in ("parrot 100%", "reciter 100%", "constant", "misplaced 100%")),
 ]
 """(better, worse): the order that a measure of novel information has to find."""
+SAME_CONTENT = ("misplaced 50%", "misplaced 75%", "misplaced 100%", "deleted 50%", "deleted 75%")
+"""Rungs that say the same in every language in which a lineage has a golden reply."""
 
 
 def doses(config: ConfigDict, store: Store, reading: Reading, progress: Reports) -> tuple[dict[str, Any], ScoreTable]:
@@ -45,7 +47,8 @@ def doses(config: ConfigDict, store: Store, reading: Reading, progress: Reports)
          "left_out": {rung: why},
          "values": {quantity: {category: {rung: number}}}, "order": {quantity: {category: [rungs, the best first]}},
          "ladders": {quantity: {ladder: {category: how}}}, "claims": {quantity: {"better > worse": {category: how}}},
-         "power": {lineages: {quantity: {rung: ratio}}}}         (layouts: `information.dose_response`)
+         "power": {lineages: {quantity: {rung: ratio}}},         (layouts: `information.dose_response`)
+         "languages": {quantity: {category: {rung: ratio}}} of categories in another language than their reference}
 
     Raises:
       UserError: as `evaluate`, and if a record has no golden reply.
@@ -76,8 +79,25 @@ def doses(config: ConfigDict, store: Store, reading: Reading, progress: Reports)
         "ladders": dose_response.on_ladders(found, ladders),
         "claims": dose_response.on_pairs(found, claimed),
         "power": power,
+        "languages": _languages(found, run, [rung for rung in SAME_CONTENT if rung in tables]),
     }
     return results, tables["golden"]
+
+
+def _languages(found: dose_response.Values, run: Run, rungs: Sequence[str]) -> dict[str, dict[str, dict[str, float]]]:
+    """What language does to the value of replies of the same content."""
+    design = run.benchmark.manifest.categories
+    pairs = {
+        name: reference
+        for name in run.records
+        if (reference := design[name].reference) in run.records
+        and None not in (languages := (design[name].language, design[reference].language))
+        and len(set(languages)) == 2
+    }
+    golden = {name: "".join(record.golden for record in members) for name, members in run.records.items()}
+    return dose_response.across_languages(
+        found, pairs, rungs, {name: len(text.encode()) / len(text) for name, text in golden.items()}
+    )
 
 
 def opened(config: ConfigDict, store: Store, reading: Reading, timed: Timed) -> Run:

@@ -95,11 +95,7 @@ def _places(records: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 def _restricted(category: Category, places: np.ndarray) -> Category:
     """The category with these records alone, and of their scores what comparing needs."""
-    replies = {
-        name: dataclasses.replace(of_records(scores, places), by_source=None)
-        for name, scores in category.replies.items()
-        if name in ("golden", "policy")
-    }
+    replies = {name: of_records(scores, places) for name, scores in category.replies.items() if name in ("golden", "policy")}
     return dataclasses.replace(
         category,
         record=category.record[places],
@@ -111,6 +107,7 @@ def _restricted(category: Category, places: np.ndarray) -> Category:
         embeddings={},
         identities={},
         fold=None if category.fold is None else category.fold[places],
+        unreasoned=None if category.unreasoned is None else category.unreasoned[places],
     )
 
 

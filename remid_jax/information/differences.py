@@ -1,5 +1,8 @@
 """EMI and EMID of several runs on the same records, and their differences to a baseline (docs/protocol.md, rule 27).
 
+Both are taken of whole replies and, where all tables part replies by source, of their novel tokens alone (docs/protocol.md,
+rule 23).
+
 The golden replies and their scores are those of the baseline, so in a difference of EMI the golden term cancels: what is left
 is Ihat(yhat) of the run minus Ihat(yhat) of the baseline. A lineage is deleted in both runs and all categories at once: the
 jackknife is that *of the difference*, which keeps the covariance that common contexts make.
@@ -13,15 +16,18 @@ lineages whose replies changed, in the category where they are fewest.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from remid_jax.information import emi
+from remid_jax.information.copying import LINEAR, has_sources
 from remid_jax.information.intervals import Replicates, difference
 from remid_jax.information.measurement import Plan, measure
-from remid_jax.information.score_table import ScoreTable
+from remid_jax.information.score_table import NOVEL, Category, ScoreTable
 
 EMI, EMID = "emi", "emid"
+NOVEL_EMI, NOVEL_EMID = "novel_emi", "novel_emid"
+QUANTITIES = {EMI: EMID, NOVEL_EMI: NOVEL_EMID}  # of whole replies and of their novel part, each with what a shift costs of it
 OVERALL = "all shifted categories"
 
 
@@ -30,7 +36,7 @@ class Place(NamedTuple):
 
     kind: str  # "category", "shift" or "overall"
     name: str  # of the category or shift; OVERALL
-    quantity: str  # EMI or EMID
+    quantity: str  # EMI or EMID, NOVEL_EMI or NOVEL_EMID
     scorer: str
     estimator: str
     unit: str
@@ -45,6 +51,12 @@ class Layout:
 
 
 Quantities = dict[Place, Replicates]
+Measure = Callable[[str, Category, str], emi.Estimates]  # of a category by its name, and of a side, "golden" or "policy"
+
+
+def is_loss(quantity: str) -> bool:
+    """Returns whether a quantity is what a shift costs: larger = worse."""
+    return quantity in QUANTITIES.values()
 
 
 def quantities(tables: Mapping[str, ScoreTable], layout: Layout, plan: Plan) -> dict[str, Quantities]:
@@ -55,26 +67,47 @@ def quantities(tables: Mapping[str, ScoreTable], layout: Layout, plan: Plan) -> 
     are such categories, and EMID only where each of them has it. Wants float64.
     """
     baseline = next(iter(tables.values()))
-    golden = {
-        (scorer, name): measure(name, category, category.replies["golden"], scorer, plan).estimates
+    measures = {
+        (emi_of, scorer): _measure(emi_of, scorer, plan)
+        for emi_of in (EMI, NOVEL_EMI)
         for scorer in baseline.scorers
+        if emi_of == EMI or all(map(has_sources, tables.values()))
+    }
+    golden = {
+        (*key, name): measured(name, category, "golden")
+        for key, measured in measures.items()
         for name, category in baseline.categories.items()
     }
-    return {run: _of_run(table, golden, layout, plan) for run, table in tables.items()}
+    return {run: _of_run(table, measures, golden, layout) for run, table in tables.items()}
 
 
-def _of_run(table: ScoreTable, golden: Mapping[tuple[str, str], emi.Estimates], layout: Layout, plan: Plan) -> Quantities:
+def _measure(emi_of: str, scorer: str, plan: Plan) -> Measure:
+    def measured(name: str, category: Category, side: str) -> emi.Estimates:
+        replies = category.replies[side]
+        if emi_of == EMI:
+            return measure(name, category, replies, scorer, plan).estimates
+        return measure(name, category, replies.part(NOVEL), scorer, plan, LINEAR).estimates
+
+    return measured
+
+
+def _of_run(
+    table: ScoreTable,
+    measures: Mapping[tuple[str, str], Measure],
+    golden: Mapping[tuple[str, str, str], emi.Estimates],
+    layout: Layout,
+) -> Quantities:
     result: Quantities = {}
-    for scorer in table.scorers:
-        rows: dict[str, dict[str, emi.Estimates]] = {EMI: {}, EMID: {}}
+    for (emi_of, scorer), measured in measures.items():
+        rows: dict[str, dict[str, emi.Estimates]] = {emi_of: {}, QUANTITIES[emi_of]: {}}
+        gained, lost = rows.values()
         for name, category in table.categories.items():
-            policy = measure(name, category, category.replies["policy"], scorer, plan).estimates
-            rows[EMI][name] = emi.cross(policy, golden[scorer, name])
+            gained[name] = emi.cross(measured(name, category, "policy"), golden[emi_of, scorer, name])
         for name, reference in layout.references.items():
-            if reference is not None and name in rows[EMI] and reference in rows[EMI]:
-                rows[EMID][name] = emi.drop(rows[EMI][reference], rows[EMI][name])
+            if reference is not None and name in gained and reference in gained:
+                lost[name] = emi.drop(gained[reference], gained[name])
         for quantity, of_category in rows.items():
-            for kind, name, members in _means(layout, list(rows[EMI]), list(rows[EMID])):
+            for kind, name, members in _means(layout, list(gained), list(lost)):
                 if all(member in of_category for member in members):
                     row = emi.shift_row([of_category[member] for member in members])
                     result |= {Place(kind, name, quantity, scorer, *key): found for key, found in row.items()}
@@ -104,5 +137,5 @@ def _took_part(place: Place, layout: Layout, names: Collection[str]) -> set[str]
     shifted = [name for name in names if layout.references.get(name) is not None]
     of_kind = {"category": [place.name], "shift": layout.shifts.get(place.name, ()), "overall": shifted}
     members = {name for name in of_kind[place.kind] if name in names}
-    references = {layout.references[name] for name in members} if place.quantity == EMID else set()
+    references = {layout.references[name] for name in members} if is_loss(place.quantity) else set()
     return members | {name for name in references if name is not None}

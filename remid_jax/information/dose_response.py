@@ -113,6 +113,37 @@ def order(found: Values) -> dict[str, dict[str, list[str]]]:
     }
 
 
+def across_languages(
+    found: Values, pairs: Mapping[str, str], rungs: Sequence[str], bytes_per_char: Mapping[str, float]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Returns each rung's value in a category over its value in the category that `pairs` it with: 1 where language changes
+    nothing. {quantity: {category: {rung: ratio}}}; without rungs whose values are not known, or differ in sign.
+
+    `club per_byte` is `club per_char` by the bytes of a character in UTF-8: it assumes that a rung's replies have the golden
+    replies' ratio of the two.
+    """
+    by_byte = {
+        category: {
+            rung: None if number["value"] is None else number["value"] / bytes_per_char[category]
+            for rung, number in of_rungs.items()
+        }
+        for category, of_rungs in found["club per_char"].items()
+    }
+    plain = {
+        name: {category: {rung: number["value"] for rung, number in of.items()} for category, of in of_categories.items()}
+        for name, of_categories in found.items()
+    }
+    ratios: dict[str, dict[str, dict[str, float]]] = {}
+    for name, of_categories in (plain | {"club per_byte": by_byte}).items():
+        ratios[name] = {}
+        for category, other in pairs.items():
+            sides = {rung: (of_categories[category][rung], of_categories[other][rung]) for rung in rungs}
+            ratios[name][category] = {
+                rung: here / there for rung, (here, there) in sides.items() if here and there and here * there > 0
+            }
+    return ratios
+
+
 def power(
     tables: Mapping[str, ScoreTable], settings: Settings, seed: int, report: Report
 ) -> dict[str, dict[str, dict[str, float | None]]]:

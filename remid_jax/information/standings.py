@@ -10,7 +10,7 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 
-from remid_jax.information.differences import EMI, OVERALL, Place, Quantities
+from remid_jax.information.differences import OVERALL, Place, Quantities, is_loss
 from remid_jax.information.intervals import Replicates, freedom
 from remid_jax.information.simultaneous import DRAWS, band, rank_sets, smallest_difference, standard_error
 
@@ -86,7 +86,7 @@ def standings(runs: Mapping[str, Quantities], place: Place, level: float) -> dic
     The values' intervals hold together, and so do the rank sets, each by itself and for this place alone.
     """
     quantities = {run: of_run[place] for run, of_run in runs.items()}
-    ranks = rank_sets(quantities, level, larger_is_better=place.quantity == EMI, draws=STANDING_DRAWS)
+    ranks = rank_sets(quantities, level, larger_is_better=not is_loss(place.quantity), draws=STANDING_DRAWS)
     found = band(list(quantities.values()), level, STANDING_DRAWS)
     return {
         run: {

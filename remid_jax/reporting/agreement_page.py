@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,9 +10,9 @@ from remid_jax.information.pointwise import BASELINES
 from remid_jax.information.rank_agreement import MEASURES
 from remid_jax.reporting import markdown
 from remid_jax.reporting.cells import DAGGER, Column, Row, Table, cell
+from remid_jax.reporting.markdown import paragraph
 from remid_jax.reporting.subjects import Results
 
-WIDTH = 120  # of a line of the page
 TOLD = ("club token_rate", "novel club token_rate", "identified", "novel identified", "loglik without context", "tokens")
 """The quantities of the sentences: chosen before any score was seen, so none of them is the best of many."""
 OF_SYSTEMS = ("club token_rate", "novel club token_rate", "identified", "novel identified", "loglik in context", "tokens",
@@ -96,9 +95,3 @@ def _systems(systems: Mapping[str, Mapping[str, Any]], scores: Sequence[str]) ->
         for system, of in systems.items()
     ]
     return Table("systems", columns, rows, "system", [f"In brackets intervals over contexts. {DAGGER} Not validated."])
-
-
-def paragraph(text: str) -> Iterator[str]:
-    """Yields a paragraph's lines, and the blank one behind it."""
-    yield from textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
-    yield ""

@@ -12,7 +12,16 @@ from rich.text import Text
 
 from remid_jax.reporting import markdown, terminal
 from remid_jax.reporting.cells import write_value
-from remid_jax.reporting.comparison_tables import UNVALIDATED, difference_cells, headline_rows, others, quantity_name, tables
+from remid_jax.reporting.comparison_tables import (
+    UNVALIDATED,
+    difference_cells,
+    headline_rows,
+    is_loss,
+    others,
+    quantity_name,
+    ranked,
+    tables,
+)
 from remid_jax.reporting.subjects import Results
 
 NAMED = 3  # records that a note names; the others are counted
@@ -21,49 +30,52 @@ CHANGED = "Records whose share of Ihat of the policy's replies changed most, nat
 
 
 def lines(results: Results) -> list[str]:
-    """Returns one sentence a run: whether it generalises better or worse than the baseline, over all shifted categories.
+    """Returns whether each run generalises better or worse than the baseline, over all shifted categories.
 
-    Then, where two runs or more differ from one another, which is best, if any can be named.
+    One sentence says it of whole replies and, where there is one, another of their novel part. Then, where two runs or more
+    differ from one another, which is best, if any can be named.
     """
-    name, baseline = quantity_name(results, "emid"), results["baseline"]
-    cells, said = difference_cells(results, "emid"), []
-    finds = {row["run"]: row["simultaneous"]["smallest_difference"] for row in headline_rows(results, "emid")
-             if row["kind"] == "overall"}  # fmt: skip
+    by = [quantity for quantity in ranked(results) if is_loss(quantity)] or ["emid"]
+    said = []
     for run in others(results):
-        found = cells.get((run, "overall", None))
         if not any(about["changed_lineages"][run] for about in results["records"].values()):
-            said.append(f"{run} against {baseline}: no reply differs")
-        elif found is None:
-            said.append(f"{run}: no {name} to compare, for no category has a reference")
-        elif found.value is None or not found.interval:
-            said.append(f"{run} against {baseline}: {name} {found.text}, {found.reason or found.note}")
+            said.append(f"{run} against {results['baseline']}: no reply differs")
         else:
-            verdict = "no difference shown"
-            if found.excludes_zero:
-                verdict = "it loses more under shift" if found.value > 0 else "it loses less under shift"
-            trust = "" if found.validated else f", {UNVALIDATED}"
-            finding = ""
-            if (smallest := finds[run]) is not None:
-                size = write_value(smallest, results["headline"]["unit"]).removeprefix("+")
-                finding = f"; a difference of {size} is found in 80% of such comparisons"
-            said.append(
-                f"{run} against {baseline}: {verdict}, {name} {found.text} {found.interval} over all shifted categories{trust}"
-                f"{finding}"
-            )
-    return said + _best(results)
+            said += [_line(results, run, quantity) for quantity in by]
+    return said + [line for quantity in by for line in _best(results, quantity)]
 
 
-def _best(results: Results) -> list[str]:
+def _line(results: Results, run: str, quantity: str) -> str:
+    name, baseline = quantity_name(results, quantity), results["baseline"]
+    found = difference_cells(results, quantity).get((run, "overall", None))
+    if found is None:
+        return f"{run}: no {name} to compare, for no category has a reference"
+    if found.value is None or not found.interval:
+        return f"{run} against {baseline}: {name} {found.text}, {found.reason or found.note}"
+    verdict = "no difference shown"
+    if found.excludes_zero:
+        verdict = "it loses more under shift" if found.value > 0 else "it loses less under shift"
+    trust = "" if found.validated else f", {UNVALIDATED}"
+    finding = ""
+    row = next(row for row in headline_rows(results, quantity) if (row["run"], row["kind"]) == (run, "overall"))
+    if (smallest := row["simultaneous"]["smallest_difference"]) is not None:
+        size = write_value(smallest, results["headline"]["unit"]).removeprefix("+")
+        finding = f"; a difference of {size} is found in 80% of such comparisons"
+    return (
+        f"{run} against {baseline}: {verdict}, {name} {found.text} {found.interval} over all shifted categories{trust}{finding}"
+    )
+
+
+def _best(results: Results, quantity: str) -> list[str]:
     """Which run loses least, named only if its rank set is {1}."""
-    entries = [entry for entry in results["standings"] if (entry["kind"], entry["quantity"]) == ("overall", "emid")]
+    entries = [entry for entry in results["standings"] if (entry["kind"], entry["quantity"]) == ("overall", quantity)]
     if not entries:
         return []
-    if (best := results["best"]["emid"]) is not None:
-        return [
-            f"best: {best} loses least over all shifted categories, of {len(results['runs'])} runs (ranks of this row alone)"
-        ]
+    runs, name = len(results["runs"]), quantity_name(results, quantity)
+    if (best := results["best"][quantity]) is not None:
+        return [f"best by {name}: {best} loses least over all shifted categories, of {runs} runs (ranks of this row alone)"]
     may = [run for run, standing in entries[0]["runs"].items() if standing["rank"][0] == 1]
-    return [f"best: no run can be named; {len(may)} of {len(results['runs'])} may lose least ({', '.join(may)})"]
+    return [f"best by {name}: no run can be named; {len(may)} of {runs} may lose least ({', '.join(may)})"]
 
 
 def changed(results: Results) -> list[str]:

@@ -43,10 +43,11 @@ def curves(results: Results) -> Figure | None:
     runs, panels = training_runs(results), overall_standings(results)
     if not panels or all(len(steps) < 2 for steps in runs.values()):
         return None
-    figure, all_axes = new_figure(6.5 * len(panels), 4.2, len(panels))
+    rows = -(-len(panels) // 2)
+    figure, all_axes = new_figure(6.5 * min(len(panels), 2), 4.2 * rows, min(len(panels), 2), rows)
     colours = dict(zip(runs, itertools.cycle((*FACTOR_COLOURS.values(), *MORE_COLOURS)), strict=False))
     others = [run for run in results["runs"] if CHECKPOINT.fullmatch(run) is None]
-    for axes, (quantity, standings) in zip(all_axes, panels.items(), strict=True):
+    for axes, (quantity, standings) in zip(all_axes, panels.items(), strict=True):  # losses above, EMI below
         for run in others:
             if (value := standings[run]["value"]) is not None:
                 axes.axhline(value, color=GREY, linewidth=1, linestyle=":" if run != results["baseline"] else "-")

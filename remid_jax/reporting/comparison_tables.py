@@ -13,7 +13,9 @@ from remid_jax.reporting.cells import DAGGER, DASH, Cell, Column, Row, Table, ce
 from remid_jax.reporting.subjects import Results
 
 UNVALIDATED = "not validated for so few lineages with other replies"
-SENSE = {"emid": "larger = loses more under shift", "emi": "larger = better"}
+LOSS, BETTER = "larger = loses more under shift", "larger = better"
+SENSE = {"emid": LOSS, "novel_emid": LOSS, "emi": BETTER, "novel_emi": BETTER}  # in the order of the tables
+NOVEL = "novel_"
 Place = tuple[str, str | None]  # kind, and the name of a category or shift
 
 
@@ -23,13 +25,31 @@ def others(results: Results) -> list[str]:
 
 
 def quantity_name(results: Results, quantity: str) -> str:
-    """Returns such as "R-EMID"."""
-    return f"{prefix(results['headline']['scorer'])}{quantity.upper()}"
+    """Returns such as "R-EMID" or "novel R-EMID"."""
+    plain = quantity.removeprefix(NOVEL)
+    return f"{'novel ' if plain != quantity else ''}{prefix(results['headline']['scorer'])}{plain.upper()}"
+
+
+def is_loss(quantity: str) -> bool:
+    """Returns whether a larger value of a quantity is worse."""
+    return SENSE[quantity] == LOSS
+
+
+def family(results: Results, quantity: str) -> Mapping[str, Any]:
+    """Returns {"level", "cells", "each"} of the intervals that hold together with a quantity's."""
+    found: Mapping[str, Any] = results["novel_simultaneous" if quantity.startswith(NOVEL) else "simultaneous"]
+    return found
 
 
 def quantities(results: Results) -> list[str]:
     """Returns the quantities that there are, the first table's first: EMID where a category has a reference."""
-    return [quantity for quantity in ("emid", "emi") if any(headline_rows(results, quantity))]
+    return [quantity for quantity in SENSE if any(headline_rows(results, quantity))]
+
+
+def ranked(results: Results) -> list[str]:
+    """Returns the quantities that runs are ranked by: losses where there are any."""
+    found = quantities(results)
+    return [quantity for quantity in found if is_loss(quantity)] or found
 
 
 def headline_rows(results: Results, quantity: str) -> Iterator[Mapping[str, Any]]:
@@ -41,14 +61,15 @@ def headline_rows(results: Results, quantity: str) -> Iterator[Mapping[str, Any]
 
 def difference_cells(results: Results, quantity: str) -> dict[tuple[str, str, str | None], Cell]:
     """Returns {(run, kind, name): cell}, the intervals those that hold together; the overall row has no name."""
-    return {(row["run"], *_place(row)): _cell(row, results["simultaneous"]) for row in headline_rows(results, quantity)}
+    together = family(results, quantity) if any(headline_rows(results, quantity)) else {}
+    return {(row["run"], *_place(row)): _cell(row, together) for row in headline_rows(results, quantity)}
 
 
 def _place(row: Mapping[str, Any]) -> Place:
     return row["kind"], None if row["kind"] == "overall" else row["name"]
 
 
-def _cell(row: Mapping[str, Any], family: Mapping[str, Any]) -> Cell:
+def _cell(row: Mapping[str, Any], held: Mapping[str, Any]) -> Cell:
     number: Estimate = row["difference"]
     together = row["simultaneous"]
     if number["value"] is None or number["interval"] is None or together["low"] is None:
@@ -60,7 +81,7 @@ def _cell(row: Mapping[str, Any], family: Mapping[str, Any]) -> Cell:
         return shown
     smallest = together["smallest_difference"]
     note = (
-        f"{number['value']:.8g}; {family['level']:.0%} of all {family['cells']} cells together ({ends[0]:.8g}, {ends[1]:.8g}); "
+        f"{number['value']:.8g}; {held['level']:.0%} of all {held['cells']} cells together ({ends[0]:.8g}, {ends[1]:.8g}); "
         f"by itself ({alone['low']:.8g}, {alone['high']:.8g}); {alone['clusters']} clusters"
         + (f"; finds {smallest:.8g} with 80%" if smallest is not None else "")
     )
@@ -68,10 +89,10 @@ def _cell(row: Mapping[str, Any], family: Mapping[str, Any]) -> Cell:
 
 
 def tables(results: Results) -> list[Table]:
-    """Returns the differences of every quantity, then ranks and smallest differences of the first of them."""
-    found = quantities(results)
-    return [*(differences(results, quantity) for quantity in found), *(ranks(results, quantity) for quantity in found[:1]),
-            *(smallest(results, quantity) for quantity in found[:1])]  # fmt: skip
+    """Returns the differences of every quantity, then ranks and smallest differences of those that runs are ranked by."""
+    by = ranked(results)
+    found = [differences(results, quantity) for quantity in quantities(results)]
+    return [*found, *(ranks(results, quantity) for quantity in by), *(smallest(results, quantity) for quantity in by)]
 
 
 def differences(results: Results, quantity: str) -> Table:
@@ -82,7 +103,8 @@ def differences(results: Results, quantity: str) -> Table:
     columns += [Column(run, f"{name} of this run minus the baseline's") for run in others(results)]
     rows = _rows(results, quantity, lambda place: [_own(results, quantity, place), *_of_runs(results, cells, place)])
     title = f"{name} of {baseline}, and of the others minus it: {measure(headline['estimator'], headline['unit'])}"
-    return Table(title, columns, rows, notes=[f"{name}: {SENSE[quantity]}. In brackets: {_legend(results, cells.values())}"])
+    legend = _legend(family(results, quantity), cells.values())
+    return Table(title, columns, rows, notes=[f"{name}: {SENSE[quantity]}. In brackets: {legend}"])
 
 
 def _of_runs(results: Results, cells: Mapping[tuple[str, str, str | None], Cell], place: Place) -> list[Cell]:
@@ -94,10 +116,9 @@ def _own(results: Results, quantity: str, place: Place) -> Cell:
     return Cell(DASH) if value is None else Cell(write_value(value, results["headline"]["unit"]), value, note=f"{value:.8g}")
 
 
-def _legend(results: Results, cells: Iterable[Cell]) -> str:
-    family = results["simultaneous"]
+def _legend(held: Mapping[str, Any], cells: Iterable[Cell]) -> str:
     weak = any(cell.interval and not cell.validated for cell in cells)
-    said = f"{family['level']:.0%} intervals of the difference that hold together in all {family['cells']} cells (max-|t|)"
+    said = f"{held['level']:.0%} intervals of the difference that hold together in all {held['cells']} cells (max-|t|)"
     return said + (f"; {DAGGER} = {UNVALIDATED}." if weak else ".")
 
 
@@ -109,7 +130,7 @@ def ranks(results: Results, quantity: str) -> Table:
     def cells(place: Place) -> list[Cell]:
         return [_rank(sets[place][run], f"{name} {_full(sets[place][run])}") for run in runs]
 
-    best = "loses least" if quantity == "emid" else "is best"
+    best = "loses least" if is_loss(quantity) else "is best"
     level = format(results["simultaneous"]["level"], ".0%")
     note = f"1 = {best}. Each row holds every run's true rank with {level}: from the intervals of all pairs of runs."
     return Table(f"Ranks by {name}", [Column(run) for run in runs], _rows(results, quantity, cells), notes=[note])

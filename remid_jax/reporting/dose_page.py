@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from remid_jax.reporting.cells import DASH, Results
+from remid_jax.reporting.markdown import paragraph, plain_table
 
-WIDTH = 120  # of a line of the page
 SHOWN = ("club token_rate", "novel club token_rate", "identified", "novel identified", "misplaced_equivalent",
          "novel misplaced_equivalent", "mixture per_token", "prompt_marginal per_token")  # fmt: skip
 """Quantities whose values the page shows, each in the unit of its headline."""
@@ -28,7 +27,7 @@ def _lines(found: Results, figure: str) -> Iterator[str]:
     config, records = found["config"], found["records"]
     yield "# Do the numbers mean something? Doses and a planted shift"
     yield ""
-    yield from _paragraph(
+    yield from paragraph(
         f"Written by `python -m experiments.doses --config.page=docs/doses.md`; every figure below is from that run "
         f"(`{config['benchmark']['source']}`: {', '.join(f'{count} {name}' for name, count in records.items())}; estimator "
         f"`{config['estimator']['model']}` in {config['estimator']['dtype']}, adapters "
@@ -45,6 +44,8 @@ def _lines(found: Results, figure: str) -> Iterator[str]:
     yield from _ladders(found)
     yield from _power(found)
     yield from _planted(found)
+    if any(found["languages"].values()):
+        yield from _languages(found)
     yield from _choice(found)
 
 
@@ -56,8 +57,8 @@ def _rungs(found: Results) -> Iterator[str]:
          f"{np.mean(list(rung['changed'].values())):.0%}"]
         for name, rung in found["rungs"].items()
     ]  # fmt: skip
-    yield from _table(("rung", "what is said", "replies changed"), rows)
-    yield from _paragraph(
+    yield from plain_table(("rung", "what is said", "replies changed"), rows)
+    yield from paragraph(
         "`misnamed` is the nearest there is to a wrong persona with the right topic in one language: where a benchmark's user "
         "shift is a shift of language, the reply to another user of the same lineage is `other_language`, which changes both "
         "(and in a category of character shift the character, too). `stale` is in character, but repeats the dialogue, so its "
@@ -72,7 +73,7 @@ def _rungs(found: Results) -> Iterator[str]:
 def _values(found: Results) -> Iterator[str]:
     yield "## Values by rung"
     yield ""
-    yield from _paragraph(
+    yield from paragraph(
         "Means over categories; the numbers of each category with their intervals stand in doses.json. Larger is better but "
         f"for `misplaced_equivalent`. {DASH}: not defined in some category."
     )
@@ -83,19 +84,19 @@ def _values(found: Results) -> Iterator[str]:
             values = [of_rungs[rung]["value"] for of_rungs in found["values"][name].values()]
             row.append(DASH if None in values else f"{np.mean(values) + 0.0:+.3f}")
         rows.append(row)
-    yield from _table(("rung", *SHOWN), rows)
+    yield from plain_table(("rung", *SHOWN), rows)
 
 
 def _claims(found: Results) -> Iterator[str]:
     yield "## The order that is to be found"
     yield ""
-    yield from _paragraph(
+    yield from paragraph(
         "Of how many categories the better rung is above the worse: by its value, and in brackets beyond the two intervals. A "
         "`!` counts those where it is below beyond them."
     )
     claims = list(next(iter(found["claims"].values())))
     rows = [[name, *(_counted(of[claim]) for claim in claims)] for name, of in found["claims"].items()]
-    yield from _table(("quantity", *claims), rows)
+    yield from plain_table(("quantity", *claims), rows)
 
 
 def _counted(how: Mapping[str, str]) -> str:
@@ -112,20 +113,20 @@ def _down(told: Sequence[str]) -> int:
 def _ladders(found: Results) -> Iterator[str]:
     yield "## Monotone?"
     yield ""
-    yield from _paragraph(
+    yield from paragraph(
         "Of how many categories every step of a ladder goes down, in brackets with its last rung below golden replies beyond "
         "the interval. A `!` counts those where a step goes up beyond the intervals."
     )
     ladders = list(next(iter(found["ladders"].values())))
     rows = [[name, *(_counted(of[ladder]) for ladder in ladders)] for name, of in found["ladders"].items()]
-    yield from _table(("quantity", *ladders), rows)
+    yield from plain_table(("quantity", *ladders), rows)
 
 
 def _power(found: Results) -> Iterator[str]:
     sizes = list(found["power"])
     yield "## Power"
     yield ""
-    yield from _paragraph(
+    yield from paragraph(
         "Effect over standard error, mean over categories and over parts of so many lineages drawn without overlap; where the "
         "data has fewer lineages than 64, the larger sizes are missing. 2.1 is what 16 lineages need at 95%."
     )
@@ -134,7 +135,7 @@ def _power(found: Results) -> Iterator[str]:
         [name, *(_ratio(found["power"][size][name][rung]) for rung in rungs for size in sizes)]
         for name in next(iter(found["power"].values()), {})
     ]
-    yield from _table(("quantity", *(f"{rung}, n = {size}" for rung in rungs for size in sizes)), rows)
+    yield from plain_table(("quantity", *(f"{rung}, n = {size}" for rung in rungs for size in sizes)), rows)
 
 
 def _ratio(value: float | None) -> str:
@@ -144,7 +145,7 @@ def _ratio(value: float | None) -> str:
 def _planted(found: Results) -> Iterator[str]:
     yield "## A planted shift"
     yield ""
-    yield from _paragraph(
+    yield from paragraph(
         "A policy that is golden but in one shift, where it misplaces a known share of its replies. Each draw takes lineages "
         "with replacement and misplaces at random; `planted` is the true R-EMID, nats a token. Covered: the 95% interval holds "
         "it. Named: the verdict's rule finds a loss under this shift; under the others R-EMID is 0 and none is found."
@@ -154,19 +155,43 @@ def _planted(found: Results) -> Iterator[str]:
          f"{row['covered']:.1%}", f"{row['named']:.1%}", str(row["draws"])]
         for row in found["planted"]
     ]  # fmt: skip
-    yield from _table(("shift", "share", "of replies", "planted", "mean estimate", "covered", "named", "draws"), rows)
+    yield from plain_table(("shift", "share", "of replies", "planted", "mean estimate", "covered", "named", "draws"), rows)
+
+
+def _languages(found: Results) -> Iterator[str]:
+    yield "## Languages"
+    yield ""
+    ratios = found["languages"]
+    rungs = list(dict.fromkeys(rung for of in ratios.values() for of_rungs in of.values() for rung in of_rungs))
+    yield from paragraph(
+        f"Replies of the same content in two languages: the value of a rung in a category over its value in the category that "
+        f"this is compared with, geometric mean over {', '.join(rungs)}. 1: the unit may be compared across the two languages. "
+        f"Last, how far a unit moves: the mean of |log ratio| over languages and rungs. {DASH}: no rung has a value of one "
+        "sign in both. There are no intervals: the figures say how units differ on these texts under this estimator."
+    )
+    categories = list(next(iter(ratios.values())))
+    rows = []
+    for name, of_categories in ratios.items():
+        logs = {category: [np.log(ratio) for ratio in of_rungs.values()] for category, of_rungs in of_categories.items()}
+        together = [abs(log) for of in logs.values() for log in of]
+        cells = [f"{np.exp(np.mean(logs[category])):.2f}" if logs[category] else DASH for category in categories]
+        rows.append(
+            (np.mean(together) if together else np.inf, [name, *cells, f"{np.mean(together):.2f}" if together else DASH])
+        )
+    ordered = [row for _, row in sorted(rows, key=lambda entry: entry[0])]
+    yield from plain_table(("quantity", *categories, "moves by"), ordered)
 
 
 def _choice(found: Results) -> Iterator[str]:
     yield "## What should stand beside the headline"
     yield ""
-    yield from _paragraph(
+    yield from paragraph(
         "Order: pairs of the table above that hold, over all pairs and categories, and how many are reversed beyond intervals. "
         "Monotone: ladders, likewise. Power: the mean ratio of the mildest rungs on the most lineages. Covered: the least of "
         "the planted shift's cells."
     )
     rows = [[name, *_chosen_by(found, name)] for name in found["values"]]
-    yield from _table(("quantity", "order holds", "reversed", "monotone", "reversed", "power", "covered"), rows)
+    yield from plain_table(("quantity", "order holds", "reversed", "monotone", "reversed", "power", "covered"), rows)
 
 
 def _chosen_by(found: Results, name: str) -> list[str]:
@@ -180,16 +205,3 @@ def _chosen_by(found: Results, name: str) -> list[str]:
     view = PLANTED_VIEWS.get(name)
     covered = [row["covered"] for row in found["planted"] if row["view"] == view]
     return [*cells, _ratio(float(np.mean(known)) if known else None), f"{min(covered):.1%}" if covered else DASH]
-
-
-def _paragraph(text: str) -> Iterator[str]:
-    yield from textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
-    yield ""
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(header)} |"
-    yield f"|{'---|' * len(header)}"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
-    yield ""

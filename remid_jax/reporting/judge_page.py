@@ -7,8 +7,9 @@ from typing import Any
 
 from remid_jax.information.rank_agreement import MEASURES
 from remid_jax.reporting import markdown
-from remid_jax.reporting.agreement_page import MEANINGS, paragraph
+from remid_jax.reporting.agreement_page import MEANINGS
 from remid_jax.reporting.cells import DAGGER, Column, Row, Table, cell
+from remid_jax.reporting.markdown import paragraph
 from remid_jax.reporting.subjects import Results
 
 ITSELF = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from remid_jax.reporting.comparison_tables import others, quantities, quantity_name
+from remid_jax.reporting.comparison_tables import is_loss, others, quantities, quantity_name
 from remid_jax.reporting.subjects import Results
 
 NONE = "N/A"  # what the harness writes for a standard error that is not known
@@ -20,17 +20,17 @@ def lm_eval(results: Results) -> dict[str, Any]:
     tasks: dict[str, dict[str, Any]] = {}
     better: dict[str, dict[str, bool]] = {}
     for quantity in quantities(results):
-        metric = quantity_name(results, quantity).lower().replace("-", "_")
+        metric = quantity_name(results, quantity).lower().replace("-", "_").replace(" ", "_")
         for entry in results["standings"]:
             if entry["quantity"] == quantity:
                 task = _task(entry["kind"], entry["name"])
-                better.setdefault(task, {})[metric] = quantity == "emi"
+                better.setdefault(task, {})[metric] = not is_loss(quantity)
                 for run, standing in entry["runs"].items():
                     _add(tasks, task, metric, run, standing["value"], standing["error"])
         for row in results["differences"]:
             if row["quantity"] == quantity and (together := row["simultaneous"]) is not None:
                 task = _task(row["kind"], row["name"])
-                better[task][f"{metric}_difference"] = quantity == "emi"
+                better[task][f"{metric}_difference"] = not is_loss(quantity)
                 _add(tasks, task, f"{metric}_difference", row["run"], row["difference"]["value"], together["error"])
     groups = {_task("shift", shift): names for shift, names in results["shifts"].items() if _task("shift", shift) in tasks}
     if OVERALL in tasks:

@@ -21,6 +21,7 @@ class Selector:
 
         a number                                       the mean over the row's runs, written in `form`
         an estimate, {"value", "interval", ...}        with its interval
+        a text                                         that of the row's first run
         {category: {lineage: {record: number}}}        by `minus_reference` alone: the mean difference, paired by record
 
     `minus_reference` subtracts what the reference row has there, run by run. `spread` shows the least and the greatest of

@@ -76,6 +76,8 @@ class _Drawn:
         first = next(iter(values.values()))
         if _is_estimate(first) and len(values) == 1:
             return cell(first)
+        if isinstance(first, str):
+            return Cell(first)
         numbers = [value["value"] if _is_estimate(value) else value for value in values.values()]
         numbers = [number for number in numbers if number is not None]
         if not numbers:

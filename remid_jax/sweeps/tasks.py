@@ -2,6 +2,7 @@
 
     evaluate        an evaluation; its replies are replies.jsonl, for config.policy.replies of others
     compare         evaluations against one of them: comparison.json and compare.html
+    claims          whether evaluations bear out claims about which loses more, and where: claims.json
     degrade         golden replies made worse by a known amount, replies.jsonl
     train           a policy; its adapter is adapter/
     corl            an estimator; its pairs are estimator/
@@ -9,7 +10,7 @@
     world_records   records of that world, records.jsonl, and how its teacher reasons, teacher.jsonl
     world           how far an estimator trained there is from the truth
 
-All but `compare`, `degrade` and `world_records` take the settings of their scripts or of the functions below.
+All but `compare`, `claims`, `degrade` and `world_records` take the settings of their scripts or of the functions below.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 
 from remid_jax.dialogues.prompts import Prompts
@@ -30,13 +32,16 @@ from remid_jax.evaluation import comparison
 from remid_jax.evaluation.arguments import Given
 from remid_jax.evaluation.doses import in_another_language
 from remid_jax.evaluation.evaluate import evaluate_config
+from remid_jax.evaluation.measured_alike import measure_alike
 from remid_jax.evaluation.records import read_records
 from remid_jax.evaluation.results import PROTOCOL
 from remid_jax.files import write_text
+from remid_jax.information.contrasts import Contrast, Side, answered, contrasts, reasoning_gain
 from remid_jax.learning import policy_training
 from remid_jax.learning.estimator_training import train_estimator
 from remid_jax.models.adapters import adapted
 from remid_jax.models.loading import open_model
+from remid_jax.parallel import Devices
 from remid_jax.reporting.training import write_training_report
 from remid_jax.roles import degraded
 from remid_jax.roles.pairs import read_pairs
@@ -68,6 +73,30 @@ def compare(config: dict[str, Any], folder: Path, surroundings: Surroundings) ->
     found.save(folder / "comparison.json")
     found.report(folder / "compare.html")
     return summaries.comparison(found.results)
+
+
+def claims(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, object]:
+    """Returns {claim: {quantity: its number and answer}}, of `remid_jax.information.contrasts`, and writes it to claims.json.
+
+    The config has `runs`, {name: folder}, and `claims`, {claim: [[runs, shift or None] that loses more, the same that loses
+    less]}. Besides them stands what reasoning gains, "reasoning", in nats a token of golden replies.
+    """
+    alike = measure_alike(config["runs"], Devices(local=True))
+    headline, level = alike.read[0].results["estimates"]["headline"], alike.settings.level
+    wanted = {
+        claim: Contrast(*(Side(tuple(runs), shift) for runs, shift in sides)) for claim, sides in config["claims"].items()
+    }
+    found: dict[str, dict[str, Any]] = {}
+    for quantity, of_claims in contrasts(alike.quantities, wanted, headline, alike.plan.n, level).items():
+        for claim, of_claim in of_claims.items():
+            found.setdefault(claim, {})[quantity] = of_claim
+    with jax.enable_x64(True):
+        gain = reasoning_gain(alike.common.tables[alike.read[0].name], alike.plan)
+    if gain is not None:
+        made = answered({"": gain}, unit="per_token", estimator="mean", n=alike.plan.n, level=level)
+        found["reasoning"] = {"gain": made[""]}
+    write_text(folder / "claims.json", json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    return dict(found)
 
 
 def degrade(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> dict[str, object]:
@@ -164,6 +193,7 @@ TASKS = {
         repeatable=True,  # its store goes by fingerprints
     ),
     "compare": Task(compare, repeatable=True),
+    "claims": Task(claims, repeatable=True),
     "degrade": Task(degrade, {"benchmark.source": (inputs.benchmark,), "benchmark.manifest": (inputs.text,)}),
     "train": Task(
         train,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from remid_jax.reporting.markdown import paragraph, plain_table
 from remid_jax.validation.dial_study import SHARES
-from remid_jax.validation.lines import paragraph, table
 
 
 def dial_lines(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:
@@ -26,4 +26,4 @@ def dial_lines(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str
         for name, of_world in found.items() for row in of_world
     ]  # fmt: skip
     header = ["world", "n", "band", "all intervals", *(f"at {share:.0%}" for share in SHARES), "bias"]
-    yield from table(header, rows)
+    yield from plain_table(header, rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from remid_jax.validation.lines import paragraph, table, written
+from remid_jax.reporting.markdown import paragraph, plain_table, written
 
 
 def fold_lines(found: Mapping[str, Any]) -> Iterator[str]:
@@ -32,5 +32,5 @@ def fold_lines(found: Mapping[str, Any]) -> Iterator[str]:
         for quantity in dict.fromkeys(row["quantity"] for row in rows):
             of_sizes = {row["n"]: cell(row) for row in rows if row["quantity"] == quantity}
             lines.append([name, quantity, *(of_sizes[n] for n in sizes)])
-    yield from table(["world", "quantity", *(f"n = {n}" for n in sizes)], lines)
+    yield from plain_table(["world", "quantity", *(f"n = {n}" for n in sizes)], lines)
     yield from paragraph("The product marks intervals of bounds as unvalidated at every n.")

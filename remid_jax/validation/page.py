@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from remid_jax.information.measurement import ESTIMATORS
+from remid_jax.reporting.markdown import paragraph, plain_table, written
 from remid_jax.theory.bounds.on_worlds import BOUNDS, CERTIFIED
 from remid_jax.theory.worlds.scenarios import SCENARIOS
 from remid_jax.validation import copying_study, crossed_study, simultaneous_study
 from remid_jax.validation.coverage_study import claims, smallest_validated
 from remid_jax.validation.dial_page import dial_lines
 from remid_jax.validation.fold_page import fold_lines
-from remid_jax.validation.lines import paragraph, table, written
 from remid_jax.validation.policy_study import MEANINGS
 
 REACHED = {"information": 0.95, "published": 1.0}  # EMID/bound that an ascent must reach, else it is the search that is broken
@@ -138,7 +138,7 @@ def _bounds(found: Results) -> Iterator[str]:
     rows = [[bound, *(cell(found["worlds"][name]["bounds"][bound]) for name in names)] for bound in BOUNDS]
     rows.append(["worlds with EMID > .001", *(f"{found['worlds'][name]['positive']:,}" for name in names)])
     rows.append(["pinned", *(f"{found['worlds'][name]['pinned']:.0%}" for name in names)])
-    yield from table(["bound", *names], rows)
+    yield from plain_table(["bound", *names], rows)
     total = sum(of["bounds"][bound]["violations"] for of in found["worlds"].values() for bound in CERTIFIED)
     worlds = sum(of["worlds"] for of in found["worlds"].values())
     yield from paragraph(
@@ -166,7 +166,7 @@ def _ascents(found: Results) -> Iterator[str]:
         return figure + (f" **{wrong} violations**" if wrong else "")
 
     rows = ([bound, *(cell(bound, found["ascents"][name][bound]) for name in names)] for bound in bounds)
-    yield from table(["bound", *names], rows)
+    yield from plain_table(["bound", *names], rows)
     total = sum(of[bound]["violations"] + of[bound]["at_end"] for of in found["ascents"].values() for bound in CERTIFIED)
     yield from paragraph(
         f"Certified bounds: {total} violations on the way or in the last world. A ratio of 1 means that the bound is attained: "
@@ -188,7 +188,7 @@ def _coverage(found: Results) -> Iterator[str]:
         for estimator in ESTIMATORS:
             cells = {row["n"]: f"{row['emi']:.3f} / {row['emid']:.3f}" for row in of["rows"] if row["estimator"] == estimator}
             rows.append([f"{name} (I = {of['information']:.2f}, {of['meaning']})", estimator, *(cells[n] for n in sizes)])
-    yield from table(["world", "estimator", *(f"n = {n}" for n in sizes)], rows)
+    yield from plain_table(["world", "estimator", *(f"n = {n}" for n in sizes)], rows)
     shown = ", ".join(f"`{name}` from n = {n}" if n else f"`{name}` nowhere" for name, n in validated(found).items())
     yield from paragraph(
         f"Within 93 to 97% in every cell: {shown}. The product marks intervals from fewer lineages as unvalidated "
@@ -212,14 +212,14 @@ def _crossed(found: Results) -> Iterator[str]:
                 cell = f"{row['emi']:.3f} / {row['emid']:.3f}"
                 rows.setdefault(row["design"], {})[world, row["way"]] = cell
     worlds = list(found["crossed"])
-    yield from table(
+    yield from plain_table(
         ["users x characters", *(f"{name}: {crossed_study.WORLDS[name].meaning}" for name in worlds)],
         ([design, *(cells[world, "both"] for world in worlds)] for design, cells in rows.items()),
     )
     design, cells = next(iter(rows.items()))
     ways = [way for way in crossed_study.WAYS if (worlds[0], way) in cells]
     yield from paragraph(f"What other clusters would have said of {design}, by `club`:")
-    yield from table(["clusters", *worlds], ([way, *(cells[world, way] for world in worlds)] for way in ways))
+    yield from plain_table(["clusters", *worlds], ([way, *(cells[world, way] for world in worlds)] for way in ways))
     shown = ", ".join(
         f"`{name}` from {n} clusters" if n else f"`{name}` nowhere" for name, n in crossed_validated(found).items()
     )
@@ -253,7 +253,7 @@ def _copying(found: Results) -> Iterator[str]:
         for key in dict.fromkeys((row["quantity"], row["view"]) for row in rows):
             of_sizes = {row["n"]: cell(row) for row in rows if (row["quantity"], row["view"]) == key}
             lines.append([name, " ".join(key), *(of_sizes[n] for n in sizes)])
-    yield from table(["world", "quantity", *(f"n = {n}" for n in sizes)], lines)
+    yield from plain_table(["world", "quantity", *(f"n = {n}" for n in sizes)], lines)
     shown = ", ".join(f"`{name}` from n = {n}" if n else f"`{name}` nowhere" for name, n in copying_validated(found).items())
     claimed = ", ".join(f"{name} {n or 'never'}" for name, n in copying_study.claims().items())
     yield from paragraph(
@@ -267,13 +267,14 @@ def _simultaneous(found: Results) -> Iterator[str]:
     yield "### Runs compared"
     yield ""
     yield from paragraph(
-        "Three runs against a baseline in 12 categories, by `club` (`remid_jax/validation/simultaneous_study.py`): how often "
+        "Three runs against a baseline in 12 categories, by `club` of whole replies, and of the novel part of replies that "
+        "copy (`remid_jax/validation/simultaneous_study.py`): how often "
         "all 95% intervals of differences hold together, of R-EMID (36 cells) and of EMI besides (75 cells); single intervals "
         "by themselves; how often all four rank sets hold the true ranks, a best run is named, and a wrong one is; how often "
         "the smallest difference that one table states with 80% is found in another; and the mean critical value, of 75 cells."
     )
     columns = ("emid", "both", "single", "ranks", "best", "wrong_best", "found", "critical")
-    yield from table(
+    yield from plain_table(
         [
             "world",
             "n",
@@ -310,7 +311,7 @@ def _bias(found: Results) -> Iterator[str]:
         "estimates I itself."
     )
     estimators = list(of["rows"][0]["of"])
-    yield from table(
+    yield from plain_table(
         ["smoothing", "n", *estimators],
         (
             [row["smoothing"], row["n"], *(
@@ -332,7 +333,7 @@ def _divergences(found: Results) -> Iterator[str]:
     )
     keys = ("divergence", "representation_holds", "classifier_holds", "rejected", "excess", "classifier")
     header = ["D_JS", "representation limit holds", "classifier limit holds", "null rejected", "mean excess", "mean classifier"]
-    yield from table(header, ([row[key] for key in keys] for row in found["divergences"]))
+    yield from plain_table(header, ([row[key] for key in keys] for row in found["divergences"]))
 
 
 def _policies(found: Results) -> Iterator[str]:
@@ -343,7 +344,7 @@ def _policies(found: Results) -> Iterator[str]:
         "much they depend on it at all."
     )
     rows = ([name, MEANINGS[name], of["cross_club"], of["cross_mixture"], of["self"]] for name, of in found["policies"].items())
-    yield from table(["policy", "it answers", "cross EMI, club", "cross EMI, mixture", "self EMI"], rows)
+    yield from plain_table(["policy", "it answers", "cross EMI, club", "cross EMI, mixture", "self EMI"], rows)
 
 
 def _circularity(found: Results) -> Iterator[str]:
@@ -360,7 +361,7 @@ def _circularity(found: Results) -> Iterator[str]:
         [name, terms["golden_id"], terms["golden_shifted"], terms["emi_id"], terms["emid"]]
         for name, terms in of["estimators"].items()
     ]
-    yield from table(["estimator", "Ihat(golden), ID", "Ihat(golden), shifted", "EMI, ID", "EMID by club"], rows)
+    yield from plain_table(["estimator", "Ihat(golden), ID", "Ihat(golden), shifted", "EMI, ID", "EMID by club"], rows)
     sampled = "; ".join(
         f"{name}: {row['mean']:.3f} against {row['target']:.3f} (RMSE {row['rmse']:.3f})" for name, row in of["sampled"].items()
     )
@@ -377,7 +378,7 @@ def _circularity(found: Results) -> Iterator[str]:
         )
         scorers = list(next(iter(real["terms"].values())))
         header = ["category", *(f"{term}, {scorer}" for term in ("Ihat(golden)", "EMI", "EMID") for scorer in scorers)]
-        yield from table(header, (
+        yield from plain_table(header, (
             [name, *(terms[scorer].get(term) for term in ("golden", "emi", "emid") for scorer in scorers)]
             for name, terms in real["terms"].items()
         ))  # fmt: skip

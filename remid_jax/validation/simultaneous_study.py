@@ -2,7 +2,8 @@
 
 On the worlds of `coverage_study`, with more categories: IDTest draws contexts evenly, each of 11 others by a law of its own. A
 baseline and three runs answer the same contexts anew; the runs confuse contexts less and less often. A lineage has a record in
-every category, of the same context as often as the laws allow. Values are those of `club`, whose population values are exact.
+every category, of the same context as often as the laws allow. Values are those of `club`, whose population values are exact;
+of the world with copies they are those of its novel part.
 
 The cells are those of a comparison: EMID of 11 categories and their mean, 12 cells a run; or EMI of 12 categories and the mean
 besides, 25 cells a run. A difference that one table states is sought in another: it is added to that one's error.
@@ -20,7 +21,9 @@ from scipy.special import stdtrit
 from remid_jax.information.intervals import Replicates
 from remid_jax.information.simultaneous import band, rank_sets, smallest_difference, standard_error
 from remid_jax.information.standings import VALIDATED_FROM
-from remid_jax.validation.coverage_study import CONTEXTS, Channel
+from remid_jax.validation import copying_study
+from remid_jax.validation.copying_study import KINDS, CopyingWorld
+from remid_jax.validation.coverage_study import CONTEXTS, Channel, channels
 
 SIZES = (16, 32)
 CATEGORIES = 12  # the first is IDTest
@@ -34,7 +37,7 @@ Report = Callable[[int, int], None]
 
 
 class World(NamedTuple):
-    """Laws of contexts by category, policies by run, and the critic, as logarithms."""
+    """Laws of contexts by category, policies by run, and the log-likelihoods that `club` takes."""
 
     laws: Float[np.ndarray, "categories contexts"]
     policies: Float[np.ndarray, "runs contexts replies"]
@@ -50,6 +53,27 @@ def world(channel: Channel) -> World:
         laws.append(tilted / tilted.sum())
     policies = [channel.policy + share * (channel.golden - channel.policy) for share in TOWARDS_GOLDEN]
     return World(np.array(laws), np.array(policies), np.log(channel.critic))
+
+
+def novel_world(copying: CopyingWorld) -> World:
+    """Returns the same of replies that copy, by their novel part in nats a token of the whole reply.
+
+    A run that is nearer to golden replies copies less. A reply is one of the channel's and how it copies; of one that is
+    copied as a whole the novel part is 0.
+    """
+    plain = world(copying.channel)
+    alone = np.eye(len(KINDS))[np.zeros(CONTEXTS, int)]
+    kinds = [copying.shares + share * (alone - copying.shares) for share in TOWARDS_GOLDEN]
+    policies = [of_kinds[:, :, None] * policy[:, None] for of_kinds, policy in zip(kinds, plain.policies, strict=True)]
+    has_novel = np.array([1, 1, 0])[:, None]
+    logs = has_novel * plain.logs[:, None] / copying.tokens()
+    return World(plain.laws, np.array(policies).reshape(len(kinds), CONTEXTS, -1), logs.reshape(CONTEXTS, -1))
+
+
+def worlds() -> dict[str, World]:
+    """Returns the worlds of `coverage_study`, and "novel part" of the one of `copying_study` whose replies copy."""
+    found = {name: world(channel) for name, channel in channels().items()}
+    return found | {"novel part": novel_world(copying_study.worlds()["copying"])}
 
 
 def population(of: World) -> dict[str, Float[np.ndarray, "runs cells"]]:
@@ -106,14 +130,14 @@ def club_without_each(scores: Float[np.ndarray, "tables n n"]) -> Float[np.ndarr
     return np.concatenate([whole[:, None], without], axis=1)
 
 
-def study(channel: Channel, n: int, replications: int, seed: int, report: Report) -> dict[str, float]:
+def study(of: World, n: int, replications: int, seed: int, report: Report) -> dict[str, float]:
     """Returns shares of tables: {"emid", "both": all cells hold their true differences, "ranks": all rank sets hold the true
     ranks, "best": a best run is named and it is the true one, "wrong_best": another is}, and shares of cells: {"single": its
     interval by itself holds its true difference, "found": the smallest difference that the table before states is found}.
 
     "critical" is the mean critical value of "both".
     """
-    of, rng = world(channel), np.random.default_rng([seed, n])
+    rng = np.random.default_rng([seed, n])
     exact = population(of)
     truth = {quantity: (cells[1:] - cells[:1]).ravel() for quantity, cells in exact.items()}
     rank = {str(run): 1 + place for place, run in enumerate(np.argsort(exact["emid"][:, -1]).tolist())}

@@ -10,7 +10,7 @@ import pytest
 from evaluated import evaluation, on_records, saved, with_other_policy
 from rich.console import Console
 from scipy import stats
-from score_arrays import score_arrays, without
+from score_arrays import score_arrays, with_sources, without
 
 from remid_jax import UserError, compare
 from remid_jax.evaluation.results import CONTRIBUTIONS
@@ -20,6 +20,7 @@ from remid_jax.information.score_arrays import parse
 from remid_jax.information.simultaneous import smallest_difference
 from remid_jax.parallel import Devices
 from remid_jax.reporting import comparison as shown
+from remid_jax.reporting.comparison_tables import tables
 
 COUNTS = {"IDTest": 6, "german": 6, "spanish": 6, "Gaming": 6}
 DEVICES = Devices()  # one, so that everything is compiled once
@@ -77,6 +78,43 @@ def test_what_each_run_has_is_what_its_own_evaluation_says(runs, found):
                 assert getattr(row, side) == number["value"]
                 checked += 1
     assert checked == 2 * 2 * 16 * (2 * ROWS - 3)  # conditionings, units; EMI and EMID but EMID of IDTest, and overall
+
+
+def test_the_novel_part_is_compared_beside_whole_replies_with_intervals_of_its_own(arrays, found):
+    runs = {"base": with_sources(arrays), "sft": with_sources(with_other_policy(arrays))}
+    comparison = compare({name: evaluation(scores) for name, scores in runs.items()}, devices=DEVICES)
+    whole = [row for row in comparison.differences if not row.quantity.startswith("novel")]
+    assert whole == list(found.differences)  # intervals that hold together, too
+    assert comparison.results["novel_simultaneous"]["cells"] == comparison.results["simultaneous"]["cells"] == 2 * ROWS - 1
+    assert found.results["novel_simultaneous"] is None
+    checked = 0
+    for side, run in (("baseline_value", "base"), ("run_value", "sft")):
+        table = parse(runs[run])
+        settings = Settings()
+        with jax.enable_x64(True):
+            estimates = information.estimates(table, settings, information.plan_of(table, settings, DEVICES))
+        for row in comparison.headline:
+            section = estimates["shifts" if row.kind == "shift" else "categories"].get(row.name)
+            if section is not None and row.quantity.startswith("novel"):
+                number = section["reasoned"]["by_source"][row.quantity.removeprefix("novel_")]["novel"]["club"]["token_rate"]
+                assert getattr(row, side) == pytest.approx(number["value"], abs=1e-12)
+                checked += 1
+    assert checked == 2 * (2 * ROWS - 3)
+    overall = next(row for row in comparison.headline if (row.kind, row.quantity) == ("overall", "novel_emid"))
+    line = shown.lines(comparison.results)[1]
+    assert line.startswith("sft against base: ")
+    assert f"novel R-EMID {overall.value:+.4f} ({overall.simultaneous_low:+.4f}, {overall.simultaneous_high:+.4f}) " in line
+    titles = [table.title for table in tables(comparison.results)]
+    assert titles == [
+        "R-EMID of base, and of the others minus it: club token_rate (nats per token)",
+        "novel R-EMID of base, and of the others minus it: club token_rate (nats per token)",
+        "R-EMI of base, and of the others minus it: club token_rate (nats per token)",
+        "novel R-EMI of base, and of the others minus it: club token_rate (nats per token)",
+        "Ranks by R-EMID",
+        "Ranks by novel R-EMID",
+        "Smallest differences of R-EMID that are found",
+        "Smallest differences of novel R-EMID that are found",
+    ]
 
 
 def test_a_difference_is_run_minus_baseline_and_a_mean_of_its_categories(found):
@@ -193,7 +231,7 @@ def test_what_is_shown_says_who_loses_more_and_what_differs(found):
         "over all shifted categories, not validated for so few lineages with other replies; "
         f"a difference of {overall.smallest_difference:.4f} is found in 80% of such comparisons"
     )
-    assert str(found).startswith(f"{line}\nbest: ")
+    assert str(found).startswith(f"{line}\nbest by R-EMID: ")
     assert line.split(" over")[0] in text
     assert "sft differs from base in policy.adapter (not set -> 'adapters/sft')" in text
     german = next(row for row in found.headline if row.name == "german" and row.quantity == "emi")
@@ -339,11 +377,11 @@ def test_a_best_run_is_named_only_if_its_rank_is_certain(runs, found):
     overall = next(row for row in comparison.headline if (row.kind, row.quantity) == ("overall", "emid"))
     assert overall.low > 0
     assert comparison.best == comparison.results["best"]["emid"] == "base"
-    said = "best: base loses least over all shifted categories, of 2 runs (ranks of this row alone)"
+    said = "best by R-EMID: base loses least over all shifted categories, of 2 runs (ranks of this row alone)"
     assert said in shown.lines(comparison.results)
     assert compare({"base": runs["base"], "same": runs["base"]}, devices=DEVICES).best is None
     assert shown.lines(compare({"base": runs["base"], "same": runs["base"]}, devices=DEVICES).results)[-1] == (
-        "best: no run can be named; 2 of 2 may lose least (base, same)"
+        "best by R-EMID: no run can be named; 2 of 2 may lose least (base, same)"
     )
 
 

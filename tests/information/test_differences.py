@@ -9,7 +9,7 @@ from evaluated import on_records, with_other_policy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from score_arrays import score_arrays, without
+from score_arrays import score_arrays, with_sources, without
 
 from remid_jax.errors import UserError
 from remid_jax.information import estimates as information
@@ -18,6 +18,7 @@ from remid_jax.information.differences import OVERALL, Layout, Place, difference
 from remid_jax.information.estimates import Settings
 from remid_jax.information.intervals import number
 from remid_jax.information.score_arrays import parse
+from remid_jax.information.score_table import NOVEL, SOURCES
 from remid_jax.parallel import Devices
 
 LAYOUT = Layout(
@@ -98,6 +99,33 @@ def test_a_difference_and_its_jackknife_are_those_written_out(runs, found, where
     assert seen["interval"]["low"] == pytest.approx(value - half, abs=1e-11)
     assert seen["interval"]["high"] == pytest.approx(value + half, abs=1e-11)
     assert (seen["interval"]["clusters"], seen["interval"]["validated"]) == (4, False)
+
+
+@pytest.mark.parametrize("quantity", ["emi", "emid"])
+@pytest.mark.parametrize("key", CLUB)
+def test_a_difference_of_the_novel_part_is_that_of_own_tokens_and_short_quotes(runs, quantity, key):
+    parted = [with_sources(arrays, seed) for arrays, seed in zip(runs, (2, 3), strict=True)]
+    for arrays in parted:  # golden replies and their scores are those of the baseline
+        arrays |= {name: array for name, array in parted[0].items() if name.endswith("/golden")}
+    found = measured({name: parse(arrays) for name, arrays in zip(("base", "other"), parted, strict=True)})
+    difference = differences(found["other"], found["base"], CHANGED, LAYOUT)
+    novel = [
+        {
+            name: arrays[name.replace("/loglik/", "/loglik_by_source/")][..., [SOURCES.index(part) for part in NOVEL]].sum(-1)
+            if "/loglik/" in name
+            else array
+            for name, array in arrays.items()
+        }
+        for arrays in parted
+    ]
+    for where in (("category", "german"), ("shift", "user"), ("overall", OVERALL)):
+        expected = by_hand(novel, Place(*where, quantity, "plain", *key))
+        assert difference[Place(*where, f"novel_{quantity}", "plain", *key)].values[0] == pytest.approx(expected, abs=1e-12)
+
+
+def test_without_sources_in_every_run_there_is_no_novel_part(runs):
+    found = measured({"base": parse(with_sources(runs[0])), "other": parse(runs[1])})
+    assert {place.quantity for place in found["base"]} == {"emi", "emid"}
 
 
 def test_the_interval_of_a_difference_is_not_that_of_two_independent_runs(found):

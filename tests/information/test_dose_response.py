@@ -107,6 +107,19 @@ def _ends(of):
     return (of["interval"]["high"], of["interval"]["low"]) if of["interval"] else (None, None)
 
 
+def test_languages_are_ratios_to_the_reference_and_bytes_those_of_the_texts():
+    rungs = {"IDTest": {"a": number(-0.5), "b": number(0.25), "c": number(None)},
+             "chinese": {"a": number(-1.0), "b": number(-0.25), "c": number(-1.0)}}  # fmt: skip
+    found = doses.across_languages(
+        {"club per_char": rungs, "identified": rungs}, {"chinese": "IDTest"}, "abc", {"IDTest": 1.0, "chinese": 3.0}
+    )
+    assert found == {
+        "club per_char": {"chinese": {"a": 2.0}},
+        "identified": {"chinese": {"a": 2.0}},
+        "club per_byte": {"chinese": {"a": pytest.approx(2 / 3)}},
+    }
+
+
 def test_power_is_the_value_over_the_jackknife_error_of_parts_without_overlap(tables):
     some = {rung: tables[rung] for rung in ("golden", "parrot")}
     with jax.enable_x64(True):

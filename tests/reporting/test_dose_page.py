@@ -41,6 +41,10 @@ def found():
              "covered": covered, "named": 0.9}
             for view, covered in (("whole", 0.94), ("whole", 0.955), ("novel", 0.96))
         ],
+        "languages": {
+            "club token_rate": {"german": {"parrot 100%": 2.0, "stale": 0.5}, "korean": {"parrot 100%": 4.0}},
+            "identified": {"german": {"parrot 100%": 1.0}, "korean": {}},
+        },
     }  # fmt: skip
 
 
@@ -56,6 +60,8 @@ def test_every_table_counts_what_it_says():
     assert "| club token_rate | 1 of 2 | 1 | 1 of 2 | 0 | 3.0 | 94.0% |" in lines
     assert "| novel club token_rate | 1 of 2 | 1 | 1 of 2 | 0 | 3.0 | 96.0% |" in lines
     assert "| identified | 1 of 2 | 1 | 1 of 2 | 0 | 3.0 | – |" in lines
+    at = lines.index("| identified | 1.00 | – | 0.00 |")  # the unit that moves least comes first
+    assert lines[at + 1] == "| club token_rate | 1.00 | 4.00 | 0.92 |"  # (log 2 + log 2 + log 4) / 3
 
 
 def test_the_figure_has_a_panel_a_quantity_and_a_mark_for_each_known_number():

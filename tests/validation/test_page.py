@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from remid_jax.reporting import markdown
 from remid_jax.theory.bounds.on_worlds import BOUNDS, CERTIFIED
 from remid_jax.theory.worlds.scenarios import SCENARIOS
 from remid_jax.validation import (
@@ -13,7 +14,6 @@ from remid_jax.validation import (
     crossed_study,
     dial_study,
     fold_study,
-    lines,
     page,
     policy_study,
     simultaneous_study,
@@ -107,7 +107,7 @@ def tables(text):
 
 def test_every_figure_stands_in_its_cell(found):
     text = page.page(found)
-    assert max(len(line) for line in text.splitlines() if not line.startswith(("|", "-"))) <= lines.WIDTH
+    assert max(len(line) for line in text.splitlines() if not line.startswith(("|", "-"))) <= markdown.WIDTH
     worlds, ascents, coverage, crossed, ways, copying, together, dials, folds, *rest = tables(text)
     bias, divergences, policies, estimators, real = rest
     assert worlds[0] == ["bound", *SCENARIOS]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from remid_jax.validation import simultaneous_study as study
+from remid_jax.validation.copying_study import worlds
 from remid_jax.validation.coverage_study import CONTEXTS, channels
 
 
@@ -45,8 +46,22 @@ def test_runs_have_ranks_of_their_own(of):
     assert np.all(np.diff(overall) < 0)  # nearer to golden replies, less is lost
 
 
+def test_the_novel_part_of_replies_that_copy_has_the_exact_value_of_each_kind():
+    copying = worlds()["copying"]
+    novel, plain = study.novel_world(copying), study.world(copying.channel)
+    law, logs = plain.laws[1], plain.logs
+    for run, share in enumerate(study.TOWARDS_GOLDEN):
+        total = 0.0
+        for kind, tokens in enumerate(copying.tokens()[:2]):
+            often = copying.shares[:, kind] + share * ((kind == 0) - copying.shares[:, kind])
+            joint = law[:, None] * often[:, None] * plain.policies[run]
+            total += (joint * logs / tokens).sum() - ((law @ (logs / tokens)) * joint.sum(0)).sum()
+        assert study.population(novel)["emi"][run, 1] == pytest.approx(total, abs=1e-12)
+    np.testing.assert_allclose(novel.policies.sum(-1), 1, atol=1e-12)
+
+
 def test_what_is_found_on_few_tables_is_near_its_level(of):
-    found = study.study(channels()["misjudged"], 16, 30, 3, lambda done, total: None)
+    found = study.study(of, 16, 30, 3, lambda done, total: None)
     assert 0.85 <= found["emid"] <= 1  # 95% of 30, give or take two and a half standard errors
     assert 0.85 <= found["both"] <= 1
     assert found["ranks"] >= 0.85
