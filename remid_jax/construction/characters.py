@@ -8,9 +8,9 @@ import itertools
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from remid_jax.construction.answers import Answered, Question, Questioner, Text, check_language, object_in
 from remid_jax.construction.prompts import ConstructionPrompts
@@ -53,8 +53,11 @@ class Character:
         return dataclasses.asdict(self)
 
 
+_Name = Annotated[str, Field(min_length=1, max_length=100)]
+
+
 class _Proposal(Answered):
-    name: Text
+    name: _Name
     work: str = ""
     description: str = ""
 
@@ -64,7 +67,7 @@ class _Proposals(Answered):
 
 
 class _Profile(Answered):
-    name: Text
+    name: _Name
     identity: Text
     personality: Text
     background: Text

@@ -8,8 +8,10 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from remid_jax.construction.answers import Answered, Question, Questioner, Text, Unfit, check_language, object_in
+from remid_jax.construction.gates.composition import WORD_LEVEL, Composition
 from remid_jax.construction.prompts import ConstructionPrompts
 from remid_jax.dialogues.languages import language_name
+from remid_jax.dialogues.manifest import RPGBENCH
 from remid_jax.dialogues.records import Record, Turn
 
 ITS_OWN = "the language of the conversation"
@@ -101,16 +103,18 @@ def _edit_in(record: Record, language: str | None, among: Sequence[str]) -> Call
 
 
 def _checked(edit: _Proposed, record: Record, language: str | None, among: Sequence[str]) -> Edit:
-    """Raises `Unfit` unless the words stand in a message of the user, and both they and the reply change."""
+    """Raises `Unfit` unless the words stand in a message of the user, and few of them change, but the reply does."""
     places = [n for n, turn in enumerate(record.dialogue) if turn.speaker == "user" and edit.old in turn.text]
     if not places:
         raise Unfit("the words to change stand in no message of the user")
     if edit.new == edit.old:
         raise Unfit("the words do not change")
-    if edit.golden == record.golden:
-        raise Unfit("the answer does not change")
     check_language(edit.golden, language, among)
-    return Edit(places[-1], edit.old, edit.new, edit.golden)
+    checked = Edit(places[-1], edit.old, edit.new, edit.golden)
+    changed = dataclasses.replace(checked.applied(record), id=f"{record.id}, edited", category=WORD_LEVEL)
+    if faults := Composition({changed.id: record}).faults([changed], RPGBENCH, lambda done, total: None):
+        raise Unfit(faults[0])
+    return checked
 
 
 def _gain(edit: Edit, record: Record) -> float:

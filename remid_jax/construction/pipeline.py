@@ -107,7 +107,7 @@ def build(
     """
     tally = Tally()
     try:
-        records, sources = _made(asked, amounts, _Stages(folder / STAGES), tally, progress)
+        records, sources = _made(asked, amounts, folder / STAGES, tally, progress)
     finally:
         if is_first_host():
             _write_lines(folder / FAILURES, tally.failures)
@@ -122,22 +122,10 @@ def build(
     return Built(benchmark, screening, results)
 
 
-class _Stages:
-    """Writes the records of each stage."""
-
-    def __init__(self, folder: Path):
-        self._folder = folder
-
-    def write(self, name: str, rows: Iterable[_AsLine]) -> None:
-        if is_first_host():
-            self._folder.mkdir(exist_ok=True)
-            _write_lines(self._folder / f"{name}.jsonl", rows)
-
-
 def _made(
-    asked: Asked, amounts: Amounts, stages: _Stages, tally: Tally, progress: Reports
+    asked: Asked, amounts: Amounts, folder: Path, tally: Tally, progress: Reports
 ) -> tuple[list[Record], dict[str, Record]]:
-    """All records before the gates, and what the edited ones were made from."""
+    """All records before the gates, and what the edited ones were made from; the records of each stage go to `folder`."""
     model, lookup = (
         Questioner(endpoint, asked.sampling, asked.tries, asked.go_on, tally, progress)
         for endpoint in (asked.model, asked.lookup)
@@ -145,13 +133,13 @@ def _made(
     seed = asked.sampling.seed
     casting = Casting(model, lookup, asked.retriever, asked.prompts, asked.personas, asked.characters, seed, asked.tries)
     cast = casting.cast(amounts.characters)
-    stages.write("characters", [character for characters in cast.values() for character in characters])
+    _write_stage(folder, "characters", [character for characters in cast.values() for character in characters])
     met = with_users(meetings(amounts, cast, seed), model, asked.prompts)
-    stages.write("users", met)
+    _write_stage(folder, "users", met)
     openings = openings_of(met, model, asked.prompts)
-    stages.write("openings", openings)
+    _write_stage(folder, "openings", openings)
     talks = held([each for each in openings if each.number <= amounts.played(each.meeting)], model, asked.prompts)
-    stages.write("dialogues", talks)
+    _write_stage(folder, "dialogues", talks)
 
     by_name = {meeting.id: meeting for meeting in met}
     by_meeting: dict[str, list[Record]] = collections.defaultdict(list)
@@ -163,12 +151,12 @@ def _made(
     if TURN_LEVEL in amounts.tests:
         pairs = [(meeting, own[a], own[b]) for meeting, own in bases for a, b in pairs_to_merge(len(own), amounts.dialogues)]
         whole = merged(pairs, model, asked.prompts)
-        stages.write("turn_level", whole)
+        _write_stage(folder, "turn_level", whole)
         records += whole
     if WORD_LEVEL in amounts.tests:
         plain = [(meeting, record) for meeting, own in bases for record in own[: amounts.dialogues]]
         changed = edited(plain, model, asked.prompts)
-        stages.write("word_level", [record for record, _ in changed])
+        _write_stage(folder, "word_level", [record for record, _ in changed])
         records += [record for record, _ in changed]
         sources = {record.id: source for record, source in changed}
     order = list(amounts.records)
@@ -179,9 +167,8 @@ def _benchmark(kept: Sequence[Record]) -> Benchmark:
     by_category: dict[str, list[Record]] = collections.defaultdict(list)
     for record in kept:
         by_category[record.category].append(record)
-    return Benchmark(
-        by_category.get(TRAIN, []), {name: by_category[name] for name in RPGBENCH.categories if name in by_category}
-    )
+    test = {name: by_category[name] for name in RPGBENCH.categories if name in by_category}
+    return Benchmark(by_category.get(TRAIN, []), test)
 
 
 def _results(
@@ -234,6 +221,12 @@ def _write(folder: Path, benchmark: Benchmark, screening: Screening, results: Ma
     _write_lines(folder / REJECTS, screening.rejects)
     write_card(folder, records, benchmark.manifest, screening, results["account"])
     _write_json(folder / RESULTS, results)  # last: who finds it finds the others
+
+
+def _write_stage(folder: Path, name: str, rows: Iterable[_AsLine]) -> None:
+    if is_first_host():
+        folder.mkdir(exist_ok=True)
+        _write_lines(folder / f"{name}.jsonl", rows)
 
 
 def _write_lines(path: Path, rows: Iterable[_AsLine]) -> None:

@@ -40,6 +40,7 @@ class LocalFiles:
         self._passages = [passage for path in paths for passage in passages_of(read_text(path))]
         self._words = [collections.Counter(_words(passage)) for passage in self._passages]
         self._lengths = [words.total() for words in self._words]
+        self._mean_length = sum(self._lengths) / max(1, len(self._lengths))
         self._holders = collections.Counter(word for words in self._words for word in words)
 
     def passages(self, query: str, count: int) -> list[str]:
@@ -49,8 +50,8 @@ class LocalFiles:
         return [self._passages[number] for number in ranked[:count] if scores[number] > 0]
 
     def _score(self, query: set[str], number: int) -> float:
-        words, mean = self._words[number], sum(self._lengths) / len(self._lengths)
-        weight = _SATURATION * (1 - _LENGTH_WEIGHT + _LENGTH_WEIGHT * self._lengths[number] / mean)
+        words, relative_length = self._words[number], self._lengths[number] / self._mean_length
+        weight = _SATURATION * (1 - _LENGTH_WEIGHT + _LENGTH_WEIGHT * relative_length)
         return sum(
             self._rarity(word) * words[word] * (_SATURATION + 1) / (words[word] + weight) for word in query if word in words
         )

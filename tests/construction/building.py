@@ -5,6 +5,7 @@ from pathlib import Path
 
 import writer
 
+from remid_jax.construction import pipeline
 from remid_jax.construction.gates import default_gates
 from remid_jax.construction.pipeline import Asked, build
 from remid_jax.construction.plan import Amounts
@@ -15,7 +16,6 @@ from remid_jax.endpoints.ledger import Ledger
 from remid_jax.endpoints.opening import open_endpoint
 from remid_jax.endpoints.recorded import Recorded
 from remid_jax.progress import Silent
-from remid_jax.reporting import drawing
 from remid_jax.scoring.store import Store
 
 PERSONAS = ["A cook who reads.", "A nurse who watches films.", "A stagehand who plays."]
@@ -53,18 +53,18 @@ def built(model, folder, amounts=SMALL, **changes):
 
 
 def build_at(base_url, folder):
-    """What a process does that may be killed; it draws no figures."""
-    drawing.png_bytes = lambda figure: b""
+    """What a process does that may be killed; it makes no data card."""
+    pipeline.write_card = lambda *_: None
     built(remote(base_url, Path(folder)), Path(folder))
 
 
 def files(folder):
-    """{name: content} of what a build left, but for accounts, times and the store."""
+    """{name: content} of what a build left, but for the account and the store."""
     names = [path for path in sorted(Path(folder).rglob("*")) if path.is_file() and path.name != "endpoints.json"]
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in names
-        if "store" not in path.name and path.name not in ("build.json", "card.md")
+        if "store" not in path.name and path.name != "build.json"
     }
 
 

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from building import canned
 from hypothesis import given
 from hypothesis import strategies as st
 from refusal import refusal
@@ -20,9 +19,10 @@ from remid_jax.construction.answers import (
     object_in,
     tagged_in,
 )
+from remid_jax.endpoints.canned import Canned
 from remid_jax.endpoints.chat import Sampling
 from remid_jax.endpoints.ledger import Ledger
-from remid_jax.endpoints.recorded import Unanswered
+from remid_jax.endpoints.recorded import Recorded, Unanswered
 from remid_jax.progress import Silent
 from remid_jax.scoring.store import Store
 
@@ -117,13 +117,22 @@ def questions(count):
     return [Question(f"q{n}", [{"role": "user", "content": f"question {n}"}], read) for n in range(count)]
 
 
+def answering(answer, store=None, ledger=None):
+    """(backend, endpoint) that says `answer(message, seed)`."""
+    backend = Canned(lambda chat, draw: answer(chat.messages[0]["content"], chat.sampling.seed))
+    return backend, Recorded("endpoint:canned", backend, store or Store(":memory:"), ledger or Ledger(), 1)
+
+
 def ask(answer, count, tries=3, go_on=False, store=None, ledger=None):
     """(what was made, the tally, how often was asked) of questions to which `answer(number, seed)` is said."""
     tally = Tally()
-    backend, endpoint = canned(None, store, ledger)
-    backend._answer = lambda chat, draw: answer(int(chat.messages[0]["content"].split()[-1]), chat.sampling.seed)
+    backend, endpoint = answering(lambda message, seed: answer(int(message.split()[-1]), seed), store, ledger)
     asker = Questioner(endpoint, Sampling(8, 1.0, seed=5), tries, go_on, tally, Silent())
     return asker.ask("stage", questions(count)), tally, sum(backend.asked.values())
+
+
+def good(number, seed):
+    return f"good {number}"
 
 
 def test_what_does_not_fit_is_drawn_again_with_the_next_seed():
@@ -135,8 +144,7 @@ def test_what_does_not_fit_is_drawn_again_with_the_next_seed():
 
 
 def test_the_same_question_gets_another_answer_each_time():
-    backend, endpoint = canned(None)
-    backend._answer = lambda chat, draw: f"{'bad' if chat.sampling.seed % 3 else 'good'} {chat.sampling.seed}"
+    backend, endpoint = answering(lambda message, seed: f"{'bad' if seed % 3 else 'good'} {seed}")
     same = [Question(f"q{n}", [{"role": "user", "content": "Who?"}], questions(1)[0].read) for n in range(3)]
     made = Questioner(endpoint, Sampling(8, 1.0, seed=1), 3, False, Tally(), Silent()).ask("stage", same)
     assert made == ["GOOD 3", "GOOD 6", "GOOD 9"]  # draws 1 to 3, 4 to 6, 7 to 9
@@ -151,14 +159,12 @@ def test_thoughts_are_not_read_and_must_end():
 
 def test_where_it_may_not_go_on_an_endpoint_that_answers_no_more_ends_it_and_else_what_is_stored_counts():
     store = Store(":memory:")
-    answer = lambda number, seed: f"good {number}"  # noqa: E731
-    ask(answer, 2, store=store)
-    capped = lambda: Ledger(cap_tokens=5)  # noqa: E731  # two answers of four tokens each are over it
+    ask(good, 2, store=store)  # two answers of four tokens each, questions among them: a cap of five is reached
     said = (
         'endpoint:canned: its "cap_tokens" of 5 is reached: 8 used: what came is kept, raise it and run the same command again'
     )
-    assert refusal(ask, answer, 4, store=store, ledger=capped()) == said
-    made, tally, times = ask(answer, 4, go_on=True, store=store, ledger=capped())
+    assert refusal(ask, good, 4, store=store, ledger=Ledger(cap_tokens=5)) == said
+    made, tally, times = ask(good, 4, go_on=True, store=store, ledger=Ledger(cap_tokens=5))
     assert made == ["GOOD 0", "GOOD 1", None, None]
     assert times == 0
     assert tally.stopped == {"endpoint:canned": said}

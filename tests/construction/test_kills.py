@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import random
 import signal
+import sys
 import time
 
 from building import build_at, files
@@ -19,10 +20,10 @@ PRELOADED = [
 ]
 
 
-def test_killed_ten_times_it_pays_for_nothing_twice(tmp_path):
-    # A process that has imported everything, once, of which each attempt is a copy.
+def test_killed_ten_times_it_pays_for_nothing_twice(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # where the process that others are copies of looks
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
+    context.set_forkserver_preload(["ready_process"])
     server, dice = WritingServer(), random.Random(17)
     killed, plain = tmp_path / "killed", tmp_path / "plain"
     for folder in (killed, plain):

@@ -12,13 +12,13 @@ from building import REQUESTS, built, canned, files, remote, results
 from refusal import refusal
 from writing_server import WritingServer
 
+from remid_jax.construction import pipeline
 from remid_jax.construction.plan import Amounts
 from remid_jax.dialogues.manifest import RPGBENCH
 from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.endpoints.chat import Sampling
 from remid_jax.endpoints.ledger import Ledger
 from remid_jax.endpoints.recorded import Unanswered
-from remid_jax.reporting import drawing
 from remid_jax.scoring.store import Store
 
 
@@ -30,15 +30,15 @@ def _no_waiting(monkeypatch):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _figures_are_not_drawn():
-    """They take a second each, and tests/reporting draws them."""
+def _no_data_card():
+    """Its figures take half a second each time; it has tests of its own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drawing, "png_bytes", lambda figure: b"")
+        patch.setattr(pipeline, "write_card", lambda *_: None)
         yield
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, _figures_are_not_drawn):
+def whole(tmp_path_factory, _no_data_card):
     """(folder, what was built) of a run without faults."""
     folder = tmp_path_factory.mktemp("whole")
     return folder, built(canned()[1], folder)

@@ -1,18 +1,19 @@
 """The prompts of the construction are files, which a user may replace; a fault is told with its place."""
 
+import importlib.resources
 import shutil
 
 import pytest
 from refusal import refusal
 
 import remid_jax.construction.prompts as module
+from remid_jax.construction import characters, dialogues, shifts
+from remid_jax.construction.answers import object_in
 from remid_jax.construction.prompts import ConstructionPrompts
 
 
 @pytest.fixture
 def own(tmp_path):
-    import importlib.resources
-
     with importlib.resources.as_file(importlib.resources.files("remid_jax.construction") / "prompts") as shipped:
         return shutil.copytree(shipped, tmp_path / "own")
 
@@ -27,6 +28,25 @@ def test_every_shipped_prompt_is_filled(own):
         assert [message["role"] for message in messages] == ["system", "user"]
         for value in values.values():
             assert value in messages[1]["content"], (name, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("propose_real", characters._Proposals), ("propose_fictional", characters._Proposals), ("refine", characters._Profile),
+        ("refine_from_passages", characters._Profile), ("classify", characters._Kind), ("openings", dialogues._Openings),
+        ("dialogue", dialogues._Rounds), ("merge", dialogues._Rounds), ("edit", shifts._Edits),
+    ],
+)  # fmt: skip
+def test_the_form_that_a_prompt_shows_is_the_one_that_is_read(name, form):
+    shown = ConstructionPrompts.load().templates[name]["user"].rpartition("Answer with one JSON object")[2]
+    assert set(object_in(shown, form).model_dump()) == set(form.model_fields)
+
+
+def test_shipped_personas_are_read_and_unlike_each_other():
+    with importlib.resources.as_file(importlib.resources.files("remid_jax.construction") / "personas.jsonl") as path:
+        personas = characters.read_personas(path)
+    assert len(set(personas)) == len(personas) == 16
 
 
 def test_texts_with_braces_stay_as_they_are():

@@ -70,7 +70,17 @@ def test_the_edit_is_taken_that_changes_most_for_each_letter():
         (edit("the boat", "the sled"), "the words to change stand in no message of the user"),
         (edit("it just does not know", "it knows"), "the words to change stand in no message of the user"),
         (edit("night", "night"), "the words do not change"),
-        (edit("night", "noon", GOLDEN), "the answer does not change"),
+        (
+            edit("night", "noon", GOLDEN.replace("sleeps", "rests")),
+            "golden reply changed too little: 93% alike that of 'idtest-4-1', must be below 70%",
+        ),
+        (
+            edit(
+                "And does the ferry run at night?",
+                "My sister asks whether you could bring four loaves to her house by Tuesday.",
+            ),
+            "edited too much: 21 words put in and left out against 'idtest-4-1', at most 16",
+        ),
         (edit("night", "noon", "Nachts schläft die Fähre, und ich schlafe auch, mein Kind."), "is in German, not in English"),
     ],
 )

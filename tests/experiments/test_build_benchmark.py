@@ -47,6 +47,7 @@ def test_it_writes_a_benchmark_and_says_what_it_cost(call, changes, server, caps
     assert found["asked"]["lookup"]["endpoint"]["model"] == "m-2"
     searched = [body for body in server.bodies if body["model"] == "m-2"]
     assert len(searched) == found["account"]["endpoint:searches"]["replies"] == found["counts"]["stages"]["look up"]["asked"]
+    assert f"endpoint:searches: replies | {len(searched)} |" in (work / "card.md").read_text()
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "records kept: 7; rejected by gates: 0; questions without a fitting answer: 0"
     asked = len(server.bodies) - len(searched)

@@ -73,7 +73,8 @@ def test_the_file_holds_the_edit_that_changes_most_and_nothing_is_paid_for_twice
         assert row["dialogue_context"][-1] == {"user_query": record.dialogue[-1].text.replace(word, "Zebras", 1)}
         assert row["dialogue_context"][:-1] == record.to_json()["dialogue_context"][:-1]
     [failure] = lines(folder / "failures.jsonl")
-    why = "the answer does not change; the words to change stand in no message of the user"
+    same = f"golden reply changed too little: 100% alike that of '{records[2].id}', must be below 70%"
+    why = f"{same}; the words to change stand in no message of the user"
     assert (failure["item"], failure["why"]) == (records[2].id, [why, why])
     said = capsys.readouterr()
     assert f"{len(edited)} of {len(records)} records of IDTest edited; 3 answers asked for again\n" in said.out

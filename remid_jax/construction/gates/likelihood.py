@@ -35,7 +35,7 @@ class Likelihood:
         self._engine, self._prompts = engine, prompts
 
     def faults(self, records: Sequence[Record], manifest: Manifest, report: Advance) -> dict[int, str]:
-        others = [other_contexts(records, index) for index in range(len(records))]
+        others = [unrelated_contexts(records, index) for index in range(len(records))]
         asked: list[list[int]] = [[index] for index in range(len(records))]  # of each context the replies asked in it
         for index, contexts in enumerate(others):
             for context in contexts:
@@ -44,7 +44,9 @@ class Likelihood:
         replies = [Continuation(answer_ids(tokenizer, Reply(record.golden))) for record in records]
         requests = [
             Request(
-                responder_ids(tokenizer, self._prompts, record, None), [replies[reply] for reply in asked[context]], record.id
+                responder_ids(tokenizer, self._prompts, record, None),
+                [replies[reply] for reply in asked[context]],
+                record.category,
             )
             for context, record in enumerate(records)
         ]
@@ -67,7 +69,7 @@ class Likelihood:
         return faults
 
 
-def other_contexts(records: Sequence[Record], index: int) -> list[int]:
+def unrelated_contexts(records: Sequence[Record], index: int) -> list[int]:
     """Returns up to `OTHERS` unrelated records of a record's category: those behind it, from the beginning again at the end."""
     record, count = records[index], len(records)
     chosen: list[int] = []

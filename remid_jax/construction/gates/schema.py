@@ -29,7 +29,7 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 _JSON = re.compile(
-    r"""```|"\w+"\s*:\s*["\[{\d]|\{\s*"|"\s*\}|\\[nt"]|\\u[0-9a-fA-F]{4}""",
+    r"""```|"\w+"\s*:\s*["\[{\d]|\{\s*"|"\s*\}|\\[n"]|\\u[0-9a-fA-F]{4}""",
 )
 """A fence, a key with its value, an object's beginning or end, an escape that nobody unpacked."""
 
