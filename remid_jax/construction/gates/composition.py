@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 
 from rapidfuzz import fuzz
@@ -68,13 +69,13 @@ def sources_by_lineage(records: Sequence[Record], manifest: Manifest) -> dict[st
         if record.category == WORD_LEVEL:
             own = [base for base in bases if base.lineage == record.lineage]
             if own:
-                sources[record.id] = min(own, key=lambda base, record=record: _edited(base, record))
+                sources[record.id] = min(own, key=functools.partial(_edited, record))
     return sources
 
 
-def _edited(source: Record, record: Record) -> int:
+def _edited(one: Record, other: Record) -> int:
     """How many words of the context are put in and left out."""
-    return Indel.distance(_words(source), _words(record))
+    return Indel.distance(_words(one), _words(other))
 
 
 def _words(record: Record) -> list[str]:

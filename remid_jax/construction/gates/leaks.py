@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from remid_jax.construction.gates.fields import context_fields, excerpt
-from remid_jax.dialogues.copying import LONG_RUN, RUN, copied_runs, units
+from remid_jax.dialogues.copying import LONG_RUN, copied_runs, units
 from remid_jax.dialogues.manifest import Manifest
 from remid_jax.dialogues.records import Record
 from remid_jax.progress import Advance
 
-MOST_COPIED = 0.5
-"""Share of a reply in one run of at least four words. The embedded benchmark's longest run is four words, .09 of its reply."""
+LEAST, SAID_AGAIN = 12, 0.8
+"""Weight of a run, six words, that says a reply again where it is so much of it. Runs of four words that are half of a reply
+are mostly manners, "It was nice talking to you"; the embedded benchmark's longest run is four words, .09 of its reply."""
 
 
 class Leaks:
     """Rejects a record whose golden reply can be read off its context: the user's persona, the character or the dialogue.
 
-    A run of eight words is a leak (`LONG_RUN`: from there on docs/protocol.md, rule 23 takes a quote for a recital), and a
-    shorter one, from four words on, that is `MOST_COPIED` of the reply.
+    A run of eight words is a leak (`LONG_RUN`: from there on docs/protocol.md, rule 23 takes a quote for a recital), and one of
+    six that is most of the reply.
     """
 
     name = "leaks"
@@ -38,6 +39,6 @@ def _fault(record: Record) -> str | None:
     for field in context_fields(record):
         runs = copied_runs(reply, [field.text])
         first, last, weight = max(runs, key=lambda run: run[2], default=(0, 0, 0))
-        if weight >= LONG_RUN or weight >= max(RUN, MOST_COPIED * whole):
+        if weight >= LONG_RUN or weight >= max(LEAST, SAID_AGAIN * whole):
             return f"golden reply stands in {field.name}: {excerpt(record.golden[reply[first].start : reply[last].end])}"
     return None

@@ -17,14 +17,15 @@ ROUNDS, COMPOSED_ROUNDS = 4, 8
 Other manifests say nothing about rounds, so there they are not counted."""
 _WANTED = (
     r"(?:full |first |last )?(?:name|user ?name|user|character|agent|assistant|persona|response|reply|dialogue|text|topic|"
-    r"title|city|location|date|placeholder|nombre|usuario|personaje|nutzer|benutzer|figur|ort|"
+    r"title|city|location|date|link|url|website|placeholder|nombre|usuario|personaje|nutzer|benutzer|figur|ort|"
     r"姓名|名字|用户|用戶|角色|名前|ユーザー|キャラクター|이름|사용자|캐릭터)"
 )
 """What stands in a template for what was to be filled in, in RPGBench's languages. Stage directions, "[laughs]", are none."""
 _PLACEHOLDER = re.compile(
     rf"\{{\{{?\s*[^\W\d][\w ]{{0,30}}\}}?\}}"  # {{character}}, {{{{user}}}}
     rf"|<(?:bot|char|{_WANTED})(?:[ _]?\d)?>"
-    rf"|[\[【](?:(?:insert|your|the|a|user'?s?|character'?s?|agent'?s?|tu|su|dein|ihr)[ _])?{_WANTED}(?:[ _](?:here|\d))?[\]】]"
+    r"|[\[【](?:(?:insert|your|the|a|(?:user|character|agent|speaker)(?: \d)?(?:['’]?s)?|tu|su|dein|ihr)[ _])?"
+    rf"{_WANTED}(?:[ _](?:here|\d))?[\]】]"
     r"|\[insert\b[^\]]*\]|(?-i:\bTODO:)|\blorem ipsum\b",
     re.IGNORECASE,
 )

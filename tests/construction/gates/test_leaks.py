@@ -20,10 +20,10 @@ def longest_common_run(one, other):
 
 @settings(max_examples=60, deadline=None)
 @given(reply=WORDS, turn=WORDS)
-def test_eight_words_or_four_that_are_half_the_reply_are_a_leak(reply, turn):
+def test_eight_words_or_six_that_are_most_of_the_reply_are_a_leak(reply, turn):
     record = Record("r", "Mona.", {"name": "Ada"}, (Turn("user", " ".join(turn)),), ", ".join(reply).upper(), "IDTest")
     run = longest_common_run(reply, turn)
-    leaks = run >= 8 or (run >= 4 and run >= len(reply) / 2)
+    leaks = run >= 8 or (run >= 6 and run >= 0.8 * len(reply))
     assert (Leaks().faults([record], RPGBENCH, lambda done, total: None) != {}) == leaks
 
 

@@ -37,7 +37,8 @@ def test_what_lacks_is_named(fields, why, changed, manifest, faults):
 @pytest.mark.parametrize(
     "remains",
     [
-        "[name]", "[Your Name]", "[user's name]", "[insert a reply here]", "[Character]", "[nombre]", "[角色]", "【名前】",
+        "[name]", "[Your Name]", "[user's name]", "[User 1’s name]", "[user 2]", "[link]",
+        "[insert a reply here]", "[Character]", "[nombre]", "[角色]", "【名前】",
         "[이름]", "{character}", "{{user}}", "{user_persona}", "<name>", "<USER>", "TODO:", "Lorem ipsum",
     ],
 )  # fmt: skip
