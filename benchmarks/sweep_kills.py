@@ -2,13 +2,15 @@
 
     python -m benchmarks.sweep_kills --kind=driver --kind=worker --kind=node --kills=10
 
-Two simulated nodes with folders of their own; the sweep is that of tests/sweeps/counted_tasks.py, 24 points, each run of which
-leaves a file. A driver that is killed is started again, plainly. Prints a line of JSON for each kind: kills, runs beyond one a
-point, whether the table is that of one process, files left half written.
+Two simulated nodes with folders of their own; the sweep is that of tests/sweeps/counted_tasks.py, 24 points. Each run
+of a point writes a line when it begins, with whether the index on the disk has the point already, and one when it ends. A
+driver that is killed is started again, plainly. Prints a line of JSON for each kind: kills, runs beyond one a point by what
+became of the run before ("recorded" must be 0), whether the table is that of one process, files left half written.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import os
@@ -18,7 +20,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +30,10 @@ from absl import app, flags, logging
 
 from remid_jax.progress import Silent
 from remid_jax.sweeps.cluster import connection
-from remid_jax.sweeps.index import Index
+from remid_jax.sweeps.index import Index, journal_beside, read_entries
+from remid_jax.sweeps.journal import Journal
 from remid_jax.sweeps.launchers import run_serially
-from remid_jax.sweeps.plan import Surroundings
+from remid_jax.sweeps.plan import Plan, Surroundings, Task, planned
 from remid_jax.sweeps.points import chosen
 from remid_jax.sweeps.settings import default_settings
 from remid_jax.sweeps.tables import page
@@ -41,6 +46,10 @@ DRIVE = flags.DEFINE_string("drive", None, "Be the driver of the sweep in this f
 ADDRESS = flags.DEFINE_string("address", None, "Of the cluster, for a driver.")
 ROOT = Path(__file__).parents[1]
 SECONDS = 0.4  # of a point
+INDEX, LINES = "index.json", "runs.jsonl"
+RECORDED, ENDED, AT_WORK, CUT = "recorded", "ended, not recorded", "still at work", "cut off"
+"""What became of a run whose point is run again: it stands in the index; it came to its end but not into the index; it works
+beside the other; it has no end."""
 sys.path.insert(0, str(ROOT / "tests" / "sweeps"))
 counted_tasks = importlib.import_module("counted_tasks")
 
@@ -70,17 +79,54 @@ def drive(folder: Path) -> None:
     config, sweep = default_settings(), counted_tasks.sweep_of(folder / "counts", SECONDS)
     with config.unlocked():
         config.address, config.folder, config.retries = ADDRESS.value, str(folder / "nodes"), 100
-    plan = counted_tasks.plan_of(sweep)
-    index = Index(folder / "index.json", plan)
+    plan = watched(sweep.points, folder)
+    index = Index(folder / INDEX, plan)
     with connection.connected(config):
         from remid_jax.sweeps.cluster.launcher import run_on_ray
 
         run_on_ray(plan, index, chosen(plan.points, ()), folder / "runs", Surroundings(Silent()), config)
 
 
+def watched(points: Sequence[Any], folder: Path) -> Plan:
+    """The plan of the sweep, whose tasks write when they begin and end."""
+    tasks = {name: Task(functools.partial(_watched, task.run, str(folder))) for name, task in counted_tasks.TASKS.items()}
+    return planned(points, tasks, {"kernel": 1})
+
+
+def _watched(
+    run: Callable[..., Mapping[str, Any]], place: str, config: dict[str, Any], folder: Path, surroundings: Surroundings
+) -> Mapping[str, Any]:
+    def say(**line: object) -> None:
+        with Path(place, LINES).open("a") as file:
+            file.write(json.dumps({"run": number, **line}) + "\n")
+
+    number, index = uuid.uuid4().hex, Path(place, INDEX)
+    in_journal = Journal(journal_beside(index)).entries()  # before the file, into which it goes
+    names = {entry["name"] for entry in in_journal if "done" in entry} | read_entries(index)[0].done.keys()
+    say(point=config["name"], began=time.time(), recorded=config["name"] in {name.replace("/", "-") for name in names})
+    summary = run(config, folder, surroundings)
+    say(ended=time.time())
+    return summary
+
+
+def causes(folder: Path) -> Counter[str]:
+    """Counts the runs beyond one a point by what became of the run of that point before."""
+    lines = [json.loads(line) for line in (folder / LINES).read_text().splitlines()]
+    ends = {line["run"]: line["ended"] for line in lines if "ended" in line}
+    counts, before = Counter[str](), dict[str, str]()
+    for line in sorted((line for line in lines if "began" in line), key=lambda line: line["began"]):
+        last = before.get(line["point"])
+        before[line["point"]] = line["run"]
+        if last is not None:
+            late = AT_WORK if ends.get(last, 0.0) > line["began"] else ENDED
+            counts[RECORDED if line["recorded"] else late if last in ends else CUT] += 1
+    return counts
+
+
 def killed(kind: str, cluster: Any) -> dict[str, Any]:
     """Runs sweeps until there were enough kills; a new one begins when one is complete."""
-    draws, kills, again, half, unequal, sweeps = random.Random(f"{SEED.value} {kind}"), 0, 0, 0, 0, 0
+    draws, kills, half, unequal, sweeps = random.Random(f"{SEED.value} {kind}"), 0, 0, 0, 0
+    again = Counter({RECORDED: 0})
     while kills < KILLS.value:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -96,15 +142,17 @@ def killed(kind: str, cluster: Any) -> dict[str, Any]:
                     kill(kind, driver, folder, cluster)
                     kills, of_sweep = kills + 1, of_sweep + 1
                 if driver.poll() is not None and driver.returncode != 0:
-                    Index(folder / "index.json", counted_tasks.plan_of(sweep))  # it can be read at any moment
+                    Index(folder / INDEX, counted_tasks.plan_of(sweep))  # it can be read at any moment
                     driver = start(folder, cluster)
-            counts = counted_tasks.runs(folder / "counts")
-            again += sum(counts.values()) - counted_tasks.POINTS
+            again.update(causes(folder))
             half += len([*(folder / "runs").rglob("*.part"), *folder.glob("*.part")])
-            tables = page(sweep, Index(folder / "index.json", counted_tasks.plan_of(sweep)))
+            tables = page(sweep, Index(folder / INDEX, counted_tasks.plan_of(sweep)))
             unequal += tables != expected
             sweeps += 1
-    return {"kills": kills, "sweeps": sweeps, "runs_beyond_one_a_point": again, "unequal_tables": unequal, "half_written": half}
+    return {
+        "kills": kills, "sweeps": sweeps, "runs_beyond_one_a_point": again.total(), "of_points_whose_run_before": dict(again),
+        "unequal_tables": unequal, "half_written": half,
+    }  # fmt: skip
 
 
 def serial(folder: Path) -> str:

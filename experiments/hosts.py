@@ -22,6 +22,7 @@ from ml_collections import ConfigDict
 
 import remid_jax
 from remid_jax.errors import UserError
+from remid_jax.parallel import join_hosts
 from remid_jax.settings import flat
 
 from . import stopping
@@ -50,11 +51,7 @@ def join(coordinator: str | None, hosts: int, host: int, config: ConfigDict) -> 
             raise UserError(f"--host={host}: must be below --hosts={hosts}: hosts are counted from 0")
         if hosts > 1:
             meet(name, int(port), hosts, host, given(config))
-        try:
-            jax.distributed.initialize(coordinator, hosts, host, initialization_timeout=int(PATIENCE))
-        except Exception as error:
-            first = (str(error).splitlines() or [""])[0]
-            raise UserError(f"host {host}: the hosts did not come together ({first}): start them again") from error
+        join_hosts(coordinator, hosts, host, int(PATIENCE))
     stopping.heed_signals()  # JAX puts a handler of its own in the place of ours
 
 

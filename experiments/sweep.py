@@ -46,6 +46,8 @@ def main(config: ConfigDict, workdir: Path) -> None:
     check_settings(config)
     if config.launcher not in LAUNCHERS:
         raise UserError(f"config.launcher={config.launcher!r}: choose one of {', '.join(LAUNCHERS)}")
+    if config.hosts is not None and (config.launcher != "ray" or config.hosts < 2):
+        raise UserError(f"config.hosts={config.hosts}: two or more hosts run a point together with --config.launcher=ray alone")
     shard = shards.read_shard(config.shard) if config.shard else None
     output = shard.path(config.output) if shard else config.output
     for name, path in (("output", output), ("page", config.page)):

@@ -142,6 +142,21 @@ class Devices:
         return jax.tree.map(lambda a: a[:count], result)
 
 
+def join_hosts(coordinator: str, hosts: int, host: int, patience: int) -> None:
+    """Makes this process one of several hosts, before JAX has looked for devices.
+
+    `coordinator` is HOST:PORT of the first, `host` counts from 0, `patience` is the seconds in which all must have come.
+
+    Raises:
+      UserError: if the hosts do not come together.
+    """
+    try:
+        jax.distributed.initialize(coordinator, hosts, host, initialization_timeout=patience)
+    except Exception as error:
+        first = (str(error).splitlines() or [""])[0]
+        raise UserError(f"host {host}: the hosts did not come together ({first}): start them again") from error
+
+
 def is_first_host() -> bool:
     """Whether this process is the one that reads and writes files."""
     return jax.process_index() == 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from remid_jax.construction.answering import answering
 from remid_jax.construction.characters import read_characters, read_personas
 from remid_jax.construction.gates import default_gates
 from remid_jax.construction.pipeline import Asked, Built, build
@@ -17,17 +18,12 @@ from remid_jax.construction.retrieval import LocalFiles
 from remid_jax.construction.screening import Gate
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record
-from remid_jax.endpoints.chat import Endpoint, Sampling
-from remid_jax.endpoints.descriptions import is_endpoint
-from remid_jax.endpoints.local import Local
-from remid_jax.endpoints.opening import open_endpoint
+from remid_jax.endpoints.chat import Sampling
 from remid_jax.errors import UserError
-from remid_jax.models.loading import open_model, read_as
 from remid_jax.parallel import Devices
 from remid_jax.progress import Reports
 from remid_jax.roles.reading import reading_of, template_settings
 from remid_jax.scoring.engine import ScoringEngine
-from remid_jax.scoring.generation import Generator
 from remid_jax.scoring.score import scoring_engine
 from remid_jax.scoring.store import Store
 from remid_jax.settings import check_settings
@@ -50,10 +46,10 @@ def build_config(config: ConfigDict, workdir: Path, store: Store, progress: Repo
     scoring_prompts = Prompts.load(config.scoring.prompts)
     characters = read_characters(config.characters) if config.characters else []
     devices = Devices(config.devices.parallel, config.devices.mesh_model)
-    model = _endpoint(config.model, config, workdir, store, devices)
+    model = answering(config.model, config, workdir, store, devices)
     lookup = model
     if config.search and config.search != config.model:
-        lookup = _endpoint(config.search, config, workdir, store, devices)
+        lookup = answering(config.search, config, workdir, store, devices)
     engine = _scoring(config, workdir, store, devices) if config.scoring.model else None
     if engine is None:
         progress.say("no config.scoring.model: nothing checks that golden replies are likelier in their own contexts")
@@ -71,18 +67,6 @@ def _personas(path: str | None) -> list[str]:
         return read_personas(path)
     with importlib.resources.as_file(importlib.resources.files("remid_jax.construction") / "personas.jsonl") as shipped:
         return read_personas(shipped)
-
-
-def _endpoint(source: str, config: ConfigDict, workdir: Path, store: Store, devices: Devices) -> Endpoint:
-    """Whoever the source names: an endpoint, or a model on this machine."""
-    if is_endpoint(source):
-        return open_endpoint(source, config.endpoints, store)
-    model = read_as(
-        open_model(source, config.dtype, devices.parameter_mesh),
-        template=template_settings(config.template, "config.template"),
-        **reading_of(config, workdir),
-    )
-    return Local(Generator(model, devices, store, config.devices.sampling_rows))
 
 
 def _scoring(config: ConfigDict, workdir: Path, store: Store, devices: Devices) -> ScoringEngine:

@@ -13,7 +13,7 @@ from remid_jax.reporting.cells import DAGGER, Table
 
 
 def template(name: str) -> jinja2.Template:
-    """The template `name` of this folder; it may use `style.html` and `macros.html`. A variable it is not given is an error."""
+    """The template `name` of this folder; whole pages extend `page.html`. A variable that it is not given is an error."""
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(lambda of: resources.files(__package__).joinpath(of).read_text(encoding="utf-8")),
         autoescape=True,

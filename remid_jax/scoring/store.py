@@ -18,7 +18,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -57,12 +57,9 @@ class Store:
     def get(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         """The entries that exist, the same on every host."""
         keys = list(keys)
-        values: list[bytes | None] = [None] * len(keys)
-        if is_first_host():
-            with self._lock, self._told():
-                for n, key in enumerate(keys):
-                    values[n] = self._patiently(functools.partial(self._value, key))
-        return {key: value for key, value in zip(keys, from_first_host(values), strict=True) if value is not None}
+        there = self._entries(keys) if is_first_host() else {}
+        values = from_first_host([there.get(key) for key in keys])
+        return {key: value for key, value in zip(keys, values, strict=True) if value is not None}
 
     def put(self, entries: Mapping[bytes, bytes]) -> None:
         """Adds the entries, all or none.
@@ -70,10 +67,8 @@ class Store:
         Raises:
           UserError: if the disk is full; what was put before stays.
         """
-        if not is_first_host():
-            return
-        with self._lock, self._told():
-            self._patiently(lambda: self._insert(entries))
+        if is_first_host():
+            self._add(entries)
 
     @contextlib.contextmanager
     def writer(self) -> Iterator[Writer]:
@@ -89,6 +84,16 @@ class Store:
             writer.flush()
         finally:
             writer.close()
+
+    def _entries(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
+        """The entries of this host's file that exist."""
+        with self._lock, self._told():
+            values = {key: self._patiently(functools.partial(self._value, key)) for key in keys}
+        return {key: value for key, value in values.items() if value is not None}
+
+    def _add(self, entries: Mapping[bytes, bytes]) -> None:
+        with self._lock, self._told():
+            self._patiently(lambda: self._insert(entries))
 
     def _value(self, key: bytes) -> bytes | None:
         row = self._db.execute("SELECT value FROM entries WHERE key=?", (key,)).fetchone()

@@ -25,8 +25,19 @@ def claimed(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
     Raises:
       UserError: if the folder cannot be written to.
     """
-    with writing(folder / LOCK):
-        file = (folder / LOCK).open("ab")
+    with held(folder / LOCK, waiting):
+        yield
+
+
+@contextlib.contextmanager
+def held(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Holds the lock `path` in the same way.
+
+    Raises:
+      UserError: if it cannot be written.
+    """
+    with writing(path):
+        file = path.open("ab")
     with file:
         if not _taken(file, fcntl.LOCK_EX):
             waiting()

@@ -19,9 +19,10 @@ def default_settings() -> ConfigDict:
 
     config.address = config_dict.placeholder(str)  # of Ray: "auto" or HOST:PORT; by default it is started on this machine
     config.workers = config_dict.placeholder(int)  # that Ray runs; by default as many as there is room for at the start
+    config.hosts = config_dict.placeholder(int)  # that run each point together, for models too large for one; by default one
     config.retries = 2  # of a point whose worker was lost
     config.folder = config_dict.placeholder(str)  # where nodes without this workdir keep files; by default a temporary one
-    config.point = ConfigDict()  # what a worker gets for one point
+    config.point = ConfigDict()  # what a worker, or each host of it, gets for one point
     config.point.cpus = 1
     config.point.gpus = 0
     config.point.memory = config_dict.placeholder(float)  # GiB

@@ -93,6 +93,8 @@ def points(*given):
     ("changes", "line"),
     [
         ({"launcher": "slurm"}, "config.launcher='slurm': choose one of serial, ray"),
+        ({"hosts": 2}, "config.hosts=2: two or more hosts run a point together with --config.launcher=ray alone"),
+        ({"hosts": 1, "launcher": "ray"}, "config.hosts=1: two or more hosts run a point together with "),
         ({"launcher": "ray", "address": "127.0.0.1:9"}, "config.address='127.0.0.1:9': nobody answers (Connection refused): "),
         ({"shard": "4/3"}, "config.shard='4/3': write it as 2/3, the second of three, counted from 1"),
         ({"merge": True}, "config.merge: there is no "),

@@ -178,7 +178,7 @@ def test_what_is_run_again_is_said(tmp_path, tasks):
 
 
 def test_only_what_starts_from_nothing_there_is_repeatable():
-    assert [name for name, task in TASKS.items() if task.repeatable] == ["evaluate", "compare"]
+    assert [name for name, task in TASKS.items() if task.repeatable] == ["evaluate", "compare", "claims"]
 
 
 def test_a_folder_of_another_run_is_refused(launch, tmp_path):

@@ -30,7 +30,8 @@ def connected(config: ConfigDict) -> Iterator[None]:
     if address:
         _check_answers(address)
     else:
-        cpus = max(os.cpu_count() or 1, math.ceil((config.workers or 0) * config.point.cpus))
+        asked = (config.workers or 0) * (config.hosts or 1) * config.point.cpus
+        cpus = max(os.cpu_count() or 1, math.ceil(asked))
         settings = {"num_cpus": cpus, "include_dashboard": False}
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # JAX_PLATFORMS says it (see `unasked`)
@@ -53,6 +54,14 @@ def requirements(config: ConfigDict) -> dict[str, float]:
     """Returns what a worker asks for, by Ray's names: {"CPU", "GPU", "memory" in bytes, others}."""
     wanted = {"CPU": config.point.cpus, "GPU": config.point.gpus, "memory": (config.point.memory or 0) * GIB}
     return {name: amount for name, amount in (wanted | dict(config.point.resources)).items() if amount}
+
+
+def options(wanted: Mapping[str, float]) -> dict[str, Any]:
+    """Returns the same as an actor's options."""
+    others = {name: amount for name, amount in wanted.items() if name not in ("CPU", "GPU", "memory")}
+    return {
+        "num_cpus": wanted.get("CPU", 0), "num_gpus": wanted.get("GPU", 0), "memory": wanted.get("memory"), "resources": others,
+    }  # fmt: skip
 
 
 def room(nodes: Sequence[Mapping[str, Any]], wanted: Mapping[str, float]) -> int:

@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from remid_jax.scoring.store import Store
-from remid_jax.sweeps.claims import claimed, is_claimed
+from remid_jax.sweeps.claims import claimed, held, is_claimed
 from remid_jax.sweeps.cluster.folders import packed, unpack
 from remid_jax.sweeps.index import Index
 from remid_jax.sweeps.plan import Done, Failure, Plan
 
 
 class Keeper:
-    """Keeps what workers find. Its methods may be called from several threads at once.
+    """Keeps what workers find, once no other keeper has the index. Its methods may be called from several threads at once.
 
     Args:
       plan: all points of the sweep.
@@ -29,7 +29,10 @@ class Keeper:
     """
 
     def __init__(self, plan: Plan, output: str, beside: Sequence[str], workdir: str):
-        self._index, self._workdir = Index(output, plan, beside), Path(workdir)
+        self._alone = contextlib.ExitStack()  # one whose driver was killed may live a moment longer
+        Path(workdir).mkdir(parents=True, exist_ok=True)
+        self._alone.enter_context(held(Path(workdir, f"{Path(output).name}.keeper.lock"), lambda: None))
+        self._plan, self._index, self._workdir = plan, Index(output, plan, beside), Path(workdir)
         self._lock = threading.Lock()
         self._stores: dict[str, Store] = {}
         self._claims: dict[str, contextlib.ExitStack] = {}
@@ -77,6 +80,11 @@ class Keeper:
             if name not in self._index:  # what is run only for its files, elsewhere done, keeps its numbers
                 self._index.add(name, outcome)
         self.let_go(name)
+
+    def done(self, name: str) -> Done | None:
+        """Returns what came of a point that is done and whose files are here; None if it has to be run."""
+        with self._lock:
+            return self._index.done(name) if name in self._index and self._plan.is_here(name, self._workdir) else None
 
     def say(self, name: str, line: str) -> None:
         """Takes a line that a point says."""

@@ -11,21 +11,24 @@ import contextlib
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import ray
 from ml_collections import ConfigDict
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from remid_jax.errors import UserError
 from remid_jax.settings import flat
 from remid_jax.sweeps.attempts import Outcome, to_run
-from remid_jax.sweeps.cluster.connection import ACCELERATORS, requirements, room, unasked
+from remid_jax.sweeps.cluster.actors import Gang, Node
+from remid_jax.sweeps.cluster.calls import LOST, KeeperLostError, caller, first_line, of_people
+from remid_jax.sweeps.cluster.connection import ACCELERATORS, options, requirements, room, unasked
 from remid_jax.sweeps.cluster.keeper import Keeper
-from remid_jax.sweeps.cluster.worker import Home, Worker
+from remid_jax.sweeps.cluster.worker import Home
 from remid_jax.sweeps.index import Index
 from remid_jax.sweeps.launchers import say_what_is_known
 from remid_jax.sweeps.plan import Done, Failure, Plan, Surroundings
@@ -33,9 +36,7 @@ from remid_jax.sweeps.points import Point
 
 LISTENING = 0.5  # seconds between two looks at what workers say
 AT_ONCE = 16  # calls that the keeper answers at once
-LOST = (ray.exceptions.RayActorError, ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError)
 CPU_ALONE = {"JAX_PLATFORMS": "cpu"}  # of who must not take an accelerator from others
-GO_ON = "run the same command again to go on from here"
 MODELS = ("estimator.model", "policy.model", "model")  # settings that name what a worker keeps loaded
 
 
@@ -51,62 +52,65 @@ def run_on_ray(
       UserError: as `run_serially`, and if no worker can be had.
     """
     points, outcome = to_run(plan, index, names, workdir, retry_failed)
-    say_what_is_known(index, names, [point.name for point in points], surroundings)
-    if points:
-        launch = _Launch(plan, index, points, outcome, workdir.resolve(), surroundings, config, entered)
-        with _of_people():
-            launch.run()
+    if not points:
+        say_what_is_known(index, names, [], surroundings)
+        return outcome
+    home = Home(ray.get_runtime_context().get_node_id(), str(workdir.resolve()), os.getcwd())
+    with of_people():
+        keeper, given = _keeper(plan, index, home)
+        index.refresh()  # a keeper whose driver was killed may have entered more before it ended
+        points, outcome = to_run(plan, index, names, workdir, retry_failed)
+        say_what_is_known(index, names, [point.name for point in points], surroundings)
+        _Launch(plan, index, points, outcome, surroundings, config, entered, home, keeper, given).run()
     return outcome
 
 
-class KeeperLostError(UserError):
-    """The actor that has index and store has died."""
+def _keeper(plan: Plan, index: Index, home: Home) -> tuple[Any, Any]:
+    """The keeper, beside this process, once it has the index, and the plan where Ray keeps it."""
+    output, *beside = (str(Path(path).resolve()) for path in index.places)
+    given = ray.put(plan)
+    actor = ray.remote(Keeper).options(
+        num_cpus=0, max_concurrency=AT_ONCE, runtime_env={"env_vars": CPU_ALONE}, scheduling_strategy=_at(home)
+    )
+    keeper = actor.remote(given, output, beside, home.workdir)
+    caller(keeper)("heard")
+    return keeper, given
 
 
-class _Node:
-    """A worker where Ray puts it."""
-
-    def __init__(self, plan: Plan, keeper: Any, home: Home, folder: str | None):
-        node = ray.get_runtime_context().get_node_id()
-        self._worker = Worker(plan, _caller(keeper), lambda method, *given: getattr(keeper, method).remote(*given), home, node,
-                              folder)  # fmt: skip
-
-    def ready(self) -> None:
-        """Returns when the worker can run points."""
-
-    def run(self, name: str) -> tuple[Done | Failure, dict[str, int]]:
-        return self._worker.run(name)
+def _at(home: Home) -> NodeAffinitySchedulingStrategy:
+    return NodeAffinitySchedulingStrategy(home.node, soft=False)
 
 
 @dataclasses.dataclass(eq=False)
 class _Handle:
-    """A worker: its actor, the models that it has loaded, and how often workers in its place could not start."""
+    """A worker: its actor, of a gang the placement group that holds what its hosts ask for, the models that it has loaded, and
+    how often workers in its place could not start."""
 
     actor: Any
+    group: PlacementGroup | None = None
     models: tuple[Any, ...] = ()
     starts: int = 0
+
+    def end(self) -> None:
+        """Ends what is left of it: it may live and have lost its connection alone, and Ray keeps a group until the job ends."""
+        with contextlib.suppress(*LOST):
+            ray.kill(self.actor)
+        if self.group is not None:
+            remove_placement_group(self.group)
 
 
 class _Launch:
     """Points on their way to workers and back."""
 
     def __init__(
-        self, plan: Plan, index: Index, points: Sequence[Point], outcome: Outcome, workdir: Path, surroundings: Surroundings,
-        config: ConfigDict, entered: Callable[[Index], None],
+        self, plan: Plan, index: Index, points: Sequence[Point], outcome: Outcome, surroundings: Surroundings,
+        config: ConfigDict, entered: Callable[[Index], None], home: Home, keeper: Any, given: Any,
     ):  # fmt: skip
         self._plan, self._index, self._outcome, self._config, self._entered = plan, index, outcome, config, entered
         self._points = {point.name: point for point in points}
         self._models = {point.name: _models(point) for point in points}
         self._progress = surroundings.progress
-        here = ray.get_runtime_context().get_node_id()
-        self._home = Home(here, str(workdir), os.getcwd())
-        keeper = ray.remote(Keeper).options(
-            num_cpus=0, max_concurrency=AT_ONCE, runtime_env={"env_vars": CPU_ALONE},
-            scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False),
-        )  # fmt: skip
-        self._given = ray.put(plan)
-        output, *beside = (str(Path(path).resolve()) for path in index.places)
-        self._keeper = keeper.remote(self._given, output, beside, str(workdir))
+        self._home, self._keeper, self._given = home, keeper, given
         self._left = dict(self._points)  # to be sent, in order
         self._losses: Counter[str] = Counter()
         self._starting: dict[Any, _Handle] = {}
@@ -119,8 +123,6 @@ class _Launch:
         Raises:
           UserError: if a disk is full, no worker can start, or the keeper is lost.
         """
-        call = _caller(self._keeper)
-        call("heard")  # it has the index
         for _ in range(self._workers()):
             self._start(0)
         try:
@@ -138,17 +140,19 @@ class _Launch:
         finally:
             with contextlib.suppress(KeeperLostError):
                 self._listen()
-                call("save")
+                caller(self._keeper)("save")
             self._index.refresh()
 
     def _workers(self) -> int:
         """How many workers to begin with."""
         wanted = requirements(self._config)
-        fitting = room(ray.nodes(), wanted)
+        hosts = self._config.hosts or 1
+        fitting = room(ray.nodes(), wanted) // hosts
         if idle := unasked(ray.nodes(), wanted):
             self._progress.say(f"points compute on CPUs, as they ask for none of {idle}: see config.point")
         if not fitting:
-            shown = ", ".join(f"{amount:g} {name}" for name, amount in wanted.items())
+            each = f"{hosts} times " if hosts > 1 else ""
+            shown = each + ", ".join(f"{amount:g} {name}" for name, amount in wanted.items())
             if not self._config.address:
                 raise UserError(f"config.point: this machine has no {shown} for a point: ask for less, or name a cluster")
             self._progress.say(f"no node has {shown} for a point: waiting for one")
@@ -156,21 +160,27 @@ class _Launch:
 
     def _start(self, starts: int) -> None:
         wanted = requirements(self._config)
-        others = {name: amount for name, amount in wanted.items() if name not in ("CPU", "GPU", "memory")}
-        actor: Any = ray.remote(_Node).options(
-            num_cpus=wanted.get("CPU", 0), num_gpus=wanted.get("GPU", 0), memory=wanted.get("memory"), resources=others,
-            runtime_env={"env_vars": _environment(any(name in wanted for name in ACCELERATORS))},
-        ).remote(self._given, self._keeper, self._home, self._config.folder)  # fmt: skip
-        self._starting[actor.ready.remote()] = _Handle(actor, starts=starts)
+        environment = {"env_vars": _environment(any(name in wanted for name in ACCELERATORS))}
+        given = (self._given, self._keeper, self._home, self._config.folder)
+        actor: Any
+        group = None
+        if self._config.hosts:  # which get what they ask for all at once, so that no two gangs wait for each other's half
+            group = placement_group([wanted] * self._config.hosts, strategy="SPREAD")
+            gang = ray.remote(Gang).options(num_cpus=0, runtime_env=environment, scheduling_strategy=_at(self._home))
+            actor = gang.remote(self._config.hosts, group, options(wanted), *given)
+        else:
+            actor = ray.remote(Node).options(**options(wanted), runtime_env=environment).remote(*given)
+        self._starting[actor.ready.remote()] = _Handle(actor, group, starts=starts)
 
     def _started(self, reference: Any) -> None:
         worker = self._starting.pop(reference)
         try:
             ray.get(reference)
         except LOST as error:
+            worker.end()
             if worker.starts == self._config.retries:
                 raise UserError(
-                    f"config.launcher=ray: workers do not start ({_first_line(error)}): look at Ray's logs"
+                    f"config.launcher=ray: workers do not start ({first_line(error)}): look at Ray's logs"
                 ) from error
             self._start(worker.starts + 1)
         else:
@@ -202,8 +212,7 @@ class _Launch:
         try:
             result, work = ray.get(reference)
         except LOST as error:
-            with contextlib.suppress(*LOST):
-                ray.kill(worker.actor)  # it may live and have lost its connection alone
+            worker.end()
             self._lost(point, error)
             return
         self._outcome.work.update(work)
@@ -211,18 +220,23 @@ class _Launch:
         self._take(point, result)
 
     def _lost(self, point: Point, error: BaseException) -> None:
-        """Tries the point of a lost worker again, behind the others, on a new one."""
+        """Tries the point of a lost worker again, behind the others, on a new one; unless the keeper had its result by then."""
+        call = caller(self._keeper)
+        self._start(0)
+        if (done := call("done", point.name)) is not None:
+            self._outcome.work.update(done.work)
+            self._take(point, done)
+            return
         self._losses[point.name] += 1
         count, most = self._losses[point.name], self._config.retries
-        _caller(self._keeper)("let_go", point.name)
-        self._start(0)
+        call("let_go", point.name)
         if count <= most:
             self._progress.say(f"{point.name}: its worker was lost; try {count + 1} of {most + 1}")
             self._left[point.name] = point
             return
         log = str(Path(self._home.workdir) / point.name)
-        failure = Failure(self._plan.identities[point.name].key, f"lost {count} workers: {_first_line(error)}", log)
-        _caller(self._keeper)("enter", point.name, failure)
+        failure = Failure(self._plan.identities[point.name].key, f"lost {count} workers: {first_line(error)}", log)
+        call("enter", point.name, failure)
         self._take(point, failure)
 
     def _take(self, point: Point, result: Done | Failure) -> None:
@@ -236,34 +250,8 @@ class _Launch:
         self._entered(self._index)
 
     def _listen(self) -> None:
-        for name, line in _caller(self._keeper)("heard"):
+        for name, line in caller(self._keeper)("heard"):
             self._progress.say(f"{name}: {line}")
-
-
-def _caller(keeper: Any) -> Callable[..., Any]:
-    """Calls the keeper and waits; what it raises for people comes as it was raised."""
-
-    def call(method: str, *given: Any) -> Any:
-        with _of_people():
-            try:
-                return ray.get(getattr(keeper, method).remote(*given))
-            except LOST as error:
-                raise KeeperLostError(
-                    f"the actor that keeps index and store was lost ({_first_line(error)}): {GO_ON}"
-                ) from error
-
-    return call
-
-
-@contextlib.contextmanager
-def _of_people() -> Iterator[None]:
-    """Errors for people that another process raised come without Ray's account of where."""
-    try:
-        yield
-    except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, UserError):
-            raise error.cause from None
-        raise
 
 
 def _environment(accelerated: bool) -> dict[str, str]:
@@ -280,7 +268,3 @@ def _environment(accelerated: bool) -> dict[str, str]:
 def _models(point: Point) -> tuple[Any, ...]:
     settings = flat(point.config)
     return tuple(settings.get(name) for name in MODELS)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -2,11 +2,12 @@
 
 import io
 import tarfile
+import threading
 
 import pytest
 from counted_tasks import plan_of, runs, sweep_of
 
-from remid_jax.sweeps.claims import is_claimed
+from remid_jax.sweeps.claims import EVERY, alone, is_claimed
 from remid_jax.sweeps.cluster.folders import packed, unpack
 from remid_jax.sweeps.cluster.keeper import Keeper
 from remid_jax.sweeps.cluster.worker import Home, Worker
@@ -47,9 +48,9 @@ def test_a_point_runs_where_nothing_is_and_its_files_come_home(start, keeper, sw
     result, _ = start("node2").run("once/1-0.7")  # its need was computed on another node
     assert result.summary["value"] == 0.7 * 0.25
     names = sorted(str(path.relative_to(tmp_path / "home")) for path in (tmp_path / "home").rglob("*") if path.is_file())
-    assert names == ["draw1/log.txt", "draw1/point.json", "draw1/point.lock", "draw1/value.json", "once/1-0.7/log.txt",
-                     "once/1-0.7/point.json", "once/1-0.7/point.lock", "once/1-0.7/value.json", "store.sqlite",
-                     "store.sqlite-shm", "store.sqlite-wal"]  # fmt: skip
+    assert names == ["draw1/log.txt", "draw1/point.json", "draw1/point.lock", "draw1/value.json", "index.json.keeper.lock",
+                     "once/1-0.7/log.txt", "once/1-0.7/point.json", "once/1-0.7/point.lock", "once/1-0.7/value.json",
+                     "store.sqlite", "store.sqlite-shm", "store.sqlite-wal"]  # fmt: skip
     assert keeper.heard() == [("draw1", "at work on draw1"), ("once/1-0.7", "at work on once-1-0.7")]
     assert keeper.heard() == []
     keeper.save()
@@ -78,6 +79,30 @@ def test_a_point_that_fails_elsewhere_leaves_its_log_at_home(start, tmp_path):
     assert result.log == str(tmp_path / "home" / "draw0" / "log.txt")
     assert "ValueError" in (tmp_path / "home" / "draw0" / "log.txt").read_text()
     assert not (tmp_path / "home" / "draw0" / "point.json").exists()
+
+
+def test_a_point_is_done_when_the_keeper_has_its_result_and_its_files(start, keeper, tmp_path):
+    assert keeper.done("draw1") is None
+    result, _ = start("node1").run("draw1")
+    assert keeper.done("draw1") == result
+    (tmp_path / "home" / "draw1" / "point.json").unlink()
+    assert keeper.done("draw1") is None
+
+
+def test_a_second_keeper_of_an_index_waits_for_the_first_to_end(sweep, tmp_path):
+    home, second = tmp_path / "home", []
+    home.mkdir()
+
+    def start():
+        second.append(Keeper(plan_of(sweep), str(tmp_path / "index.json"), [], str(home)))
+
+    thread = threading.Thread(target=start)
+    with alone(home / "index.json.keeper.lock", "is a test"):
+        thread.start()
+        thread.join(3 * EVERY)
+        assert not second
+    thread.join()
+    assert [keeper.heard() for keeper in second] == [[]]
 
 
 def test_a_point_that_another_node_computes_is_held_at_home(keeper, tmp_path):
