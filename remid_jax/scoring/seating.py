@@ -254,9 +254,10 @@ def rung(count: int, down: bool = False) -> int:
 
 
 def prompt_width(length: int) -> int:
-    """To how many tokens a row of prompts is filled up: a multiple of 32 up to 256, of 64 up to 512, then a bucket of rows."""
-    step = 32 if length <= 256 else 64
-    return -(-length // step) * step if length <= 512 else bucket_of(length)
+    """To how many tokens a row of prompts is filled up: a multiple of 32 up to 256, of 64 up to 512, of 128 up to 1,024, then a
+    bucket of rows."""
+    step = 32 if length <= 256 else 64 if length <= 512 else 128
+    return -(-length // step) * step if length <= 1024 else bucket_of(length)
 
 
 @functools.lru_cache(maxsize=16)
