@@ -21,6 +21,7 @@ from remid_jax.evaluation.lineages import lineage_warnings
 from remid_jax.evaluation.models import described_reading
 from remid_jax.evaluation.run import Run
 from remid_jax.information.score_table import NO_GOLDEN, NOVEL, SOURCES
+from remid_jax.information.verdict import DENSE
 from remid_jax.roles.members import described
 from remid_jax.roles.reading import thinking_of
 from remid_jax.roles.training_runs import checkpoint_of
@@ -28,7 +29,6 @@ from remid_jax.scoring.texts import Reply, Thought
 
 SCHEMA_VERSION = 1
 PROTOCOL = "1"  # raised when a choice of the measurement protocol changes a number
-DENSE = 1.5  # tokens per character of replies over golden ones, or of a category over another, from which a warning is due
 
 CONTRIBUTIONS = (
     "What a record adds says which records to read first. It is not for differences between runs or categories: contributions "
@@ -134,6 +134,7 @@ def diagnostics(
             texts = [record.golden for record in members]
             golden = {"in_language": language_share(texts, entry.language, manifest.languages).share}
             golden["copied"] = _copied(arrays[f"{category}/tokens_by_source/golden"])
+            golden["at_horizon"] = _at_horizon(arrays, category)
         found[category] = {
             "shift": entry.shift,
             "reference": entry.reference,
@@ -172,6 +173,13 @@ def _copied(tokens: np.ndarray) -> float:
     return float(tokens[:, [SOURCES.index(source) for source in SOURCES if source not in NOVEL]].sum() / tokens.sum())
 
 
+def _at_horizon(arrays: Arrays, category: str) -> float:
+    """The share of golden replies as long as the horizon, of which what may come then is not scored."""
+    if f"{category}/horizon" not in arrays:
+        return 0.0
+    return float(np.mean(arrays[f"{category}/tokens/golden"] >= arrays[f"{category}/horizon"]))
+
+
 def _density(arrays: Arrays, category: str, replies: str) -> float | None:
     if f"{category}/chars/{replies}" not in arrays:
         return None
@@ -185,7 +193,7 @@ def warnings(categories: Mapping[str, Mapping[str, Any]], in_sample: bool = Fals
     for name, category in categories.items():
         densities, replies, count = category["tokens_per_char"], category["replies"], category["records"]
         golden, policy, spoken = densities["golden"], densities["policy"], replies["in_language"]
-        copied = category["golden"].get("copied") or 0.0
+        copied, cut = (category["golden"].get(name) or 0.0 for name in ("copied", "at_horizon"))
         for due, kind, text in (
             (bool(category["excluded"]), "over-long records excluded", f"{name} {len(category['excluded'])}"),
             (replies["truncated"] > 0.1 * count, "replies cut at the token limit", f"{name} {replies['truncated']}/{count}"),
@@ -193,6 +201,7 @@ def warnings(categories: Mapping[str, Mapping[str, Any]], in_sample: bool = Fals
             (replies["empty"] > 0.1 * count, "empty replies", f"{name} {replies['empty']}/{count}"),
             (replies["different"] == 1 < count, "the same reply to all", f"{name} {count}/{count}"),
             (copied > 0.5, "golden replies mostly say their own context back, so little is novel", f"{name} {copied:.0%}"),
+            (cut > 0.5, "golden replies reach the horizon, and what comes after it is not scored", f"{name} {cut:.0%}"),
             (spoken is not None and spoken < 0.5, "few replies in the user's language", f"{name} {spoken or 0:.0%}"),
             (
                 bool(golden and policy and _far(golden, policy)),
@@ -245,9 +254,12 @@ def first_line(estimates: Mapping[str, Any]) -> str:
     worse = [name for name, gain in gains.items() if gain < 0]
     if worse:
         mean = float(np.mean(list(gains.values())))
+        beside = "read R-EMI beside EMI without reasoning"
+        if "plain" not in estimates["estimators"]:
+            beside += ", which is measured where config.estimator.plain is not set"
         return (
             f"Reasoning makes golden replies LESS likely in {len(worse)} of {len(gains)} categories "
-            f"(mean change {mean:+.3f} nats per token): read R-EMI beside EMI without reasoning."
+            f"(mean change {mean:+.3f} nats per token): {beside}."
         )
     headline = estimates["headline"]
     if headline["shifts"] is None:

@@ -4,11 +4,13 @@ By rule (docs/protocol.md, rule 26), from estimates alone, so that a sentence ne
 
     {"quantity": "novel" | "whole",                what R-EMID the sentences are about
      "sentences": [the answer first, then a sentence on the reference and one a shift],
-     "shifts": {shift: {"finding": "loss" | "gain" | "none" | "open", "sentence"}}}
+     "shifts": {shift: {"finding": "loss" | "gain" | "none" | "open" | "unit", "sentence"}}}
 
 loss: the interval lies above 0; gain: below 0; none: it includes 0, so that a loss above its upper end is excluded at its
-level; open: there is no interval that is validated or errs on the side of width. Figures are those of `club token_rate` under
-the headline's scorer. Of a table without a shift or golden replies: {"quantity": None, "sentences": [why], "shifts": {}}.
+level; open: there is no interval that is validated or errs on the side of width; unit: golden replies there hold unlike
+amounts of text a token, and nats a token and nats a character disagree whether there is a loss. Figures are those of `club
+token_rate` under the headline's scorer. Of a table without a shift or golden replies: {"quantity": None, "sentences": [why],
+"shifts": {}}.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from typing import Any
 
 from remid_jax.information.intervals import Estimate, is_trusted
 
-LOSS, GAIN, NONE, OPEN = "loss", "gain", "none", "open"
+LOSS, GAIN, NONE, OPEN, UNIT = "loss", "gain", "none", "open", "unit"
+DENSE = 1.5  # tokens a character of replies over others, from which rates a token compare unlike amounts of text
 MUCH_COPIED = (
     0.1  # by how much the policy's share of copied tokens exceeds that of golden replies before it is worth a sentence
 )
@@ -33,7 +36,10 @@ def verdict(estimates: Mapping[str, Any]) -> dict[str, Any]:
     scorer = headline["scorer"]
     novel = all("by_source" in section[scorer] for section in estimates["shifts"].values())
     quantity = "novel" if novel else "whole"
-    shifts = {shift: _of_shift(shift, section[scorer], quantity) for shift, section in estimates["shifts"].items()}
+    shifts = {
+        shift: _of_shift(shift, section[scorer], quantity, _unlike(estimates, section), _ceiling(estimates, section, quantity))
+        for shift, section in estimates["shifts"].items()
+    }
     sentences = [
         _answer({shift: of["finding"] for shift, of in shifts.items()}),
         *_references(estimates, scorer, quantity),
@@ -43,10 +49,10 @@ def verdict(estimates: Mapping[str, Any]) -> dict[str, Any]:
     return {"quantity": quantity, "sentences": sentences, "shifts": shifts}
 
 
-def emi_of(section: Mapping[str, Any], term: str, quantity: str) -> Estimate:
-    """Returns EMI or EMID ("emi", "emid") by `club token_rate`, of whole replies or of their novel part."""
+def emi_of(section: Mapping[str, Any], term: str, quantity: str, unit: str = "token_rate") -> Estimate:
+    """Returns EMI or EMID ("emi", "emid") by `club`, of whole replies or of their novel part."""
     trees = section[term] if quantity == "whole" else section["by_source"][term][quantity]
-    number: Estimate = trees["club"]["token_rate"]
+    number: Estimate = trees["club"][unit]
     return number
 
 
@@ -59,7 +65,7 @@ def finding(number: Estimate) -> str:
 
 
 def _answer(findings: Mapping[str, str]) -> str:
-    of_kind = {kind: [shift for shift, found in findings.items() if found == kind] for kind in (LOSS, NONE, GAIN, OPEN)}
+    of_kind = {kind: [shift for shift, found in findings.items() if found == kind] for kind in (LOSS, NONE, GAIN, UNIT, OPEN)}
     parts = []
     if of_kind[LOSS]:
         parts.append(f"{_listed(of_kind[LOSS])} shift costs this policy something")
@@ -67,12 +73,17 @@ def _answer(findings: Mapping[str, str]) -> str:
         parts.append(f"under {_listed(of_kind[GAIN])} shift its replies fit better than in familiar conditions")
     if of_kind[NONE]:
         parts.append(f"no loss is shown under {_listed(of_kind[NONE])} shift")
+    if of_kind[UNIT]:
+        parts.append(f"whether {_listed(of_kind[UNIT])} shift costs it something depends on the unit")
     if of_kind[OPEN]:
         parts.append(f"nothing can be said of {_listed(of_kind[OPEN])} shift")
     return f"On this benchmark, by this estimator: {'; '.join(parts)}."
 
 
-def _of_shift(shift: str, section: Mapping[str, Any], quantity: str) -> dict[str, str]:
+def _of_shift(
+    shift: str, section: Mapping[str, Any], quantity: str, unlike: Sequence[str], ceiling: float | None
+) -> dict[str, str]:
+    """The finding and sentence of a shift, of whose categories `unlike` have golden replies of another density."""
     number = emi_of(section, "emid", quantity)
     found, name, told = finding(number), f"{shift[:1].upper()}{shift[1:]} shift", _with_interval(number)
     measured = f"nats a token of {WORDS[quantity]}"
@@ -93,7 +104,46 @@ def _of_shift(shift: str, section: Mapping[str, Any], quantity: str) -> dict[str
     if quantity == "novel":
         whole = _with_interval(emi_of(section, "emid", "whole"))
         sentence += f" Of whole replies, copies among them, the loss is {whole}."
+    if ceiling is not None:
+        sentence += f" One constant reply to everybody there would lose {ceiling:+.2f}."
+    if unlike:
+        by_char = emi_of(section, "emid", quantity, "per_char")
+        sentence += (
+            f" Golden replies of {_listed(unlike)} and of familiar conditions differ over {DENSE} times in tokens a character, "
+            f"so nats a token compare unlike amounts of text; in nats a character the loss is {_with_interval(by_char, 3)}."
+        )
+        if OPEN not in (other := finding(by_char), found) and (other == LOSS) != (found == LOSS):
+            found, sentence = UNIT, f"{sentence} So whether there is a loss depends on the unit."
     return {"finding": found, "sentence": sentence}
+
+
+def _unlike(estimates: Mapping[str, Any], section: Mapping[str, Any]) -> list[str]:
+    """The categories of a shift whose golden replies take far more or fewer tokens a character than their reference's."""
+    categories = estimates["categories"]
+
+    def density(name: str) -> float | None:
+        value: float | None = categories[name]["lengths"]["golden"]["tokens_per_char"]["value"]
+        return value
+
+    pairs = {name: (density(name), density(categories[name]["reference"])) for name in section["categories"]}
+    return [name for name, (own, other) in pairs.items() if own and other and max(own, other) > DENSE * min(own, other)]
+
+
+def _ceiling(estimates: Mapping[str, Any], section: Mapping[str, Any], quantity: str) -> float | None:
+    """What a policy would lose under a shift that says one constant reply to everybody there; None if that is not known."""
+    scorer, categories = estimates["headline"]["scorer"], estimates["categories"]
+    constant = estimates["controls"][scorer].get("constant", {})
+    losses = []
+    for name in section["categories"]:
+        if name not in constant:
+            return None
+        trees = constant[name] if quantity == "whole" else constant[name][quantity]
+        there = emi_of(categories[categories[name]["reference"]][scorer], "emi", quantity)["value"]
+        here = trees["club"]["token_rate"]["value"]
+        if here is None or there is None:
+            return None
+        losses.append(there - here)
+    return sum(losses) / len(losses)
 
 
 def _references(estimates: Mapping[str, Any], scorer: str, quantity: str) -> list[str]:
@@ -105,7 +155,7 @@ def _references(estimates: Mapping[str, Any], scorer: str, quantity: str) -> lis
         if number["value"] is None:
             continue
         placed = section["misplaced_equivalent"]["emi"]["novel" if quantity == "novel" else "whole"]
-        as_if = f", as if {placed['value']:.0%} of them had been meant for somebody else" if placed["value"] is not None else ""
+        as_if = f", as if {_share(placed)} of them had been meant for somebody else" if placed["value"] is not None else ""
         sentences.append(
             f"In familiar conditions ({name}) its replies tell {_with_interval(number)} nats a token of {WORDS[quantity]} "
             f"against golden ones{as_if}."
@@ -124,7 +174,10 @@ def _caution(estimates: Mapping[str, Any], scorer: str, quantity: str) -> list[s
     """Where intervals are of means over folds of few lineages: that they are too wide, if anything."""
     numbers = [emi_of(section[scorer], "emid", quantity) for section in estimates["shifts"].values()]
     if any(number["interval"] is not None and number["interval"].get("cautious") for number in numbers):
-        return ["The estimator is cross-fitted, so these intervals come from folds; they are too wide, if anything."]
+        return [
+            "The estimator is cross-fitted, so these intervals come from folds of few lineages; in simulated runs of such "
+            "folds they were too wide, if anything."
+        ]
     return []
 
 
@@ -139,14 +192,23 @@ def _misplaced(section: Mapping[str, Any], quantity: str) -> str:
     return f", as if {placed['value']:.0%} more of the replies had been meant for somebody else"
 
 
-def _with_interval(number: Estimate) -> str:
+def _share(number: Estimate) -> str:
+    """A share with its interval."""
+    bounds = number["interval"]
+    if bounds is None or bounds["low"] is None or bounds["high"] is None:
+        return f"{number['value']:.0%}"
+    mark = "" if is_trusted(bounds) else ", not validated"
+    return f"{number['value']:.0%} ({bounds['low']:.0%} to {bounds['high']:.0%}{mark})"
+
+
+def _with_interval(number: Estimate, digits: int = 2) -> str:
     bounds = number["interval"]
     if number["value"] is None:
         return "not known"
     if bounds is None or bounds["low"] is None or bounds["high"] is None:
-        return f"{number['value']:+.2f}"
+        return f"{number['value']:+.{digits}f}"
     mark = "" if is_trusted(bounds) else ", not validated"
-    return f"{number['value']:+.2f} ({bounds['low']:+.2f}, {bounds['high']:+.2f}{mark})"
+    return f"{number['value']:+.{digits}f} ({bounds['low']:+.{digits}f}, {bounds['high']:+.{digits}f}{mark})"
 
 
 def _why_open(number: Estimate) -> str:

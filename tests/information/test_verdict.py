@@ -10,19 +10,22 @@ def number(value, low=None, high=None, validated=True, clusters=16, **more):
     return {"value": value, "interval": bounds, **more}
 
 
-def tree(of):
-    return {"club": {"token_rate": of}}
+def tree(of, by_char=None):
+    return {"club": {"token_rate": of, "per_char": by_char}}
 
 
-def section(whole, novel, misplaced=None):
+def section(whole, novel, misplaced=None, by_char=None):
     """A shift's or category's estimates: EMID of whole replies and of what is novel in them."""
     placed = {"novel": number(misplaced, 0, 1), "whole": number(misplaced, 0, 1)}
     of_term = {"emi": tree(whole), "emid": tree(whole)}
-    by_source = {term: {"novel": tree(novel)} for term in ("emi", "emid")}
-    return {"reasoned": of_term | {"by_source": by_source, "misplaced_equivalent": {"emi": placed, "emid": placed}}}
+    by_source = {term: {"novel": tree(novel, by_char)} for term in ("emi", "emid")}
+    return {
+        "categories": ["german"],
+        "reasoned": of_term | {"by_source": by_source, "misplaced_equivalent": {"emi": placed, "emid": placed}},
+    }
 
 
-def estimates(shifts, reference=None, echoed=0.0):
+def estimates(shifts, reference=None, echoed=0.0, density=0.3, constant=None):
     shares = {"echo": number(0.0), "long_quote": number(0.0)}
     copied = {"golden": shares, "policy": {**shares, "echo": number(echoed)}}
     id_section = section(number(-0.1, -0.3, 0.1), number(-0.2, -0.3, -0.1), 0.4) if reference is None else reference
@@ -30,10 +33,15 @@ def estimates(shifts, reference=None, echoed=0.0):
         "headline": {"shifts": {}, "scorer": "reasoned"},
         "shifts": shifts,
         "categories": {
-            "IDTest": {"reference": None, "copied": copied, **id_section},
-            "german": {"reference": "IDTest", "copied": copied},
+            "IDTest": {"reference": None, "copied": copied, "lengths": lengths(0.25), **id_section},
+            "german": {"reference": "IDTest", "copied": copied, "lengths": lengths(density)},
         },
+        "controls": {"reasoned": {} if constant is None else {"constant": {"german": {"novel": tree(number(constant))}}}},
     }
+
+
+def lengths(density):
+    return {"golden": {"tokens_per_char": number(density)}}
 
 
 @pytest.mark.parametrize(
@@ -73,7 +81,7 @@ def test_each_shift_is_answered_and_the_answer_comes_first():
         "On this benchmark, by this estimator: user shift costs this policy something; under dialogue shift its replies fit "
         "better than in familiar conditions; no loss is shown under character shift.",
         "In familiar conditions (IDTest) its replies tell -0.20 (-0.30, -0.10) nats a token of novel information against "
-        "golden ones, as if 40% of them had been meant for somebody else.",
+        "golden ones, as if 40% (0% to 100%) of them had been meant for somebody else.",
         "26% of the policy's tokens there repeat its own context (0% of the golden ones): figures of whole replies praise "
         "that, and their intervals are then too narrow.",
         "User shift costs +0.31 (+0.12, +0.50) nats a token of novel information, as if 23% more of the replies had been meant "
@@ -84,6 +92,39 @@ def test_each_shift_is_answered_and_the_answer_comes_first():
         "Dialogue shift: the loss is -0.12 (-0.20, -0.04) nats a token of novel information, so replies tell more. Of whole "
         "replies, copies among them, the loss is -0.10 (-0.20, +0.00).",
     ]
+
+
+def test_what_a_constant_reply_would_lose_is_said_beside_what_is_lost():
+    of_shift = section(number(0.0, -0.2, 0.2), number(0.01, -0.14, 0.16, smallest_loss=0.22))
+    found = verdict(estimates({"user": of_shift}, constant=-0.75))
+    assert found["sentences"][-1].endswith("is +0.00 (-0.20, +0.20). One constant reply to everybody there would lose +0.55.")
+
+
+@pytest.mark.parametrize(
+    ("by_token", "by_char", "expected"),
+    [
+        (number(-0.2, -0.42, 0.01), number(0.27, 0.09, 0.44), "unit"),
+        (number(0.2, 0.1, 0.3), number(0.1, -0.1, 0.3), "unit"),
+        (number(0.2, 0.1, 0.3), number(0.27, 0.09, 0.44), "loss"),
+        (number(-0.2, -0.3, -0.1), number(0.1, -0.1, 0.3), "gain"),
+        (number(-0.2, -0.42, 0.01), number(0.27, 0.09, 0.44, validated=False), "none"),
+    ],
+)
+def test_texts_of_unlike_density_are_said_to_be_so_and_where_units_disagree_nothing_else_is(by_token, by_char, expected):
+    of_shift = section(number(0.0, -0.2, 0.2), by_token, by_char=by_char)
+    found = verdict(estimates({"user": of_shift}, density=0.4))
+    assert found["shifts"]["user"]["finding"] == expected
+    mark = "" if by_char["interval"]["validated"] else ", not validated"
+    said = f"{by_char['value']:+.3f} ({by_char['interval']['low']:+.3f}, {by_char['interval']['high']:+.3f}{mark})"
+    depends = " So whether there is a loss depends on the unit." if expected == "unit" else ""
+    assert found["shifts"]["user"]["sentence"].endswith(
+        "Golden replies of german and of familiar conditions differ over 1.5 times in tokens a character, so nats a token "
+        f"compare unlike amounts of text; in nats a character the loss is {said}.{depends}"
+    )
+    assert ("whether user shift costs it something depends on the unit" in found["sentences"][0]) == (expected == "unit")
+    alike = verdict(estimates({"user": of_shift}, density=0.3))["shifts"]["user"]
+    assert "a character" not in alike["sentence"]
+    assert alike["finding"] == finding(by_token)
 
 
 def test_what_is_not_validated_is_open_and_says_why():
