@@ -104,6 +104,9 @@ def _of_shift(
     if quantity == "novel":
         whole = _with_interval(emi_of(section, "emid", "whole"))
         sentence += f" Of whole replies, copies among them, the loss is {whole}."
+    golden = section["estimator_shift"]["club"]["token_rate"]
+    if (drop := finding(golden)) in (LOSS, GAIN):
+        sentence += f" Golden replies themselves tell {'less' if drop == LOSS else 'more'} there: {_with_interval(golden)}."
     if ceiling is not None:
         sentence += f" One constant reply to everybody there would lose {ceiling:+.2f}."
     if unlike:
@@ -158,7 +161,8 @@ def _references(estimates: Mapping[str, Any], scorer: str, quantity: str) -> lis
         as_if = f", as if {_share(placed)} of them had been meant for somebody else" if placed["value"] is not None else ""
         sentences.append(
             f"In familiar conditions ({name}) its replies tell {_with_interval(number)} nats a token of {WORDS[quantity]} "
-            f"against golden ones{as_if}."
+            f"against golden ones{as_if}"
+            + (f"; of whole replies {_with_interval(emi_of(section, 'emi', 'whole'))}." if quantity == "novel" else ".")
         )
         copied = categories[name].get("copied")
         shares = {side: _copied(copied[side]) for side in ("golden", "policy")} if copied else {}

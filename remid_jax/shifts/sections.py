@@ -231,7 +231,10 @@ class _Shifts:
         return result
 
     def _told(self, quantity: Replicates) -> Estimate:
-        return number(quantity, unit="correlation", estimator="correlation", n=self.contexts, level=self.level)
+        made = number(quantity, unit="correlation", estimator="correlation", n=self.contexts, level=self.level)
+        if (bounds := made["interval"]) is not None and bounds["low"] is not None and bounds["high"] is not None:
+            made["interval"] = {**bounds, "low": max(bounds["low"], -1.0), "high": min(bounds["high"], 1.0)}
+        return made
 
     def risk(self, reference: str) -> dict[str, object]:
         """What the contexts of a reference alone predict."""

@@ -14,10 +14,10 @@ def tree(of, by_char=None):
     return {"club": {"token_rate": of, "per_char": by_char}}
 
 
-def section(whole, novel, misplaced=None, by_char=None):
+def section(whole, novel, misplaced=None, by_char=None, dropped=None):
     """A shift's or category's estimates: EMID of whole replies and of what is novel in them."""
     placed = {"novel": number(misplaced, 0, 1), "whole": number(misplaced, 0, 1)}
-    of_term = {"emi": tree(whole), "emid": tree(whole)}
+    of_term = {"emi": tree(whole), "emid": tree(whole), "estimator_shift": tree(dropped or number(0.1, -0.1, 0.3))}
     by_source = {term: {"novel": tree(novel, by_char)} for term in ("emi", "emid")}
     return {
         "categories": ["german"],
@@ -81,7 +81,7 @@ def test_each_shift_is_answered_and_the_answer_comes_first():
         "On this benchmark, by this estimator: user shift costs this policy something; under dialogue shift its replies fit "
         "better than in familiar conditions; no loss is shown under character shift.",
         "In familiar conditions (IDTest) its replies tell -0.20 (-0.30, -0.10) nats a token of novel information against "
-        "golden ones, as if 40% (0% to 100%) of them had been meant for somebody else.",
+        "golden ones, as if 40% (0% to 100%) of them had been meant for somebody else; of whole replies -0.10 (-0.30, +0.10).",
         "26% of the policy's tokens there repeat its own context (0% of the golden ones): figures of whole replies praise "
         "that, and their intervals are then too narrow.",
         "User shift costs +0.31 (+0.12, +0.50) nats a token of novel information, as if 23% more of the replies had been meant "
@@ -94,10 +94,14 @@ def test_each_shift_is_answered_and_the_answer_comes_first():
     ]
 
 
-def test_what_a_constant_reply_would_lose_is_said_beside_what_is_lost():
-    of_shift = section(number(0.0, -0.2, 0.2), number(0.01, -0.14, 0.16, smallest_loss=0.22))
+def test_what_golden_replies_lose_and_a_constant_reply_would_is_said_beside_what_is_lost():
+    dropped = number(0.39, 0.17, 0.61)
+    of_shift = section(number(0.0, -0.2, 0.2), number(0.01, -0.14, 0.16, smallest_loss=0.22), dropped=dropped)
     found = verdict(estimates({"user": of_shift}, constant=-0.75))
-    assert found["sentences"][-1].endswith("is +0.00 (-0.20, +0.20). One constant reply to everybody there would lose +0.55.")
+    golden = "Golden replies themselves tell less there: +0.39 (+0.17, +0.61)."
+    assert found["sentences"][-1].endswith(
+        f"is +0.00 (-0.20, +0.20). {golden} One constant reply to everybody there would lose +0.55."
+    )
 
 
 @pytest.mark.parametrize(
