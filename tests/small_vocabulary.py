@@ -11,7 +11,6 @@ from pathlib import Path
 
 from tokenizers import Tokenizer as Backend
 
-import remid_jax
 from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.models.loading import open_model
 from remid_jax.models.tokenizer import Tokenizer
@@ -44,7 +43,7 @@ def _pieces(raw: dict, template: str) -> set[str]:
     backend = Backend.from_str(json.dumps(raw))
     halves = {"".join(merge): merge for merge in raw["model"]["merges"]}
     records = [record for category in read_benchmark("package:rpgbench_compact").test.values() for record in category]
-    texts = [template, *map(str, records), *(path.read_text() for path in Path(remid_jax.__file__).parent.rglob("*.txt"))]
+    texts = [template, *map(str, records)]
     kept = {token["content"] for token in raw["added_tokens"]} | {piece for piece in raw["model"]["vocab"] if len(piece) == 1}
     waiting = {piece for text in texts for piece in backend.encode(text).tokens}
     while waiting:

@@ -7,7 +7,7 @@ import pytest
 from refusal import refusal
 
 import remid_jax.construction.prompts as module
-from remid_jax.construction import characters, dialogues, shifts
+from remid_jax.construction import characters, dialogues, edits
 from remid_jax.construction.answers import object_in
 from remid_jax.construction.prompts import ConstructionPrompts
 
@@ -35,7 +35,7 @@ def test_every_shipped_prompt_is_filled(own):
     [
         ("propose_real", characters._Proposals), ("propose_fictional", characters._Proposals), ("refine", characters._Profile),
         ("refine_from_passages", characters._Profile), ("classify", characters._Kind), ("openings", dialogues._Openings),
-        ("dialogue", dialogues._Rounds), ("merge", dialogues._Rounds), ("edit", shifts._Edits),
+        ("dialogue", dialogues._Rounds), ("merge", dialogues._Rounds), ("edit", edits._Edits),
     ],
 )  # fmt: skip
 def test_the_form_that_a_prompt_shows_is_the_one_that_is_read(name, form):
