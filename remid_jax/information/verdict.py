@@ -108,7 +108,8 @@ def _of_shift(
     if (drop := finding(golden)) in (LOSS, GAIN):
         sentence += f" Golden replies themselves tell {'less' if drop == LOSS else 'more'} there: {_with_interval(golden)}."
     if ceiling is not None:
-        sentence += f" One constant reply to everybody there would lose {ceiling:+.2f}."
+        missed = ", which a run of this size would mostly miss" if ceiling < (number.get("smallest_loss") or 0) else ""
+        sentence += f" One constant reply to everybody there would lose {ceiling:+.2f}{missed}."
     if unlike:
         by_char = emi_of(section, "emid", quantity, "per_char")
         sentence += (

@@ -102,6 +102,8 @@ def test_what_golden_replies_lose_and_a_constant_reply_would_is_said_beside_what
     assert found["sentences"][-1].endswith(
         f"is +0.00 (-0.20, +0.20). {golden} One constant reply to everybody there would lose +0.55."
     )
+    less = verdict(estimates({"user": of_shift}, constant=-0.4))["sentences"][-1]
+    assert less.endswith("would lose +0.20, which a run of this size would mostly miss.")
 
 
 @pytest.mark.parametrize(
