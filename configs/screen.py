@@ -4,7 +4,7 @@
 
 FILE is a benchmark in any format of docs/formats.md, or package:rpgbench_compact, of which all 256 records pass in some ten
 seconds. Without `model` the gate that asks how likely golden replies are is left out; with it, each reply is scored in its own
-context and in up to eight others, on SmolLM2 about a second a record on two cores.
+context and in up to eight others, on SmolLM2 some three seconds a record on two cores.
 """
 
 from ml_collections import ConfigDict, config_dict

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.dialogues.records import Benchmark
 from remid_jax.endpoints.chat import Sampling
 from remid_jax.errors import UserError
-from remid_jax.files import write_text
+from remid_jax.files import write_rows
 from remid_jax.parallel import Devices, is_first_host
 from remid_jax.scoring.store import Store
 from remid_jax.settings import check_settings
@@ -72,7 +71,7 @@ def _category(config: ConfigDict, benchmark: Benchmark) -> str:
 
 def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     if is_first_host():
-        write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        write_rows(path, rows)
 
 
 def start() -> None:

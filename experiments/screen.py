@@ -7,9 +7,7 @@ prints what each gate looked at and rejected.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from ml_collections import ConfigDict
 from rich.console import Console
@@ -21,7 +19,7 @@ from remid_jax.dialogues.manifest_files import SUFFIX
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.errors import UserError
-from remid_jax.files import write_text
+from remid_jax.files import write_rows, write_text
 from remid_jax.parallel import Devices, is_first_host
 from remid_jax.reporting import data_card, terminal
 from remid_jax.roles.reading import reading_of, template_settings
@@ -56,9 +54,9 @@ def main(config: ConfigDict, workdir: Path) -> None:
         screening = screen(records, manifest, gates, advance)
     if not is_first_host():
         return
-    write_text(workdir / f"{KEPT}.jsonl", _lines(record.to_json() for record in screening.kept))
+    write_rows(workdir / f"{KEPT}.jsonl", (record.to_json() for record in screening.kept))
     write_text(workdir / f"{KEPT}{SUFFIX}", json.dumps(manifest.to_json(), ensure_ascii=False, indent=1) + "\n")
-    write_text(workdir / REJECTS, _lines(reject.to_json() for reject in screening.rejects))
+    write_rows(workdir / REJECTS, (reject.to_json() for reject in screening.rejects))
     data_card.write_card(workdir, screening.kept, manifest, screening, {})
     Console().print(terminal.drawn(data_card.gates(screening)))
     progress.say(f"kept: {workdir / KEPT}.jsonl   rejects: {workdir / REJECTS}   card: {workdir / data_card.CARD}")
@@ -79,10 +77,6 @@ def _engine(config: ConfigDict, workdir: Path) -> ScoringEngine | None:
         devices=Devices(config.parallel, config.mesh_model),
         **reading_of(config, workdir),
     )
-
-
-def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def start() -> None:

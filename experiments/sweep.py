@@ -25,7 +25,7 @@ from remid_jax.progress import Reports
 from remid_jax.reporting import terminal
 from remid_jax.reporting.cells import Table
 from remid_jax.settings import check_settings
-from remid_jax.sweeps import claims, shards, states, tables, work
+from remid_jax.sweeps import locks, shards, states, tables, work
 from remid_jax.sweeps.attempts import Outcome
 from remid_jax.sweeps.cluster import connection
 from remid_jax.sweeps.index import Index
@@ -92,7 +92,7 @@ def launch(
 
     cli.use_compilation_cache()
     surroundings = Surroundings(progress, saving)
-    with claims.alone(workdir / f"{output.name}.lock", f"runs the sweep of {output}"):
+    with locks.alone(workdir / f"{output.name}.lock", f"runs the sweep of {output}"):
         remove_leftovers(output.parent, output.name)
         if config.launcher == "ray":
             with connection.connected(config):

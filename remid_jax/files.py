@@ -15,7 +15,7 @@ import math
 import os
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +171,15 @@ class _Unfit:
     """Stands in a value for what cannot be taken as it is: the reason."""
 
     why: str
+
+
+def write_rows(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes JSON Lines, a row a line, as `write_text` does.
+
+    Raises:
+      UserError: as `write_text`.
+    """
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def _decoded(data: bytes, line: int | None = None) -> str:

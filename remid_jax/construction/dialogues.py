@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from difflib import SequenceMatcher
 from typing import Annotated, Any
 
 from pydantic import Field
+from rapidfuzz import fuzz
 
 from remid_jax.construction.answers import Answered, Question, Questioner, Text, Unfit, check_language, object_in
 from remid_jax.construction.prompts import ConstructionPrompts
@@ -17,7 +17,7 @@ from remid_jax.dialogues.manifest import RPGBENCH
 from remid_jax.dialogues.records import Record, Turn
 
 OPENINGS, ROUNDS = 3, 4
-ALIKE = 0.9  # difflib's ratio, from which two openings are one
+ALIKE = 90.0  # percent, rapidfuzz's ratio, from which two openings are one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +123,7 @@ def _openings_in(language: str) -> Callable[[str], list[str]]:
         openings = object_in(text, _Openings).openings[:OPENINGS]
         check_language("\n".join(openings), language, RPGBENCH.languages)
         for place, opening in enumerate(openings):
-            if any(SequenceMatcher(None, opening, other, autojunk=False).ratio() >= ALIKE for other in openings[:place]):
+            if any(fuzz.ratio(opening, other) >= ALIKE for other in openings[:place]):
                 raise Unfit("two of its openings are alike")
         return openings
 

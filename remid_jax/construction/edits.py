@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from difflib import SequenceMatcher
 from typing import Any
+
+from rapidfuzz.distance import Indel
 
 from remid_jax.construction.answers import Answered, Question, Questioner, Text, Unfit, check_language, object_in
 from remid_jax.construction.gates.composition import WORD_LEVEL, Composition
@@ -119,5 +120,5 @@ def _checked(edit: _Proposed, record: Record, language: str | None, among: Seque
 
 def _gain(edit: Edit, record: Record) -> float:
     """The share of the reply that changes, for each letter that goes or comes."""
-    alike = SequenceMatcher(None, edit.golden.split(), record.golden.split(), autojunk=False).ratio()
-    return (1 - alike) / (len(edit.old) + len(edit.new))
+    changed = Indel.normalized_distance(edit.golden.split(), record.golden.split())
+    return changed / (len(edit.old) + len(edit.new))

@@ -29,7 +29,7 @@ from remid_jax.dialogues.records import Benchmark, Record
 from remid_jax.endpoints.chat import Endpoint, Sampling
 from remid_jax.endpoints.recorded import Recorded
 from remid_jax.errors import UserError
-from remid_jax.files import write_text
+from remid_jax.files import write_rows, write_text
 from remid_jax.parallel import is_first_host
 from remid_jax.progress import Reports
 from remid_jax.reporting.data_card import write_card
@@ -110,7 +110,7 @@ def build(
         records, sources = _made(asked, amounts, folder / STAGES, tally, progress)
     finally:
         if is_first_host():
-            _write_lines(folder / FAILURES, tally.failures)
+            write_rows(folder / FAILURES, (row.to_json() for row in tally.failures))
     if not records:
         raise UserError(_nothing(tally, folder))
     with progress.stage("gates", "records") as advance:
@@ -218,9 +218,9 @@ def write_benchmark(folder: Path, benchmark: Benchmark, screening: Screening, re
         for name, categories in LISTS.items()
     }
     _write_json(folder / BENCHMARK, lists)
-    _write_lines(folder / RECORDS, records)
+    write_rows(folder / RECORDS, (row.to_json() for row in records))
     _write_json(folder / MANIFEST, benchmark.manifest.to_json())
-    _write_lines(folder / REJECTS, screening.rejects)
+    write_rows(folder / REJECTS, (row.to_json() for row in screening.rejects))
     write_card(folder, records, benchmark.manifest, screening, results["account"])
     _write_json(folder / RESULTS, results)  # last: who finds it finds the others
 
@@ -228,11 +228,7 @@ def write_benchmark(folder: Path, benchmark: Benchmark, screening: Screening, re
 def _write_stage(folder: Path, name: str, rows: Iterable[_AsLine]) -> None:
     if is_first_host():
         folder.mkdir(exist_ok=True)
-        _write_lines(folder / f"{name}.jsonl", rows)
-
-
-def _write_lines(path: Path, rows: Iterable[_AsLine]) -> None:
-    write_text(path, "".join(json.dumps(row.to_json(), ensure_ascii=False) + "\n" for row in rows))
+        write_rows(folder / f"{name}.jsonl", (row.to_json() for row in rows))
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -17,7 +17,7 @@ from remid_jax.dialogues.judge_prompts import ContextTexts
 from remid_jax.dialogues.rated import RatedReply
 from remid_jax.dialogues.records import Record
 from remid_jax.evaluation.replies_of_runs import Metrics
-from remid_jax.files import write_text
+from remid_jax.files import write_rows, write_text
 from remid_jax.information.agreement import RatedNumbers, agreement_estimates, mean_estimate
 from remid_jax.information.intervals import Estimate
 from remid_jax.information.self_agreement import self_agreement
@@ -56,8 +56,7 @@ class Judgement:
           UserError: if they cannot be written.
         """
         folder = Path(workdir)
-        rows = [json.dumps(of.to_json(), ensure_ascii=False) + "\n" for of in self.replies]
-        write_text(folder / JUDGED, "".join(rows))
+        write_rows(folder / JUDGED, (of.to_json() for of in self.replies))
         write_text(folder / RESULTS, json.dumps(self.results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 

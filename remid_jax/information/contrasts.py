@@ -52,7 +52,9 @@ def contrasts(
     found = {}
     for quantity in (EMID, NOVEL_EMID):
         losses = {claim: [_loss(runs, side, quantity, headline) for side in sides] for claim, sides in claims.items()}
-        known = {claim: difference(more, less) for claim, (more, less) in losses.items() if more and less}
+        known = {
+            claim: difference(more, less) for claim, (more, less) in losses.items() if more is not None and less is not None
+        }
         if known:
             found[quantity] = answered(known, unit=headline["unit"], estimator=headline["estimator"], n=n, level=level)
     return found

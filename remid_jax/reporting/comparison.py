@@ -13,7 +13,6 @@ from rich.text import Text
 from remid_jax.reporting import markdown, terminal
 from remid_jax.reporting.cells import write_value
 from remid_jax.reporting.comparison_tables import (
-    UNVALIDATED,
     difference_cells,
     headline_rows,
     is_loss,
@@ -21,6 +20,7 @@ from remid_jax.reporting.comparison_tables import (
     quantity_name,
     ranked,
     tables,
+    unvalidated,
 )
 from remid_jax.reporting.subjects import Results
 
@@ -55,7 +55,7 @@ def _line(results: Results, run: str, quantity: str) -> str:
     verdict = "no difference shown"
     if found.excludes_zero:
         verdict = "it loses more under shift" if found.value > 0 else "it loses less under shift"
-    trust = "" if found.validated else f", {UNVALIDATED}"
+    trust = "" if found.validated else f", {unvalidated(quantity)}"
     finding = ""
     row = next(row for row in headline_rows(results, quantity) if (row["run"], row["kind"]) == (run, "overall"))
     if (smallest := row["simultaneous"]["smallest_difference"]) is not None:

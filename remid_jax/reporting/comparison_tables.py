@@ -12,7 +12,8 @@ from remid_jax.information.intervals import Estimate, Interval
 from remid_jax.reporting.cells import DAGGER, DASH, Cell, Column, Row, Table, cell, measure, prefix, write_value
 from remid_jax.reporting.subjects import Results
 
-UNVALIDATED = "not validated for so few lineages with other replies"
+FEW = "not validated for so few lineages with other replies"
+TOO_WIDE = "not validated: too wide, if anything"
 LOSS, BETTER = "larger = loses more under shift", "larger = better"
 SENSE = {"emid": LOSS, "novel_emid": LOSS, "emi": BETTER, "novel_emi": BETTER}  # in the order of the tables
 NOVEL = "novel_"
@@ -28,6 +29,11 @@ def quantity_name(results: Results, quantity: str) -> str:
     """Returns such as "R-EMID" or "novel R-EMID"."""
     plain = quantity.removeprefix(NOVEL)
     return f"{'novel ' if plain != quantity else ''}{prefix(results['headline']['scorer'])}{plain.upper()}"
+
+
+def unvalidated(quantity: str) -> str:
+    """Returns what is said of intervals of a quantity that are not validated."""
+    return TOO_WIDE if quantity.startswith(NOVEL) else FEW
 
 
 def is_loss(quantity: str) -> bool:
@@ -103,7 +109,7 @@ def differences(results: Results, quantity: str) -> Table:
     columns += [Column(run, f"{name} of this run minus the baseline's") for run in others(results)]
     rows = _rows(results, quantity, lambda place: [_own(results, quantity, place), *_of_runs(results, cells, place)])
     title = f"{name} of {baseline}, and of the others minus it: {measure(headline['estimator'], headline['unit'])}"
-    legend = _legend(family(results, quantity), cells.values())
+    legend = _legend(family(results, quantity), cells.values(), unvalidated(quantity))
     return Table(title, columns, rows, notes=[f"{name}: {SENSE[quantity]}. In brackets: {legend}"])
 
 
@@ -116,10 +122,10 @@ def _own(results: Results, quantity: str, place: Place) -> Cell:
     return Cell(DASH) if value is None else Cell(write_value(value, results["headline"]["unit"]), value, note=f"{value:.8g}")
 
 
-def _legend(held: Mapping[str, Any], cells: Iterable[Cell]) -> str:
+def _legend(held: Mapping[str, Any], cells: Iterable[Cell], why: str) -> str:
     weak = any(cell.interval and not cell.validated for cell in cells)
     said = f"{held['level']:.0%} intervals of the difference that hold together in all {held['cells']} cells (max-|t|)"
-    return said + (f"; {DAGGER} = {UNVALIDATED}." if weak else ".")
+    return said + (f"; {DAGGER} = {why}." if weak else ".")
 
 
 def ranks(results: Results, quantity: str) -> Table:

@@ -19,9 +19,9 @@ from remid_jax.files import read_object, write_text
 from remid_jax.identity import Identity, check_same
 from remid_jax.progress import Reports, Silent
 from remid_jax.scoring.store import Store
-from remid_jax.sweeps.claims import claimed
 from remid_jax.sweeps.inputs import Inputs, identities
 from remid_jax.sweeps.loaded import LoadedModels
+from remid_jax.sweeps.locks import claimed
 from remid_jax.sweeps.points import Point, ordered
 
 ACCOUNT = "point.json"  # in each point's folder: what it is, and what came of it

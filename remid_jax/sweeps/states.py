@@ -8,9 +8,9 @@ from pathlib import Path
 
 from remid_jax.reporting.cells import Cell, Column, Row, Table
 from remid_jax.sweeps.attempts import to_run
-from remid_jax.sweeps.claims import is_claimed
 from remid_jax.sweeps.forecasts import Forecast, Forecasts
 from remid_jax.sweeps.index import Index
+from remid_jax.sweeps.locks import is_claimed
 from remid_jax.sweeps.plan import Plan
 from remid_jax.sweeps.points import Point
 

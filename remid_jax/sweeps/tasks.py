@@ -44,7 +44,7 @@ from remid_jax.evaluation.judges import judge_config
 from remid_jax.evaluation.measured_alike import measure_alike
 from remid_jax.evaluation.records import read_records
 from remid_jax.evaluation.results import PROTOCOL
-from remid_jax.files import write_text
+from remid_jax.files import write_rows, write_text
 from remid_jax.information.contrasts import Contrast, Side, answered, contrasts, reasoning_gain
 from remid_jax.learning import policy_training
 from remid_jax.learning.estimator_training import train_estimator
@@ -71,7 +71,7 @@ def evaluate(config: dict[str, Any], folder: Path, surroundings: Surroundings) -
     found = evaluate_config(settings, surroundings.store(config["store"]), reading_of(settings, folder), progress, models)
     surroundings.count(work.of_evaluation(found.run))
     found.save(folder, progress)
-    write_rows(folder / "replies.jsonl", {row["record"]: row["reply"] for row in found.samples}, "reply")
+    write_texts(folder / "replies.jsonl", {row["record"]: row["reply"] for row in found.samples}, "reply")
     return summaries.evaluation(found.results)
 
 
@@ -150,7 +150,7 @@ def degrade(config: dict[str, Any], folder: Path, surroundings: Surroundings) ->
     for category, records in benchmark.test.items():
         elsewhere = in_another_language(benchmark, category)
         replies |= degraded.rung_replies(records, rungs[config["rung"]], elsewhere, config["seed"])
-    write_rows(folder / "replies.jsonl", replies, "reply")
+    write_texts(folder / "replies.jsonl", replies, "reply")
     return {"replies": len(replies)}
 
 
@@ -186,7 +186,7 @@ def world_records(config: dict[str, Any], folder: Path, surroundings: Surroundin
     """Draws `records` records of the world with the `seed`."""
     records, reasoning = reasoned_world.drawn(config["records"], config["seed"])
     write_jsonl(folder / "records.jsonl", records)
-    write_rows(folder / "teacher.jsonl", reasoning, "reasoning")
+    write_texts(folder / "teacher.jsonl", reasoning, "reasoning")
     return {}
 
 
@@ -204,10 +204,9 @@ def world(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> d
     return named | reasoned_world.compared(logs)
 
 
-def write_rows(path: Path, values: Mapping[str, str], name: str) -> None:
+def write_texts(path: Path, values: Mapping[str, str], name: str) -> None:
     """Writes {record: text} as JSON Lines of {"sample_ID", `name`}."""
-    rows = [{"sample_ID": record, name: text} for record, text in values.items()]
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    write_rows(path, ({"sample_ID": record, name: text} for record, text in values.items()))
 
 
 TASKS = {

@@ -29,6 +29,7 @@ SIZES = (16, 32)
 CATEGORIES = 12  # the first is IDTest
 TOWARDS_GOLDEN = (0.0, 0.3, 0.55, 0.8)  # of the baseline and three runs: how far their policies are from confused ones
 LEVEL = 0.95
+NOVEL = "novel part"  # the world whose values are of the novel part, of which the product calls nothing validated
 DRAWS = 4_000
 AT_ONCE = 50  # tables in memory together
 CELLS = {"emid": ("emid",), "both": ("emid", "emi")}  # quantities whose cells hold together
@@ -71,9 +72,9 @@ def novel_world(copying: CopyingWorld) -> World:
 
 
 def worlds() -> dict[str, World]:
-    """Returns the worlds of `coverage_study`, and "novel part" of the one of `copying_study` whose replies copy."""
+    """Returns the worlds of `coverage_study`, and `NOVEL` of the one of `copying_study` whose replies copy."""
     found = {name: world(channel) for name, channel in channels().items()}
-    return found | {"novel part": novel_world(copying_study.worlds()["copying"])}
+    return found | {NOVEL: novel_world(copying_study.worlds()["copying"])}
 
 
 def population(of: World) -> dict[str, Float[np.ndarray, "runs cells"]]:

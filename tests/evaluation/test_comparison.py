@@ -103,6 +103,8 @@ def test_the_novel_part_is_compared_beside_whole_replies_with_intervals_of_its_o
     overall = next(row for row in comparison.headline if (row.kind, row.quantity) == ("overall", "novel_emid"))
     line = shown.lines(comparison.results)[1]
     assert line.startswith("sft against base: ")
+    assert not any(row.simultaneous_validated for row in comparison.headline if row.quantity.startswith("novel"))
+    assert "over all shifted categories, not validated: too wide, if anything;" in line
     assert f"novel R-EMID {overall.value:+.4f} ({overall.simultaneous_low:+.4f}, {overall.simultaneous_high:+.4f}) " in line
     titles = [table.title for table in tables(comparison.results)]
     assert titles == [

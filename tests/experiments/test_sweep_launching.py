@@ -7,8 +7,8 @@ import pytest
 from counted_tasks import POINTS, runs, sweep_of
 from scripts import load
 
-from remid_jax.sweeps.claims import alone
 from remid_jax.sweeps.layouts import Sweep
+from remid_jax.sweeps.locks import alone
 from remid_jax.sweeps.points import Point
 from remid_jax.sweeps.tasks import TASKS
 

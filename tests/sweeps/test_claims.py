@@ -100,5 +100,15 @@ def test_the_page_shows_numbers_with_intervals_and_answers(runs, tmp_path):
     assert "| reasoning makes golden replies likelier | " in written
 
 
+def test_no_claim_is_made_about_a_policy_that_is_left_out():
+    config = claims.get_config()
+    config.policies = ("base", "sft", "thinking_sft")
+    assert list(claims.claims_about(config)) == [
+        "user shift costs more than character shift",
+        "user shift costs more than dialogue shift",
+        "thinking_sft loses more than sft",
+    ]
+
+
 def test_the_config_says_its_command():
     assert f"\n    {claims.COMMAND}\n" in claims.__doc__

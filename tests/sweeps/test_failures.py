@@ -13,9 +13,9 @@ import pytest
 from counted_tasks import POINTS, plan_of, runs, sweep_of
 
 from remid_jax.errors import UserError
-from remid_jax.sweeps.claims import claimed, is_claimed
 from remid_jax.sweeps.index import Index
 from remid_jax.sweeps.launchers import run_serially
+from remid_jax.sweeps.locks import claimed, is_claimed
 from remid_jax.sweeps.plan import Surroundings
 from remid_jax.sweeps.points import chosen
 from remid_jax.sweeps.tables import page

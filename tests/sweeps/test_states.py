@@ -7,9 +7,9 @@ import pytest
 from fake_tasks import VERSIONS, Tasks, add, number, plan_of
 
 from configs import quickstart
-from remid_jax.sweeps.claims import claimed
 from remid_jax.sweeps.forecasts import Forecast, Forecasts
 from remid_jax.sweeps.index import Index
+from remid_jax.sweeps.locks import claimed
 from remid_jax.sweeps.plan import Done, Failure
 from remid_jax.sweeps.points import Point, output
 from remid_jax.sweeps.states import expected, listed, states

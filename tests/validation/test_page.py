@@ -123,7 +123,7 @@ def test_every_figure_stands_in_its_cell(found):
     assert copying[2] == ["calm", "club novel", *["0.952 / 0.948 (75%)"] * 4]
     assert len(copying) == 2 + 3 * 8
     assert together[2] == ["calm", "16", "0.951", "0.949", "0.952", "0.998", "0.500", "0.001", "0.799", "3.750"]
-    assert "in every world: from n = 16." in text
+    assert "in every world of whole replies: from n = 16." in text.replace("\n", " ")
     assert dials[2] == ["calm", "16", "0.956", "0.871", *["0.954"] * 4, " / ".join(["+0.10"] * 4)]
     assert folds[2] == ["calm", "emid", "0.954 (25%)", "0.954", "0.954"]
     assert [row[1] for row in folds[2:]] == list(fold_study.QUANTITIES)
@@ -147,6 +147,9 @@ def test_what_is_claimed_and_not_shown_is_said(found):
         row["emi"] = 0.9 if row["estimator"] == "club" and row["n"] == 64 else row["emi"]
     for row in found["copying"]["copying"]:
         row["emi"] = 0.98 if (row["quantity"], row["view"], row["n"]) == ("club", "novel", 64) else row["emi"]
+    wide = [{**row, "emid": 0.978} for row in found["simultaneous"]["heavy"]]
+    found["simultaneous"][simultaneous_study.NOVEL] = wide  # of which nothing is claimed
+    assert page.simultaneous_validated(found) == 16
     found["simultaneous"]["heavy"][1]["found"] = 0.85
     assert page.simultaneous_validated(found) is None
     for of in found["ascents"].values():

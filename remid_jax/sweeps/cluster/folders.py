@@ -9,7 +9,7 @@ from pathlib import Path
 
 from remid_jax.disk import writing
 from remid_jax.files import write_bytes
-from remid_jax.sweeps.claims import LOCK
+from remid_jax.sweeps.locks import LOCK
 from remid_jax.sweeps.plan import ACCOUNT
 
 STAYS = {LOCK, "checkpoints", "store.sqlite", "store.sqlite-wal", "store.sqlite-shm"}

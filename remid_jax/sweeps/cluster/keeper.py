@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from remid_jax.scoring.store import Store
-from remid_jax.sweeps.claims import claimed, held, is_claimed
 from remid_jax.sweeps.cluster.folders import packed, unpack
 from remid_jax.sweeps.index import Index
+from remid_jax.sweeps.locks import claimed, held, is_claimed
 from remid_jax.sweeps.plan import Done, Failure, Plan
 
 

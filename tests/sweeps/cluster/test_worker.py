@@ -7,11 +7,11 @@ import threading
 import pytest
 from counted_tasks import plan_of, runs, sweep_of
 
-from remid_jax.sweeps.claims import EVERY, alone, is_claimed
 from remid_jax.sweeps.cluster.folders import packed, unpack
 from remid_jax.sweeps.cluster.keeper import Keeper
 from remid_jax.sweeps.cluster.worker import Home, Worker
 from remid_jax.sweeps.index import Index
+from remid_jax.sweeps.locks import EVERY, alone, is_claimed
 from remid_jax.sweeps.plan import Done, Failure
 
 
