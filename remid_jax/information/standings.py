@@ -11,8 +11,8 @@ from typing import NamedTuple, TypedDict
 import numpy as np
 
 from remid_jax.information.differences import EMI, EMID, OVERALL, Place, Quantities, is_loss
-from remid_jax.information.intervals import Replicates, freedom
-from remid_jax.information.simultaneous import DRAWS, band, rank_sets, smallest_difference, standard_error
+from remid_jax.information.intervals import Replicates, freedom, standard_error
+from remid_jax.information.simultaneous import DRAWS, band, rank_sets, smallest_difference
 
 VALIDATED_FROM = 32
 """Lineages with other replies, of differences of whole replies by `club`: see `validation.simultaneous_study`. Those of the
@@ -72,7 +72,7 @@ def family(differences: Mapping[str, Quantities], places: Sequence[Place], level
 
 
 def _together(place: Place, quantity: Replicates, low: float, high: float, each: float) -> Together:
-    error = standard_error(quantity)
+    error = float(standard_error(quantity))
     return {
         "low": _number(low),
         "high": _number(high),
@@ -96,7 +96,7 @@ def standings(runs: Mapping[str, Quantities], place: Place, level: float) -> dic
     return {
         run: {
             "value": _number(float(quantity.values[0])),
-            "error": _number(standard_error(quantity)),
+            "error": _number(float(standard_error(quantity))),
             "low": _number(low),
             "high": _number(high),
             "rank": ranks[run],
