@@ -20,11 +20,11 @@ from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.errors import UserError
 from remid_jax.files import write_rows, write_text
-from remid_jax.parallel import Devices, is_first_host
+from remid_jax.parallel import is_first_host
 from remid_jax.reporting import data_card, terminal
-from remid_jax.roles.reading import reading_of, template_settings
+from remid_jax.roles.opening import open_engine
+from remid_jax.roles.reading import reading_of
 from remid_jax.scoring.engine import ScoringEngine
-from remid_jax.scoring.score import scoring_engine
 from remid_jax.scoring.store import Store
 from remid_jax.settings import check_settings
 
@@ -67,16 +67,7 @@ def _engine(config: ConfigDict, workdir: Path) -> ScoringEngine | None:
     if not config.model:
         return None
     cli.use_compilation_cache()
-    return scoring_engine(
-        config.model,
-        dtype=config.dtype,
-        template=template_settings(config.template, "config.template"),
-        store=Store(workdir / "store.sqlite"),
-        tokens_per_step=config.tokens_per_step,
-        max_row=config.max_row,
-        devices=Devices(config.parallel, config.mesh_model),
-        **reading_of(config, workdir),
-    )
+    return open_engine(config, config, Store(workdir / "store.sqlite"), reading_of(config, workdir))
 
 
 def start() -> None:
