@@ -18,6 +18,7 @@ from remid_jax.construction.screening import screen
 from remid_jax.dialogues.manifest_files import SUFFIX
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark
+from remid_jax.dialogues.records import write_jsonl
 from remid_jax.errors import UserError
 from remid_jax.files import write_rows, write_text
 from remid_jax.parallel import is_first_host
@@ -54,7 +55,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
         screening = screen(records, manifest, gates, advance)
     if not is_first_host():
         return
-    write_rows(workdir / f"{KEPT}.jsonl", (record.to_json() for record in screening.kept))
+    write_jsonl(workdir / f"{KEPT}.jsonl", screening.kept)
     write_text(workdir / f"{KEPT}{SUFFIX}", json.dumps(manifest.to_json(), ensure_ascii=False, indent=1) + "\n")
     write_rows(workdir / REJECTS, (reject.to_json() for reject in screening.rejects))
     data_card.write_card(workdir, screening.kept, manifest, screening, {})

@@ -25,7 +25,7 @@ from remid_jax.construction.shifts import edited, merged
 from remid_jax.construction.users import with_users
 from remid_jax.dialogues.manifest import RPGBENCH
 from remid_jax.dialogues.readers.rows import LISTS
-from remid_jax.dialogues.records import Benchmark, Record
+from remid_jax.dialogues.records import Benchmark, Record, write_jsonl
 from remid_jax.endpoints.chat import Endpoint, Sampling
 from remid_jax.endpoints.recorded import Recorded
 from remid_jax.errors import UserError
@@ -218,7 +218,7 @@ def write_benchmark(folder: Path, benchmark: Benchmark, screening: Screening, re
         for name, categories in LISTS.items()
     }
     _write_json(folder / BENCHMARK, lists)
-    write_rows(folder / RECORDS, (row.to_json() for row in records))
+    write_jsonl(folder / RECORDS, records)
     _write_json(folder / MANIFEST, benchmark.manifest.to_json())
     write_rows(folder / REJECTS, (row.to_json() for row in screening.rejects))
     write_card(folder, records, benchmark.manifest, screening, results["account"])
