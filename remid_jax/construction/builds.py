@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.resources
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -41,7 +40,7 @@ def build_config(config: ConfigDict, workdir: Path, store: Store, progress: Repo
         raise UserError("config.model is not set: name who writes, --config.model=endpoint:NAME or a model")
     amounts = Amounts(tuple(config.categories), config.lineages, config.train_lineages, config.dialogues)
     retriever = LocalFiles(config.sources) if config.sources else None
-    prompts, personas = ConstructionPrompts.load(config.prompts), _personas(config.personas)
+    prompts, personas = ConstructionPrompts.load(config.prompts), read_personas(config.personas)
     scoring_prompts = Prompts.load(config.scoring.prompts)
     characters = read_characters(config.characters) if config.characters else []
     devices = Devices(config.devices.parallel, config.devices.mesh_model)
@@ -61,10 +60,3 @@ def build_config(config: ConfigDict, workdir: Path, store: Store, progress: Repo
     sampling = Sampling(config.max_new, temperature=config.temperature, seed=config.seed)
     asked = Asked(model, lookup, retriever, prompts, personas, characters, sampling, config.tries, config.go_on)
     return build(asked, amounts, gates, workdir, progress)
-
-
-def _personas(path: str | None) -> list[str]:
-    if path:
-        return read_personas(path)
-    with importlib.resources.as_file(importlib.resources.files("remid_jax.construction") / "personas.jsonl") as shipped:
-        return read_personas(shipped)
