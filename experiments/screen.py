@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from remid_jax.construction.gates import default_gates
-from remid_jax.construction.gates.composition import sources_by_lineage
+from remid_jax.construction.gates.sources import sources_by_lineage
 from remid_jax.construction.screening import screen
 from remid_jax.dialogues.manifest_files import SUFFIX
 from remid_jax.dialogues.prompts import Prompts

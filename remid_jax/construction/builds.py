@@ -54,7 +54,7 @@ def build_config(config: ConfigDict, workdir: Path, store: Store, progress: Repo
     else:
         progress.say("no config.scoring.model: nothing checks that golden replies are likelier in their own contexts")
 
-    def gates(sources: Mapping[str, Record]) -> Sequence[Gate]:
+    def gates(sources: Mapping[str, Sequence[Record]]) -> Sequence[Gate]:
         return default_gates(sources, engine, scoring_prompts)
 
     sampling = Sampling(config.max_new, temperature=config.temperature, seed=config.seed)
