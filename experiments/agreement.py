@@ -9,13 +9,16 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from remid_jax.dialogues.prompts import Prompts
+from remid_jax.dialogues.rated import read_rated
 from remid_jax.disk import check_output
 from remid_jax.errors import UserError
-from remid_jax.evaluation.agreement import RESULTS, agreement
+from remid_jax.evaluation.agreement import RESULTS, measured
 from remid_jax.files import write_bytes, write_text
-from remid_jax.parallel import Devices, is_first_host
+from remid_jax.parallel import is_first_host
 from remid_jax.reporting import agreement_figures, agreement_page, drawing
-from remid_jax.roles.reading import reading_of, template_settings
+from remid_jax.roles.opening import open_engine
+from remid_jax.roles.reading import reading_of
 from remid_jax.scoring.store import Store
 from remid_jax.settings import check_settings
 
@@ -30,22 +33,9 @@ def main(config: ConfigDict, workdir: Path) -> None:
         check_output(config.page, "config.page")
     cli.use_compilation_cache()
     progress = cli.progress()
-    found = agreement(
-        config.input,
-        model=config.model,
-        others=config.others,
-        level=config.level,
-        seed=config.seed,
-        prompts=config.prompts,
-        dtype=config.dtype,
-        template=template_settings(config.template, "config.template"),
-        store=Store(workdir / "store.sqlite"),
-        tokens_per_step=config.tokens_per_step,
-        max_row=config.max_row,
-        devices=Devices(config.parallel, config.mesh_model),
-        progress=progress,
-        **reading_of(config, workdir),
-    )
+    rated = read_rated(config.input)
+    engine = open_engine(config, config, Store(workdir / "store.sqlite"), reading_of(config, workdir))
+    found = measured(rated, engine, Prompts.load(config.prompts), config.others, config.level, config.seed, progress)
     if not is_first_host():
         return
     found.save(workdir)

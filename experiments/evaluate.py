@@ -27,9 +27,9 @@ def main(config: ConfigDict, workdir: Path) -> None:
     cli.use_compilation_cache()
     progress, store = cli.progress(), Store(config.store or workdir / "store.sqlite")
     reading = reading_of(config, workdir)
-    if config.first_look and not (workdir / "results.json").exists():
-        take_first_look(config, store, reading, progress)
-    evaluation = evaluate_config(config, store, reading, progress)
+    is_early = config.first_look and not (workdir / "results.json").exists()
+    given = take_first_look(config, store, reading, progress) if is_early else None
+    evaluation = evaluate_config(config, store, reading, progress, given)
     if not is_first_host():
         return
     evaluation.save(workdir, progress)

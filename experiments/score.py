@@ -19,9 +19,10 @@ from ml_collections import ConfigDict
 
 from remid_jax.disk import check_output, streaming
 from remid_jax.errors import UserError
-from remid_jax.parallel import Devices, is_first_host
-from remid_jax.roles.reading import reading_of, template_settings
-from remid_jax.scoring.score import scored_lines, scoring_engine
+from remid_jax.parallel import is_first_host
+from remid_jax.roles.opening import open_engine
+from remid_jax.roles.reading import reading_of
+from remid_jax.scoring.score import scored_lines
 from remid_jax.scoring.store import Store
 from remid_jax.settings import check_settings
 
@@ -39,16 +40,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
     check_output(output, "config.output")
     cli.use_compilation_cache()
     progress = cli.progress()
-    engine = scoring_engine(
-        config.model,
-        dtype=config.dtype,
-        template=template_settings(config.template, "config.template"),
-        store=Store(workdir / "store.sqlite"),
-        tokens_per_step=config.tokens_per_step,
-        max_row=config.max_row,
-        devices=Devices(config.parallel, config.mesh_model),
-        **reading_of(config, workdir),
-    )
+    engine = open_engine(config, config, Store(workdir / "store.sqlite"), reading_of(config, workdir))
     scored = scored_lines(engine, source, progress)
     first = next(scored, None)  # so that nothing is written where nothing can be scored
     if not is_first_host():

@@ -13,18 +13,19 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from remid_jax.construction.gates import default_gates
-from remid_jax.construction.gates.composition import sources_by_lineage
+from remid_jax.construction.gates.sources import sources_by_lineage
 from remid_jax.construction.screening import screen
 from remid_jax.dialogues.manifest_files import SUFFIX
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark
+from remid_jax.dialogues.records import write_jsonl
 from remid_jax.errors import UserError
 from remid_jax.files import write_rows, write_text
-from remid_jax.parallel import Devices, is_first_host
+from remid_jax.parallel import is_first_host
 from remid_jax.reporting import data_card, terminal
-from remid_jax.roles.reading import reading_of, template_settings
+from remid_jax.roles.opening import open_engine
+from remid_jax.roles.reading import reading_of
 from remid_jax.scoring.engine import ScoringEngine
-from remid_jax.scoring.score import scoring_engine
 from remid_jax.scoring.store import Store
 from remid_jax.settings import check_settings
 
@@ -54,7 +55,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
         screening = screen(records, manifest, gates, advance)
     if not is_first_host():
         return
-    write_rows(workdir / f"{KEPT}.jsonl", (record.to_json() for record in screening.kept))
+    write_jsonl(workdir / f"{KEPT}.jsonl", screening.kept)
     write_text(workdir / f"{KEPT}{SUFFIX}", json.dumps(manifest.to_json(), ensure_ascii=False, indent=1) + "\n")
     write_rows(workdir / REJECTS, (reject.to_json() for reject in screening.rejects))
     data_card.write_card(workdir, screening.kept, manifest, screening, {})
@@ -67,16 +68,7 @@ def _engine(config: ConfigDict, workdir: Path) -> ScoringEngine | None:
     if not config.model:
         return None
     cli.use_compilation_cache()
-    return scoring_engine(
-        config.model,
-        dtype=config.dtype,
-        template=template_settings(config.template, "config.template"),
-        store=Store(workdir / "store.sqlite"),
-        tokens_per_step=config.tokens_per_step,
-        max_row=config.max_row,
-        devices=Devices(config.parallel, config.mesh_model),
-        **reading_of(config, workdir),
-    )
+    return open_engine(config, config, Store(workdir / "store.sqlite"), reading_of(config, workdir))
 
 
 def start() -> None:

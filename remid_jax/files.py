@@ -179,7 +179,12 @@ def write_rows(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
     Raises:
       UserError: as `write_text`.
     """
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    write_text(path, "".join(map(as_line, rows)))
+
+
+def as_line(row: Mapping[str, Any]) -> str:
+    """Returns a row of JSON Lines with its line feed."""
+    return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 def _decoded(data: bytes, line: int | None = None) -> str:

@@ -84,12 +84,12 @@ def check_settings(config: ConfigDict) -> None:
         raise UserError("; ".join(faults))
 
 
-def flat(config: ConfigDict | Mapping[str, object], above: str = "") -> dict[str, Any]:
-    """Returns the settings of a nested config by dotted name."""
+def flat(config: ConfigDict | Mapping[str, object], between: str = ".", above: str = "") -> dict[str, Any]:
+    """Returns the settings of a nested config by dotted name, or with another text `between` the names."""
     settings: dict[str, object] = {}
     for name, value in config.items():
         is_group = isinstance(value, (ConfigDict, Mapping))
-        settings |= flat(value, f"{above}{name}.") if is_group else {f"{above}{name}": value}
+        settings |= flat(value, between, f"{above}{name}{between}") if is_group else {f"{above}{name}": value}
     return settings
 
 

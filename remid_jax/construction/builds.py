@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.resources
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -22,9 +21,8 @@ from remid_jax.endpoints.chat import Sampling
 from remid_jax.errors import UserError
 from remid_jax.parallel import Devices
 from remid_jax.progress import Reports
-from remid_jax.roles.reading import reading_of, template_settings
-from remid_jax.scoring.engine import ScoringEngine
-from remid_jax.scoring.score import scoring_engine
+from remid_jax.roles.opening import open_engine
+from remid_jax.roles.reading import reading_of
 from remid_jax.scoring.store import Store
 from remid_jax.settings import check_settings
 
@@ -42,7 +40,7 @@ def build_config(config: ConfigDict, workdir: Path, store: Store, progress: Repo
         raise UserError("config.model is not set: name who writes, --config.model=endpoint:NAME or a model")
     amounts = Amounts(tuple(config.categories), config.lineages, config.train_lineages, config.dialogues)
     retriever = LocalFiles(config.sources) if config.sources else None
-    prompts, personas = ConstructionPrompts.load(config.prompts), _personas(config.personas)
+    prompts, personas = ConstructionPrompts.load(config.prompts), read_personas(config.personas)
     scoring_prompts = Prompts.load(config.scoring.prompts)
     characters = read_characters(config.characters) if config.characters else []
     devices = Devices(config.devices.parallel, config.devices.mesh_model)
@@ -50,33 +48,15 @@ def build_config(config: ConfigDict, workdir: Path, store: Store, progress: Repo
     lookup = model
     if config.search and config.search != config.model:
         lookup = answering(config.search, config, workdir, store, devices)
-    engine = _scoring(config, workdir, store, devices) if config.scoring.model else None
-    if engine is None:
+    engine = None
+    if config.scoring.model:
+        engine = open_engine(config.scoring, config.devices, store, reading_of(config, workdir), "config.scoring")
+    else:
         progress.say("no config.scoring.model: nothing checks that golden replies are likelier in their own contexts")
 
-    def gates(sources: Mapping[str, Record]) -> Sequence[Gate]:
+    def gates(sources: Mapping[str, Sequence[Record]]) -> Sequence[Gate]:
         return default_gates(sources, engine, scoring_prompts)
 
     sampling = Sampling(config.max_new, temperature=config.temperature, seed=config.seed)
     asked = Asked(model, lookup, retriever, prompts, personas, characters, sampling, config.tries, config.go_on)
     return build(asked, amounts, gates, workdir, progress)
-
-
-def _personas(path: str | None) -> list[str]:
-    if path:
-        return read_personas(path)
-    with importlib.resources.as_file(importlib.resources.files("remid_jax.construction") / "personas.jsonl") as shipped:
-        return read_personas(shipped)
-
-
-def _scoring(config: ConfigDict, workdir: Path, store: Store, devices: Devices) -> ScoringEngine:
-    return scoring_engine(
-        config.scoring.model,
-        dtype=config.scoring.dtype,
-        template=template_settings(config.scoring.template, "config.scoring.template"),
-        store=store,
-        tokens_per_step=config.devices.tokens_per_step,
-        max_row=config.devices.max_row,
-        devices=devices,
-        **reading_of(config, workdir),
-    )

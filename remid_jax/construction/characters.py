@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import importlib.resources
 import itertools
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -197,12 +198,15 @@ class Casting:
         ]
 
 
-def read_personas(path: str | Path) -> list[str]:
-    """Returns the seed personas of a JSON Lines file, {"persona": text} a line.
+def read_personas(path: str | Path | None) -> list[str]:
+    """Returns the seed personas of a JSON Lines file, {"persona": text} a line; without a file those of the package.
 
     Raises:
       UserError: one line with every fault.
     """
+    if not path:
+        with importlib.resources.as_file(importlib.resources.files(__package__) / "personas.jsonl") as shipped:
+            return read_personas(shipped)
     return [line.persona.strip() for line in _lines_of(path, _Persona, lambda line: {"persona": line.persona})]
 
 

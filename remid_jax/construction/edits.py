@@ -113,7 +113,7 @@ def _checked(edit: _Proposed, record: Record, language: str | None, among: Seque
     check_language(edit.golden, language, among)
     checked = Edit(places[-1], edit.old, edit.new, edit.golden)
     changed = dataclasses.replace(checked.applied(record), id=f"{record.id}, edited", category=WORD_LEVEL)
-    if faults := Composition({changed.id: record}).faults([changed], RPGBENCH, lambda done, total: None):
+    if faults := Composition({changed.id: (record,)}).faults([changed], RPGBENCH, lambda done, total: None):
         raise Unfit(faults[0])
     return checked
 

@@ -25,7 +25,7 @@ from remid_jax.construction.shifts import edited, merged
 from remid_jax.construction.users import with_users
 from remid_jax.dialogues.manifest import RPGBENCH
 from remid_jax.dialogues.readers.rows import LISTS
-from remid_jax.dialogues.records import Benchmark, Record
+from remid_jax.dialogues.records import Benchmark, Record, write_jsonl
 from remid_jax.endpoints.chat import Endpoint, Sampling
 from remid_jax.endpoints.recorded import Recorded
 from remid_jax.errors import UserError
@@ -89,7 +89,7 @@ class _AsLine(Protocol):
 def build(
     asked: Asked,
     amounts: Amounts,
-    gates: Callable[[Mapping[str, Record]], Sequence[Gate]],
+    gates: Callable[[Mapping[str, Sequence[Record]]], Sequence[Gate]],
     folder: Path,
     progress: Reports,
 ) -> Built:
@@ -98,7 +98,7 @@ def build(
     Args:
       asked: who makes it.
       amounts: how much.
-      gates: returns the gates, given {id of an edited record: the record it was made from}.
+      gates: returns the gates, given {id of a merged or an edited record: the records it was made from}.
       folder: where to.
       progress: where progress goes.
 
@@ -124,8 +124,8 @@ def build(
 
 def _made(
     asked: Asked, amounts: Amounts, folder: Path, tally: Tally, progress: Reports
-) -> tuple[list[Record], dict[str, Record]]:
-    """All records before the gates, and what the edited ones were made from; the records of each stage go to `folder`."""
+) -> tuple[list[Record], dict[str, tuple[Record, ...]]]:
+    """All records before the gates, and what compositions were made from; the records of each stage go to `folder`."""
     model, lookup = (
         Questioner(endpoint, asked.sampling, asked.tries, asked.go_on, tally, progress)
         for endpoint in (asked.model, asked.lookup)
@@ -147,18 +147,19 @@ def _made(
         by_meeting[record.id.rpartition("-")[0]].append(record)
     bases = [(by_name[name], own) for name, own in by_meeting.items() if by_name[name].category == BASE]
     records = [record for own in by_meeting.values() for record in own[: amounts.dialogues]]
-    sources: dict[str, Record] = {}
+    sources: dict[str, tuple[Record, ...]] = {}
     if TURN_LEVEL in amounts.tests:
         pairs = [(meeting, own[a], own[b]) for meeting, own in bases for a, b in pairs_to_merge(len(own), amounts.dialogues)]
         whole = merged(pairs, model, asked.prompts)
-        _write_stage(folder, "turn_level", whole)
-        records += whole
+        _write_stage(folder, "turn_level", [record for record, _ in whole])
+        records += [record for record, _ in whole]
+        sources |= {record.id: both for record, both in whole}
     if WORD_LEVEL in amounts.tests:
         plain = [(meeting, record) for meeting, own in bases for record in own[: amounts.dialogues]]
         changed = edited(plain, model, asked.prompts)
         _write_stage(folder, "word_level", [record for record, _ in changed])
         records += [record for record, _ in changed]
-        sources = {record.id: source for record, source in changed}
+        sources |= {record.id: (source,) for record, source in changed}
     order = list(amounts.records)
     return sorted(records, key=lambda record: order.index(record.category)), sources
 
@@ -218,7 +219,7 @@ def write_benchmark(folder: Path, benchmark: Benchmark, screening: Screening, re
         for name, categories in LISTS.items()
     }
     _write_json(folder / BENCHMARK, lists)
-    write_rows(folder / RECORDS, (row.to_json() for row in records))
+    write_jsonl(folder / RECORDS, records)
     _write_json(folder / MANIFEST, benchmark.manifest.to_json())
     write_rows(folder / REJECTS, (row.to_json() for row in screening.rejects))
     write_card(folder, records, benchmark.manifest, screening, results["account"])

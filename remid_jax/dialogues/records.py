@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from remid_jax.dialogues.manifest import RPGBENCH, Manifest
+from remid_jax.files import as_line, write_rows
 
 
 class Turn(NamedTuple):
@@ -122,16 +123,16 @@ class Benchmark:
         """sha256 over a manifest that is not RPGBench's, and the records in order, whatever files held them."""
         digest = hashlib.sha256()
         if self.manifest != RPGBENCH:
-            digest.update((json.dumps(self.manifest.to_json(), ensure_ascii=False) + "\n").encode())
+            digest.update(as_line(self.manifest.to_json()).encode())
         for record in (*self.train, *(r for records in self.test.values() for r in records)):
-            digest.update(_line(record).encode())
+            digest.update(as_line(record.to_json()).encode())
         return digest.hexdigest()
 
 
 def write_jsonl(path: str | Path, records: Iterable[Record]) -> None:
-    """Writes one record a line, as `read_benchmark` reads it."""
-    Path(path).write_text("".join(map(_line, records)), encoding="utf-8", newline="\n")
+    """Writes one record a line, as `read_benchmark` reads it.
 
-
-def _line(record: Record) -> str:
-    return json.dumps(record.to_json(), ensure_ascii=False) + "\n"
+    Raises:
+      UserError: as `write_rows`.
+    """
+    write_rows(path, (record.to_json() for record in records))

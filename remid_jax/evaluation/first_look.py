@@ -10,34 +10,39 @@ from collections.abc import Sequence
 from ml_collections import ConfigDict
 
 from remid_jax.dialogues.manifest import Manifest
+from remid_jax.evaluation.arguments import Given
 from remid_jax.evaluation.evaluate import evaluate_config
+from remid_jax.evaluation.loaded import LoadedModels
 from remid_jax.evaluation.records import read_records
 from remid_jax.progress import Reports
 from remid_jax.roles.reading import Reading
 from remid_jax.scoring.store import Store
+from remid_jax.settings import check_settings
 
 
-def take_first_look(config: ConfigDict, store: Store, reading: Reading, progress: Reports) -> Sequence[str]:
+def take_first_look(config: ConfigDict, store: Store, reading: Reading, progress: Reports) -> Given:
     """Evaluates the categories of `first_categories` and says what they show; what is computed stays in `store`.
 
     Returns:
-      The categories, none where they are all that the benchmark has.
+      The models that it opened, for the whole evaluation; none where these categories are all that the benchmark has.
 
     Raises:
       UserError: as `evaluate_config`.
     """
+    check_settings(config)
     benchmark = read_records(config, None)
     categories = first_categories(benchmark.manifest, list(benchmark.test))
     if len(categories) == len(benchmark.test):
-        return ()
+        return Given()
     narrowed = ConfigDict(config.to_dict())
     narrowed.benchmark.categories, narrowed.benchmark.dials = categories, ()
     progress.say(f"first {len(categories)} of {len(benchmark.test)} categories: {', '.join(categories)}")
-    verdict = evaluate_config(narrowed, store, reading, progress).verdict
+    given = Given(models=LoadedModels().of_evaluation(config))
+    verdict = evaluate_config(narrowed, store, reading, progress, given).verdict
     progress.say("A first look, of one category a shift:")
     for sentence in verdict:
         progress.say(f"  {sentence}")
-    return categories
+    return given
 
 
 def first_categories(manifest: Manifest, names: Sequence[str]) -> tuple[str, ...]:

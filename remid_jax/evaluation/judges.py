@@ -11,12 +11,11 @@ from remid_jax.endpoints.opening import open_endpoint
 from remid_jax.errors import UserError
 from remid_jax.evaluation.judging import Judgement, judge
 from remid_jax.evaluation.replies_of_runs import Metrics, replies_of_runs
-from remid_jax.parallel import Devices
 from remid_jax.progress import Reports
 from remid_jax.roles.asked_judge import AskedJudge
+from remid_jax.roles.opening import open_engine
 from remid_jax.roles.ratings import Judge, LocalJudge
-from remid_jax.roles.reading import Reading, template_settings
-from remid_jax.scoring.score import scoring_engine
+from remid_jax.roles.reading import Reading
 from remid_jax.scoring.store import Store
 from remid_jax.settings import check_settings
 
@@ -50,14 +49,4 @@ def open_judge(config: ConfigDict, store: Store, reading: Reading, prompts: Judg
     """
     if is_endpoint(config.model):
         return AskedJudge(open_endpoint(config.model, config.endpoints, store), prompts, config.max_new)
-    engine = scoring_engine(
-        config.model,
-        dtype=config.dtype,
-        template=template_settings(config.template, "config.template"),
-        store=store,
-        tokens_per_step=config.tokens_per_step,
-        max_row=config.max_row,
-        devices=Devices(config.parallel, config.mesh_model),
-        **reading,
-    )
-    return LocalJudge(engine, prompts)
+    return LocalJudge(open_engine(config, config, store, reading), prompts)

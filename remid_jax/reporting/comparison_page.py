@@ -8,6 +8,7 @@ from remid_jax.reporting import comparison, comparison_tables, drawing, page
 from remid_jax.reporting.cells import DAGGER
 from remid_jax.reporting.comparison_figures import curves
 from remid_jax.reporting.subjects import Results
+from remid_jax.settings import flat
 
 
 def html(results: Results) -> str:
@@ -27,6 +28,6 @@ def html(results: Results) -> str:
         contributions=results["contributions"],
         baseline=results["baseline"],
         runs=results["runs"],
-        settings=list(page.flat(results["settings"])),
+        settings=flat(results["settings"]),
         dagger=DAGGER,
     )

@@ -12,6 +12,7 @@ import numpy as np
 from remid_jax.files import write_bytes, write_text
 from remid_jax.reporting import data_card_figures, drawing, markdown
 from remid_jax.reporting.cells import DASH, Cell, Column, Row, Table
+from remid_jax.settings import flat
 
 if TYPE_CHECKING:
     from remid_jax.construction.screening import Screening
@@ -161,16 +162,8 @@ def gates(screening: Screening) -> Table:
 def _account(account: Mapping[str, Any]) -> Iterator[str]:
     yield "## Requests and costs"
     yield ""
-    rows = [Row(_cell(name), [Cell(_cell(value))]) for name, value in _flat(account)]
+    rows = [Row(_cell(name), [Cell(_cell(value))]) for name, value in flat(account, between=": ").items()]
     yield from markdown.drawn(Table("account", (Column("value"),), rows, label="what"))
-
-
-def _flat(account: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in account.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{above}{name}: ")
-        else:
-            yield f"{above}{name}", value
 
 
 def _character(record: Record) -> str:
@@ -197,7 +190,7 @@ def _count(number: int, one: str, many: str = "") -> str:
 
 def _cell(value: object) -> str:
     """A value as it stands in a table: on one line, with no mark of a column's end."""
-    if value is None or value == {}:
+    if value is None:
         return DASH
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"

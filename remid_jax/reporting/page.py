@@ -1,10 +1,8 @@
-"""What all pages share: templates that escape every text, a common style, mappings as flat lists."""
+"""What all pages share: templates that escape every text, and a common style."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from importlib import resources
-from typing import Any
 
 import jinja2
 from markupsafe import Markup, escape
@@ -29,12 +27,3 @@ def template(name: str) -> jinja2.Template:
 def table_html(table: Table, heading: str) -> str:
     """Returns a table under a heading as a piece of HTML, for notebooks."""
     return template("table.html").render(table=table, heading=heading, dagger=DAGGER, figures={})
-
-
-def flat(config: Mapping[str, object], above: str = "") -> Iterator[tuple[str, Any]]:
-    """(a.b.c, value) of nested mappings."""
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value

@@ -14,6 +14,7 @@ from remid_jax.errors import UserError
 from remid_jax.files import write_bytes, write_text
 from remid_jax.reporting import cells, dial_tables, drawing, figures, page, shift_tables, subjects, tables
 from remid_jax.reporting.cells import Results
+from remid_jax.settings import flat
 
 Sample = Mapping[str, Any]
 
@@ -83,7 +84,7 @@ def html(results: Results, vectors: Mapping[str, bytes], samples: Sequence[Sampl
         **_shifts(results),
         diagnostics=tables.diagnostics(results),
         samples=_first_of_each_category(samples),
-        config=list(page.flat(results["config"])),
+        config=flat(results["config"]),
         r=cells.prefix(scorer),
         reference=subjects.reference(results),
         risky=shift_tables.predicted_from(results),

@@ -16,6 +16,7 @@ from remid_jax.reporting import drawing, page, training_figures, training_log
 from remid_jax.reporting.cells import DAGGER, DASH, Cell, Column, Table
 from remid_jax.reporting.cells import Row as TableRow
 from remid_jax.reporting.training_log import REWARD, Log, Panel, Row, Span
+from remid_jax.settings import flat
 
 PAGE = "training.html"
 STEPS_SHOWN = 2  # of each phase, with all their rollouts
@@ -41,7 +42,7 @@ def html(log: Log, about: Mapping[str, object]) -> str:
     return page.template(PAGE).render(
         title=f"Training of {about['model']}" if "model" in about else "A training run",
         about={term: value for term, value in about.items() if not isinstance(value, Mapping)},
-        folded={term: list(page.flat(value)) for term, value in about.items() if isinstance(value, Mapping)},
+        folded={term: flat(value) for term, value in about.items() if isinstance(value, Mapping)},
         figures={name: Markup(drawing.inline_svg(svg, name)) for name, svg in vectors.items()},
         ran=ran(log),
         phases=[_phase(log, name, spans, number) for number, (name, spans) in enumerate(log.phases.items())],

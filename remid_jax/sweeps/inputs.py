@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from remid_jax.construction.characters import read_personas
 from remid_jax.construction.prompts import ConstructionPrompts
 from remid_jax.dialogues.dials.spelling import parse_dials
 from remid_jax.dialogues.judge_prompts import JudgePrompts
@@ -69,6 +70,11 @@ def construction_prompts(folder: str | None, reader: None) -> str:
     return ConstructionPrompts.load(folder).fingerprint
 
 
+def personas(path: str | None, reader: None) -> str:
+    """Returns a hash of seed personas for building benchmarks; without a file of ours, too."""
+    return hashlib.sha256(json.dumps(read_personas(path)).encode()).hexdigest()
+
+
 def benchmark(source: str, reader: None) -> str:
     """Returns the fingerprint of the package's own benchmark, or a hash of a file with the manifest beside it and the character
     cards that its rows name, if any.
@@ -115,7 +121,7 @@ def dials(texts: Sequence[str], reader: None) -> str:
     return digest.hexdigest()
 
 
-OURS = (prompts, judge_prompts, construction_prompts)
+OURS = (prompts, judge_prompts, construction_prompts, personas)
 """What the package's own is taken for where no setting names any."""
 
 

@@ -15,12 +15,12 @@ from typing import Any
 from remid_jax import program
 from remid_jax.disk import remove_leftovers, writing
 from remid_jax.errors import UserError
+from remid_jax.evaluation.loaded import LoadedModels
 from remid_jax.files import read_object, write_text
 from remid_jax.identity import Identity, check_same
 from remid_jax.progress import Reports, Silent
 from remid_jax.scoring.store import Store
 from remid_jax.sweeps.inputs import Inputs, identities
-from remid_jax.sweeps.loaded import LoadedModels
 from remid_jax.sweeps.locks import claimed
 from remid_jax.sweeps.points import Point, ordered
 

@@ -240,7 +240,7 @@ TASKS = {
         build_benchmark,
         {
             "prompts": (inputs.construction_prompts,),
-            "personas": (inputs.text,),
+            "personas": (inputs.personas,),
             "characters": (inputs.text,),
             "sources": (inputs.folder,),
             "scoring.prompts": (inputs.prompts,),

@@ -3,29 +3,18 @@
 import json
 
 import pytest
-from building import built, canned
 from refusal import refusal
 
-from remid_jax.construction import pipeline
 from remid_jax.construction.joining import join
 from remid_jax.dialogues.manifest import RPGBENCH
 from remid_jax.dialogues.reading import read_benchmark, read_records
 from remid_jax.progress import Silent
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _no_data_card():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "write_card", lambda *_: None)
-        yield
-
-
 @pytest.fixture(scope="module")
-def one(tmp_path_factory, _no_data_card):
+def one(whole):
     """The folder of a build: two records in each of twelve categories."""
-    folder = tmp_path_factory.mktemp("one")
-    built(canned()[1], folder)
-    return folder
+    return whole[0]
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from building import REQUESTS, built, canned, files, remote, results
 from refusal import refusal
 from writing_server import WritingServer
 
-from remid_jax.construction import pipeline
 from remid_jax.construction.plan import Amounts
 from remid_jax.dialogues.manifest import RPGBENCH
 from remid_jax.dialogues.reading import read_benchmark
@@ -27,21 +26,6 @@ def _no_waiting(monkeypatch):
     """The library does not sleep between tries."""
     base = openai._base_client
     monkeypatch.setattr(base, "time", types.SimpleNamespace(**{**vars(base.time), "sleep": lambda seconds: None}))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _no_data_card():
-    """Its figures take half a second each time; it has tests of its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "write_card", lambda *_: None)
-        yield
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory, _no_data_card):
-    """(folder, what was built) of a run without faults."""
-    folder = tmp_path_factory.mktemp("whole")
-    return folder, built(canned()[1], folder)
 
 
 def test_two_records_of_each_category_in_every_format(whole):

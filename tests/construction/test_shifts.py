@@ -89,16 +89,31 @@ def test_an_edit_that_is_none_does_not_fit(change, why):
     assert edited_by(change, edit("night", "noon"))[0].dialogue[2].text == "And does the ferry run at noon?"
 
 
-def test_a_merge_has_eight_rounds_and_the_last_answer_is_golden():
-    rounds = [{"user": f"What happens in winter number {n}?", "agent": f"In winter number {n} it snows."} for n in range(9)]
-    model, tally = questioner({"rounds": rounds})
-    second = Record("idtest-4-3", MEETING.persona, PROFILE, TURNS, GOLDEN, "IDTest", "idtest-4")
-    [record] = merged([(MEETING, RECORD, second)], model, ConstructionPrompts.load())
+def four_rounds(name, topic):
+    said = {who: [f"{topic}{n}{who} {topic}{n}{who}ish {topic}{n}{who}ness" for n in range(4)] for who in ("user", "agent")}
+    rounds = [{"user": user, "agent": agent} for user, agent in zip(*said.values(), strict=True)]
+    turns = [Turn(who, each[who]) for each in rounds for who in said]
+    return rounds, Record(name, MEETING.persona, PROFILE, tuple(turns[:-1]), turns[-1].text, "IDTest", "idtest-4")
+
+
+def test_a_merge_has_eight_rounds_of_both_dialogues_and_the_last_answer_is_golden():
+    winter, first = four_rounds("idtest-4-1", "winter")
+    summer, second = four_rounds("idtest-4-3", "summer")
+    last = {"user": "And what do you like best about the winter and the summer?", "agent": "I like that neither of them stays."}
+    rounds = [*(of for both in zip(winter, summer, strict=True) for of in both)]
+    rounds[-1] = last
+
+    def made(said):
+        model, tally = questioner({"rounds": said})
+        return merged([(MEETING, first, second)], model, ConstructionPrompts.load()), [each.why for each in tally.failures]
+
+    [(record, sources)], _ = made([*rounds, last])
+    assert sources == (first, second)
     assert record == Record(
         "turn_level-4-13", MEETING.persona, PROFILE,
-        tuple(Turn(speaker, each[speaker]) for each in rounds[:8] for speaker in ("user", "agent"))[:-1],
-        "In winter number 7 it snows.", "TurnLevelComposition", "idtest-4",
+        tuple(Turn(speaker, each[speaker]) for each in rounds for speaker in ("user", "agent"))[:-1],
+        "I like that neither of them stays.", "TurnLevelComposition", "idtest-4",
     )  # fmt: skip
-    model, tally = questioner({"rounds": rounds[:7]})
-    assert merged([(MEETING, RECORD, second)], model, ConstructionPrompts.load()) == []
-    assert tally.failures[0].why == ("has 7 rounds, not 8",)
+    assert made(rounds[:7]) == ([], [("has 7 rounds, not 8",)])
+    lacking = "thread is lacking: 0 of 8 turns of 'idtest-4-3' stand in the dialogue, at least 3"
+    assert made([*winter, *[last] * 4]) == ([], [(lacking,)])

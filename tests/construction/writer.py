@@ -50,7 +50,7 @@ def answer(content):
     if '"edits"' in content:
         return json.dumps({"edits": [edit(name)]})
     return json.dumps(
-        {"rounds": rounds(merge(name) if "eight rounds" in content else talk(content, language))}, ensure_ascii=False
+        {"rounds": merge(name, content) if "eight rounds" in content else rounds(talk(content, language))}, ensure_ascii=False
     )
 
 
@@ -100,8 +100,13 @@ def talk(content, language):
     return next(record for record in every if record.dialogue[0].text == opening and len(record.dialogue) == 7)
 
 
-def merge(name):
-    return by_name("TurnLevelComposition")[name]
+def merge(name, content):
+    """The rounds of both dialogues in turn; the last two answers are those of the character's own merged record."""
+    both = re.search(r"First:\n(.*?)\n\nSecond:\n(.*?)\n\nMake one conversation", content, re.S).groups()
+    said = [re.findall(r"^User: (.*)\nAgent: (.*)$", one, re.M) for one in both]
+    last = rounds(by_name("TurnLevelComposition")[name])[-2:]
+    taken = [{"user": user, "agent": agent} for pair in zip(*said, strict=True) for user, agent in pair]
+    return [*taken[:6], *({**own, "agent": answer["agent"]} for own, answer in zip(taken[6:], last, strict=True))]
 
 
 def in_spanish(content):

@@ -1,9 +1,11 @@
 import dataclasses
 import hashlib
+import resource
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from refusal import refusal
 from shared_data import load_shared_records
 
 from remid_jax.dialogues.reading import read_benchmark
@@ -85,6 +87,19 @@ def test_the_fingerprint_is_the_sha256_of_the_lines_of_the_file(tmp_path):
     write_jsonl(tmp_path / "b.jsonl", [RECORD])
     assert (tmp_path / "b.jsonl").read_text() == line
     assert Benchmark([], {"IDTest": [RECORD]}).fingerprint == hashlib.sha256(line.encode()).hexdigest()
+
+
+def test_a_write_that_fails_half_way_leaves_the_old_file(tmp_path):
+    path, (soft, hard) = tmp_path / "b.jsonl", resource.getrlimit(resource.RLIMIT_FSIZE)
+    write_jsonl(path, [RECORD])
+    old = path.read_bytes()
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+        said = refusal(write_jsonl, path, [dataclasses.replace(RECORD, id=str(n)) for n in range(100)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert said == f"{path}: the disk is full (File too large): make room and run the same command again"
+    assert {of.name: of.read_bytes() for of in tmp_path.iterdir()} == {"b.jsonl": old}
 
 
 @pytest.mark.parametrize(("lang", "count"), [("en", 420), ("ja", 120)])

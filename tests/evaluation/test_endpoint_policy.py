@@ -9,11 +9,11 @@ from refusal import refusal
 from running import running
 
 import remid_jax
+from remid_jax.evaluation.loaded import LoadedModels
 from remid_jax.evaluation.settings import default_settings
 from remid_jax.models.loading import open_model
 from remid_jax.progress import Silent
 from remid_jax.sweeps import inputs
-from remid_jax.sweeps.loaded import LoadedModels
 
 SETTINGS = {"statistics": {"bootstrap": 0, "subsamples": 4}, "devices": {"tokens_per_step": 1024, "sampling_rows": 4}}
 

@@ -1,4 +1,4 @@
-"""The first look: which categories it takes, and that the whole evaluation goes on from what it computed."""
+"""The first look: which categories it takes, and that the whole evaluation goes on from what it computed and opened."""
 
 import pytest
 from scripts import change
@@ -7,6 +7,8 @@ from configs import quickstart
 from remid_jax.dialogues.manifest import RPGBENCH, Category, Manifest
 from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.dialogues.records import write_jsonl
+from remid_jax.evaluation import models
+from remid_jax.evaluation.arguments import Given
 from remid_jax.evaluation.evaluate import evaluate_config
 from remid_jax.evaluation.first_look import first_categories, take_first_look
 from remid_jax.progress import Silent
@@ -55,20 +57,22 @@ def config(tmp_path, ending_directory):
     return config
 
 
-def test_the_whole_goes_on_from_the_first_look(config, tmp_path):
+def test_the_whole_goes_on_from_the_first_look(config, tmp_path, monkeypatch):
     told, store = Told(), Store(tmp_path / "store.sqlite")
     whole = evaluate_config(config, Store(":memory:"), reading_of(config), Silent())
     categories = tuple(whole.estimates["categories"])
-    looked_at = take_first_look(config, store, reading_of(config), told)
-    assert (looked_at, categories) == (("IDTest", "german"), ("IDTest", "german", "spanish"))
+    given = take_first_look(config, store, reading_of(config), told)
+    assert categories == ("IDTest", "german", "spanish")
     assert told.lines[0] == "first 2 of 3 categories: IDTest, german"
-    after = evaluate_config(config, store, reading_of(config), Silent())
+    with monkeypatch.context() as patch:
+        patch.setattr(models, "open_model", None)  # no model is opened again
+        after = evaluate_config(config, store, reading_of(config), Silent(), given)
     assert [row["reply"] for row in after.samples] == [row["reply"] for row in whole.samples]
     assert after.estimates == whole.estimates
     asked = [engine for kind in ("scoring", "sampling") for engine in after.run.get(kind, {}).values()]
     assert sum(engine["store_hits"] for engine in asked) > 0
-    config.benchmark.categories = looked_at
+    config.benchmark.categories = ("IDTest", "german")
     narrow, silent = evaluate_config(config, Store(":memory:"), reading_of(config), Silent()), Told()
     assert told.lines[1:] == ["A first look, of one category a shift:", *(f"  {line}" for line in narrow.verdict)]
-    assert take_first_look(config, store, reading_of(config), silent) == ()
+    assert take_first_look(config, store, reading_of(config), silent) == Given()
     assert silent.lines == []

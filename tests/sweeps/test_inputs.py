@@ -1,10 +1,13 @@
 """What a point is known by: the contents of everything that its numbers come from."""
 
 import hashlib
+import importlib.resources
 import json
+import shutil
 
 import pytest
 
+from configs import build_benchmark
 from remid_jax.dialogues.readers.card_files import named_cards
 from remid_jax.dialogues.reading import read_benchmark, read_training
 from remid_jax.errors import UserError
@@ -74,6 +77,28 @@ def test_training_records_are_those_of_the_manifest_that_is_named(tmp_path):
     assert inputs.training_records(str(tmp_path / "rows.jsonl"), str(manifest)) != found
     with pytest.raises(UserError, match="subset_tag: 'fit', 'day' are no categories of RPGBench"):
         inputs.training_records(str(tmp_path / "rows.jsonl"), None)
+
+
+def test_other_seed_personas_make_another_build(tmp_path, monkeypatch):
+    def key(**changes):
+        point = Point("one", "build_benchmark", build_benchmark.get_config().to_dict() | changes)
+        return inputs.identities([point], {"build_benchmark": TASKS["build_benchmark"].inputs}, {})["one"].key
+
+    shipped = importlib.resources.files("remid_jax.construction")
+    ours, before = (shipped / "personas.jsonl").read_text(), key()
+    same = tmp_path / "same.jsonl"
+    same.write_text(ours)
+    assert key(personas=str(same)) == before
+    with importlib.resources.as_file(shipped) as folder:
+        shutil.copytree(folder, tmp_path / "construction", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    find = importlib.resources.files
+    monkeypatch.setattr(
+        importlib.resources, "files", lambda name: tmp_path / "construction" if name == "remid_jax.construction" else find(name)
+    )
+    assert key() == before
+    (tmp_path / "construction" / "personas.jsonl").write_text("".join(reversed(ours.splitlines(keepends=True))))
+    assert key() != before
+    assert key(personas=str(same)) == before
 
 
 @pytest.mark.parametrize("task", ["evaluate", "train", "corl"])

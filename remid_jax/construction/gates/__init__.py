@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from remid_jax.construction.gates.leaks import Leaks
 from remid_jax.construction.gates.refusals import Refusals, read_patterns
 from remid_jax.construction.gates.schema import Schema
 from remid_jax.construction.gates.split import Split
+from remid_jax.construction.gates.threads import Threads
 from remid_jax.construction.screening import Gate
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def default_gates(
-    sources: Mapping[str, Record] = {},
+    sources: Mapping[str, Sequence[Record]] = {},
     scoring: ScoringEngine | None = None,
     prompts: Prompts | None = None,
     refusals: str | Path | None = None,
@@ -32,7 +33,7 @@ def default_gates(
     Training records that cross over to the test go before copies are looked for, so that a copy costs the training record.
 
     Args:
-      sources: a record's id -> the record that it was edited or merged from; without any, compositions are not asked.
+      sources: a record's id -> the records that it was edited or merged from; without any, compositions are not asked.
       scoring: the engine that asks how likely golden replies are; without one, they are not asked.
       prompts: its prompts, by default the package's.
       refusals: a file with patterns of your own in place of the package's refusals.txt.
@@ -42,7 +43,7 @@ def default_gates(
     """
     gates: list[Gate] = [Schema(), Language(), Refusals(read_patterns(refusals)), Leaks(), Split()]
     if sources:
-        gates.append(Composition(sources))
+        gates += [Composition(sources), Threads(sources)]
     gates.append(Duplicates())
     if scoring is not None:
         from remid_jax.construction.gates.likelihood import Likelihood  # imports jax, which no other gate needs

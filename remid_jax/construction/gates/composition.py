@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 
 from rapidfuzz import fuzz
@@ -26,27 +25,28 @@ at 42 to 47, unrelated replies at 49 or below; near copies begin at 80 (`duplica
 class Composition:
     """Rejects a word-level record that changes nothing or much of its source, or whose golden reply changes little.
 
-    `sources` maps a record's id to the record that it was edited from; records that are not in it are let pass. A turn-level
-    record has eight rounds, which `Schema` counts.
+    `sources` maps a record's id to the record that it was edited from; records that are not in it are let pass. Turn-level
+    records are for `Threads`.
     """
 
     name = "composition"
 
-    def __init__(self, sources: Mapping[str, Record]):
+    def __init__(self, sources: Mapping[str, Sequence[Record]]):
         self._sources = sources
 
     def faults(self, records: Sequence[Record], manifest: Manifest, report: Advance) -> dict[int, str]:
         faults: dict[int, str] = {}
         for index, record in enumerate(records):
-            source = self._sources.get(record.id)
-            if source is not None and record.category == WORD_LEVEL and (why := _fault(record, source)):
-                faults[index] = why
+            if record.category == WORD_LEVEL:
+                for source in self._sources.get(record.id, ()):
+                    if why := _fault(record, source):
+                        faults[index] = why
             report(index + 1, len(records))
         return faults
 
 
 def _fault(record: Record, source: Record) -> str | None:
-    edited = _edited(source, record)
+    edited = edited_words(source, record)
     if not edited:
         return f"nothing was edited: the context is that of {source.id!r}"
     if edited > MOST_EDITED:
@@ -57,24 +57,8 @@ def _fault(record: Record, source: Record) -> str | None:
     return None
 
 
-def sources_by_lineage(records: Sequence[Record], manifest: Manifest) -> dict[str, Record]:
-    """Returns {id of a word-level record: what it was edited from}, where no file says so.
-
-    That is the record of its lineage with the nearest context in the category that it is compared with, if there is one.
-    """
-    category = manifest.categories.get(WORD_LEVEL)
-    bases = [record for record in records if category is not None and record.category == category.reference]
-    sources = {}
-    for record in records:
-        if record.category == WORD_LEVEL:
-            own = [base for base in bases if base.lineage == record.lineage]
-            if own:
-                sources[record.id] = min(own, key=functools.partial(_edited, record))
-    return sources
-
-
-def _edited(one: Record, other: Record) -> int:
-    """How many words of the context are put in and left out."""
+def edited_words(one: Record, other: Record) -> int:
+    """Returns how many words of the context are put in and left out, together."""
     return Indel.distance(_words(one), _words(other))
 
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from remid_jax.evaluation.loaded import LoadedModels
 from remid_jax.progress import Silent
 from remid_jax.scoring.store import Store
 from remid_jax.sweeps.attempts import attempt
 from remid_jax.sweeps.cluster.folders import packed, unpack
-from remid_jax.sweeps.loaded import LoadedModels
 from remid_jax.sweeps.logs import LOG, Lines, reports_to
 from remid_jax.sweeps.plan import ACCOUNT, Done, Failure, Plan, Surroundings
 from remid_jax.sweeps.points import SHARED_STORE

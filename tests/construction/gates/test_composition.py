@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from remid_jax.construction.gates.composition import MOST_EDITED, WORD_LEVEL, Composition, sources_by_lineage
+from remid_jax.construction.gates.composition import MOST_EDITED, WORD_LEVEL, Composition
 from remid_jax.dialogues.manifest import RPGBENCH
 from remid_jax.dialogues.records import Record, Turn
 
@@ -21,7 +21,7 @@ def edited(source, text, golden=REPLIES[1]):
 
 
 def asked(record, source):
-    return Composition({record.id: source}).faults([record], RPGBENCH, lambda done, total: None).get(0)
+    return Composition({record.id: (source,)}).faults([record], RPGBENCH, lambda done, total: None).get(0)
 
 
 WORDS = st.lists(st.sampled_from(["bee", "comb", "wax", "hum", "sting"]), min_size=1, max_size=20)
@@ -67,19 +67,4 @@ def test_only_word_level_records_with_a_source_are_asked(changed, faults):
     source = changed(category="IDTest")
     records = [changed(id=name, category=name) for name in ("german", "TurnLevelComposition")]
     records.append(changed(id="unknown", category=WORD_LEVEL))
-    assert faults(Composition({record.id: source for record in records[:2]}), records) == {}
-
-
-def test_sources_are_the_nearest_of_their_lineage_in_the_reference(changed):
-    bases = [
-        changed(id=name, lineage=lineage, category=category, dialogue=(Turn("user", text),))
-        for name, lineage, category, text in (
-            ("far", "one", "IDTest", "What do you think of the weather in London this spring?"),
-            ("near", "one", "IDTest", "Could your engine count bees?"),
-            ("other", "two", "IDTest", "Could your engine fear bees?"),
-            ("german", "one", "german", "Could your engine fear bees?"),
-        )
-    ]
-    record = edited(bases[1], "Could your engine fear bees?")
-    lost = changed(id="lost", lineage="three", category=WORD_LEVEL)
-    assert sources_by_lineage([*bases, record, lost], RPGBENCH) == {"edited": bases[1]}
+    assert faults(Composition({record.id: (source,) for record in records[:2]}), records) == {}

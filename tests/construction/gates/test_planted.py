@@ -9,7 +9,7 @@ import pytest
 from small_vocabulary import small_tokenizer
 
 from remid_jax.construction.gates import default_gates
-from remid_jax.construction.gates.composition import sources_by_lineage
+from remid_jax.construction.gates.sources import sources_by_lineage
 from remid_jax.construction.screening import screen
 from remid_jax.dialogues.manifest import RPGBENCH
 from remid_jax.dialogues.prompts import Prompts
@@ -24,6 +24,7 @@ PLANTED = {
     "leaks": "film_television-4",
     "split": "id-train-5",
     "composition": "word_level-6",
+    "threads": "turn_level-1",
     "duplicates": "literature-7",
     "likelihood": "id-test-8",
 }
@@ -34,6 +35,7 @@ WHY = {
     "leaks": "golden reply stands in user_persona: 'one two three four five six seven eight nine'",
     "split": "lineage crosses: 'id-test-5', also of test record 'id-test-5'",
     "composition": "edited too much: 17 words put in and left out against 'id-test-6', at most 16",
+    "threads": "thread is lacking: 1 of 8 turns of 'id-test-1' stand in the dialogue, at least 3",
     "duplicates": "golden reply nearly twice: 100% alike that of 'id-test-1', ",
     "likelihood": "no likelier in its own context: -0.200 nats a token against 7 others",
 }
@@ -62,6 +64,11 @@ def bad():
     opening, *rest = records["word_level-6"].dialogue
     added = "apple bridge candle dragon ember forest garden harbour island jungle kettle lantern meadow needle orchard"
     plant("composition", dialogue=(Turn("user", f"{opening.text} {added}"), *rest))
+    mother = "She wants all that wool in the attic until June"
+    of_lace = {0: f"Lady Lovelace, it's Mum. {mother}.", 1: "Did she say why?", 2: "My yarn ate the spring, says she.",
+               6: "She has read in a magazine that hobbies are thieves.", 7: "A thief leaves less behind."}  # fmt: skip
+    said = records["turn_level-1"].dialogue
+    plant("threads", dialogue=tuple(turn._replace(text=of_lace.get(n, turn.text)) for n, turn in enumerate(said)))
     plant("duplicates", golden=records["id-test-1"].golden.replace("shoulders", "shoulder"))
     return list(records.values())
 
@@ -116,14 +123,16 @@ def test_a_screening_keeps_the_rest_and_says_who_looked_at_what(bad, gates):
     screening = screen(records, RPGBENCH, gates, silent)
     assert {reject.gate: reject.record.id for reject in screening.rejects} == PLANTED
     assert screening.kept == [record for record in records if record.id not in PLANTED.values()]
-    assert len(records) == 15
-    assert screening.counts == {gate: {"looked_at": 15 - before, "rejected": 1} for before, gate in enumerate(PLANTED)}
+    assert len(records) == 16
+    assert screening.counts == {gate: {"looked_at": 16 - before, "rejected": 1} for before, gate in enumerate(PLANTED)}
 
 
 def test_nothing_in_the_embedded_benchmark_is_rejected():
     """Its halves, /eight and /more, are of lineages of their own: what is looked for across records is looked for in each."""
     records = everything(read_benchmark("package:rpgbench_compact"))
-    screening = screen(records, RPGBENCH, default_gates(sources_by_lineage(records, RPGBENCH)), silent)
+    sources = sources_by_lineage(records, RPGBENCH)
+    assert len(sources) == 32
+    screening = screen(records, RPGBENCH, default_gates(sources), silent)
     assert screening.rejects == []
     assert list(screening.counts) == [name for name in PLANTED if name != "likelihood"]
     assert all(count == {"looked_at": 256, "rejected": 0} for count in screening.counts.values())
