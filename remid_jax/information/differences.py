@@ -20,9 +20,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from remid_jax.information import emi
-from remid_jax.information.copying import LINEAR, has_sources
+from remid_jax.information.copying import has_sources
 from remid_jax.information.intervals import Replicates, difference
-from remid_jax.information.measurement import Plan, measure
+from remid_jax.information.measurement import Plan, measure, measure_linear
 from remid_jax.information.score_table import NOVEL, Category, ScoreTable
 
 EMI, EMID = "emi", "emid"
@@ -86,7 +86,7 @@ def _measure(emi_of: str, scorer: str, plan: Plan) -> Measure:
         replies = category.replies[side]
         if emi_of == EMI:
             return measure(name, category, replies, scorer, plan).estimates
-        return measure(name, category, replies.part(NOVEL), scorer, plan, LINEAR).estimates
+        return measure_linear(name, category, replies.part(NOVEL), scorer, plan)
 
     return measured
 
