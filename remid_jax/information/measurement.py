@@ -295,7 +295,7 @@ def _linear_means(name: str, category: Category, replies: Replies, scorer: str, 
         counted = (weights * (weights @ plan.pairs)).sum(axis=-1)
 
         def mean(values: np.ndarray) -> np.ndarray:
-            return values @ weights.T / total
+            return (values[..., None, :] @ weights.T)[..., 0, :] / total  # a run at a time: all alike, however many there are
 
         def mismatched(sums: np.ndarray) -> np.ndarray:
             return (weights * sums).sum(axis=-1) / counted
