@@ -160,7 +160,7 @@ def compare(runs: Sequence[Source] | Mapping[str, Source], *, devices: Devices |
     novel = [place for place in places if place not in whole]
     together, novel_together = (family(found, of_family, level) for of_family in (whole, novel))
     ranked = {place: dict(zip(names, standings(alike.quantities[place], place, level), strict=True)) for place in places}
-    listed = _listed(ranked, names)
+    listed, by_name = _listed(ranked, names), {run.name: run for run in alike.read}
     return Comparison({
         **_records(alike),
         "settings": dataclasses.asdict(alike.settings),
@@ -168,7 +168,7 @@ def compare(runs: Sequence[Source] | Mapping[str, Source], *, devices: Devices |
         "every_formula": alike.every_formula,
         "listed": listed,
         "contributions": CONTRIBUTIONS,
-        "changed": {run.name: _changed(run, alike) for run in alike.read[1:] if run.name in listed},
+        "changed": {name: _changed(by_name[name], alike) for name in listed},
         "n": alike.plan.n,
         "differences": _rows(alike, found, together.cells | novel_together.cells),
         "simultaneous": _family(together, level),

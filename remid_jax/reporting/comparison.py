@@ -94,8 +94,9 @@ def _best(results: Results, quantity: str) -> list[str]:
     if (best := results["best"][quantity]) is not None:
         return [f"best by {name}: {best} loses least over all shifted categories, of {runs} runs (ranks of this row alone)"]
     may = [run for run, standing in entries[0]["runs"].items() if standing["rank"][0] == 1]
-    named = may if not is_large(results) else [*may[:NAMED], *([f"{len(may) - NAMED} more"] if len(may) > NAMED else [])]
-    return [f"best by {name}: no run can be named; {len(may)} of {runs} may lose least ({', '.join(named)})"]
+    shown, more = (may[:NAMED], len(may) - NAMED) if is_large(results) else (may, 0)
+    named = f"{', '.join(shown)}{f' and {more:,} more' if more > 0 else ''}"
+    return [f"best by {name}: no run can be named; {len(may)} of {runs} may lose least ({named})"]
 
 
 def changed(results: Results) -> list[str]:
