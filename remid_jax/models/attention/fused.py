@@ -74,21 +74,30 @@ def _tree(blocks: Blocks, positions: Array, ends: Array, window: Array) -> Tree:
 
 
 def _spread(run: Callable[..., Any], taken: tuple[str, ...], given: tuple[str, ...]) -> Callable[..., Any]:
-    """`run`, on each device for its rows b and key heads k: kernels have no rule of their own how to be split."""
+    """`run`, on each device for its rows and key heads, as kernels have no rule of their own how to be split.
+
+    Rows lie along the data axis of a mesh of `remid_jax.parallel` and key heads along its model axis, if that divides them.
+    """
+
+    def lies(mesh: Mesh, rows: int, heads: int) -> dict[str, str]:
+        wanted = (("b", "data", rows), ("k", "model", heads))
+        return {axis: name for axis, name, size in wanted if size % mesh.shape.get(name, size + 1) == 0}
+
+    def rule(mesh: Mesh, types: Any, _: Any) -> tuple[str, dict[str, tuple[str, ...]]]:
+        split = lies(mesh, *types[0].shape[1:3])
+        whole = tuple(axis for axis in dict.fromkeys(" ".join((*taken, *given)).split()) if axis not in split)
+        return f"{', '.join(taken)} -> {', '.join(given)}", {"need_replication_factors": whole}
 
     def partition(mesh: Mesh, arguments: Any, _: Any) -> tuple[Mesh, Callable[..., Any], Any, Any]:
-        split = dict(zip(QUERIES.split(), arguments[0].sharding.spec, strict=True))
+        split = lies(mesh, *arguments[0].shape[1:3])
 
         def sharding(axes: str) -> NamedSharding:
-            return NamedSharding(mesh, PartitionSpec(*(split[a] if a in "bk" else None for a in axes.split())))
+            return NamedSharding(mesh, PartitionSpec(*map(split.get, axes.split())))
 
         return mesh, run, tuple(map(sharding, given)), tuple(map(sharding, taken))
 
     spread = custom_partitioning(run)
-    whole = tuple(sorted(set(" ".join((*taken, *given)).split()) - {"b", "k"}))
-    spread.def_partition(
-        partition=partition, sharding_rule=f"{', '.join(taken)} -> {', '.join(given)}", need_replication_factors=whole
-    )
+    spread.def_partition(partition=partition, sharding_rule=rule, decode_shardings=False)
     return spread
 
 
