@@ -221,8 +221,6 @@ def _seen(
         return jax.lax.broadcast_in_dim(a, (tile, 1) if axis == 0 else (1, tile), (axis,))
 
     slots, other = jnp.arange(tile, dtype=jnp.int32), 1 - axis
-    found = (None, None)
-    if window is not None:
-        found = along(positions[pl.ds(first, tile)], axis), along(positions[pl.ds(start, tile)], other)
-    last = along(ends[pl.ds(start, tile)], other)
-    return visible(along(first + slots, axis), found[0], along(start + slots, other), found[1], last, window)
+    queries, keys = along(first + slots, axis), along(start + slots, other)
+    of_queries, of_keys = along(positions[pl.ds(first, tile)], axis), along(positions[pl.ds(start, tile)], other)
+    return visible(queries, of_queries, keys, of_keys, along(ends[pl.ds(start, tile)], other), window)

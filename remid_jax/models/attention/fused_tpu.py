@@ -1,8 +1,8 @@
 """Attention over token trees as Pallas kernels for TPUs.
 
-A program of the grid holds a block of queries, all query heads of a key head in one matrix, and takes one block after the other
-from the list of those keys that they may see; for the gradients of keys and values it holds keys and takes queries. Sums stay on
-the chip. Steps behind the end of a list do nothing and fetch nothing.
+A block of queries, all query heads of a key head in one matrix, stays on the chip with its sums and takes one block of keys
+after the other from the list of those that it may see; for the gradients of keys and values, keys stay and take queries. Steps
+behind the end of a list do nothing and fetch nothing.
 
 Lowered for `tpu`, and equal to the plain way in interpret mode; neither compiled nor timed on a device yet.
 """
@@ -52,14 +52,14 @@ def forward(
 ) -> tuple[Float[Array, "Q B K M H"], Float[Array, "Q B K M 1"]]:  # fmt: skip
     """What each query takes, and the log-sums of its logits; float32."""
     count, _, heads, rows, size = q.shape
-    keys = _keys(manner.block, count, rows)
+    keys = _slots_of_keys(manner.block, count, rows)
     wanted = [
-        (q, _queries(rows, size, True)), (k, _keys_tile(keys, size, False)), (v, _keys_tile(keys, size, False)),
+        (q, _query_tile(rows, size, True)), (k, _key_tile(keys, size, False)), (v, _key_tile(keys, size, False)),
         *_standing(tree, manner.block, keys),
     ]  # fmt: skip
-    made = [(jax.ShapeDtypeStruct((*q.shape[:4], n), jnp.float32), _queries(rows, n, True)) for n in (size, 1)]
+    made = [(jax.ShapeDtypeStruct((*q.shape[:4], n), jnp.float32), _query_tile(rows, n, True)) for n in (size, 1)]
     kernel = functools.partial(_forward, manner, tree.window is not None)
-    mixed, log_sums = _walk(
+    mixed, log_sums = _run(
         kernel, tree, heads, tree.seen(manner.block, keys), wanted, made, [(rows, n) for n in (LANES, LANES, size)], interpret
     )
     return mixed, log_sums
@@ -72,30 +72,30 @@ def backward(
     """Gradients of q, k and v, of their dtypes. `change` is that of what the queries take, in the dtype of v, `common` the sum
     of its products with that."""
     count, _, heads, rows, size = q.shape
-    keys = _keys(manner.block, count, rows)
+    keys = _slots_of_keys(manner.block, count, rows)
     windowed, seen = tree.window is not None, tree.seen(manner.block, keys)
 
     def given(held: bool) -> list[tuple[Array, Tile]]:
-        ours, theirs = _queries(rows, size, held), _keys_tile(keys, size, not held)
+        ours, theirs = _query_tile(rows, size, held), _key_tile(keys, size, not held)
         return [(q, ours), (k, theirs), (v, theirs), (change, ours)]
 
-    columns = [(a, _queries(rows, 1, True)) for a in (log_sums, common)]
-    (to_q,) = _walk(
+    columns = [(a, _query_tile(rows, 1, True)) for a in (log_sums, common)]
+    (to_q,) = _run(
         functools.partial(_to_queries, manner, windowed), tree, heads, seen,
         [*given(True), *columns, *_standing(tree, manner.block, keys)],
-        [(jax.ShapeDtypeStruct(q.shape, q.dtype), _queries(rows, size, True))], [(rows, size)], interpret,
+        [(jax.ShapeDtypeStruct(q.shape, q.dtype), _query_tile(rows, size, True))], [(rows, size)], interpret,
     )  # fmt: skip
     lines = [(a.swapaxes(3, 4), Tile((None, None, None, 1, rows), lambda b, h, n: (n, b, h, 0, 0), False))
              for a in (log_sums, common)]  # fmt: skip
-    to_k, to_v = _walk(
+    to_k, to_v = _run(
         functools.partial(_to_keys, manner, windowed), tree, heads, seen.swapaxes(1, 2),
         [*given(False), *lines, *_lying(tree, manner.block, keys)],
-        [(jax.ShapeDtypeStruct(a.shape, a.dtype), _keys_tile(keys, size, True)) for a in (k, v)], [(keys, size)] * 2, interpret,
+        [(jax.ShapeDtypeStruct(a.shape, a.dtype), _key_tile(keys, size, True)) for a in (k, v)], [(keys, size)] * 2, interpret,
     )  # fmt: skip
     return to_q, to_k, to_v
 
 
-def _keys(block: int, count: int, rows: int) -> int:
+def _slots_of_keys(block: int, count: int, rows: int) -> int:
     """How many slots a block of keys has: a multiple of `block` that divides the row."""
     keys = block
     while count * block % (2 * keys) == 0 and 2 * keys <= KEYS and 2 * keys * rows <= LOGITS:
@@ -103,11 +103,11 @@ def _keys(block: int, count: int, rows: int) -> int:
     return keys
 
 
-def _queries(rows: int, size: int, held: bool) -> Tile:
+def _query_tile(rows: int, size: int, held: bool) -> Tile:
     return Tile((None, None, None, rows, size), lambda b, h, n: (n, b, h, 0, 0), held)
 
 
-def _keys_tile(keys: int, size: int, held: bool) -> Tile:
+def _key_tile(keys: int, size: int, held: bool) -> Tile:
     return Tile((None, None, keys, size), lambda b, h, n: (b, h, n, 0), held)
 
 
@@ -125,7 +125,7 @@ def _lying(tree: Tree, block: int, keys: int) -> list[tuple[Array, Tile]]:
     return [(tree.positions[:, None], line), (tree.positions[:, :, None], column), (tree.ends[:, :, None], column)]
 
 
-def _walk(
+def _run(
     kernel: Callable[..., None], tree: Tree, heads: int, seen: Bool[Array, "B N S"], wanted: Sequence[tuple[Array, Tile]],
     made: Sequence[tuple[jax.ShapeDtypeStruct, Tile]], scratch: Sequence[tuple[int, int]], interpret: bool,
 ) -> Sequence[Array]:  # fmt: skip
@@ -248,5 +248,4 @@ def _seen(
         return jnp.concatenate([a] * (rows // block), axis)
 
     queries = every_head(slots(query_block, query_positions.shape, axis))
-    found = None if window is None else every_head(query_positions)
-    return visible(queries, found, slots(key_block, ends.shape, 1 - axis), positions, ends, window)
+    return visible(queries, every_head(query_positions), slots(key_block, ends.shape, 1 - axis), positions, ends, window)

@@ -57,7 +57,9 @@ def finish(state: State) -> tuple[Float[Array, "*shape H"], Float[Array, "*shape
     return state.mix / total, state.greatest + jnp.log(total)
 
 
-def slopes(manner: Manner, logits: Array, seen: Array, log_sums: Array, to_weights: Array, common: Array) -> tuple[Array, Array]:
+def slopes(
+    manner: Manner, logits: Array, seen: Array, log_sums: Array, to_weights: Array, common: Array
+) -> tuple[Array, Array]:
     """(weights, gradients of the products of queries and keys), of the shape of `logits`.
 
     `to_weights` are the gradients of the weights, and `common` is their mean under the weights of a query.
