@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from accelerators import PLATFORMS
 from dense_attention import dense, random_case
 from jax.sharding import NamedSharding, PartitionSpec
 
@@ -20,7 +21,6 @@ from remid_jax.parallel import Devices, parameter_shardings
 from remid_jax.scoring.kernel import Batch, score_batch
 
 MOVES = r" (?:all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter)\("
-PLATFORMS = pytest.mark.parametrize(("platform", "kernel"), [("tpu", "tpu_custom_call"), ("cuda", "triton")])
 
 
 @pytest.mark.parametrize("backend", [fused_tpu, fused_gpu])

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from accelerators import PLATFORMS
 from dense_attention import check, random_case, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,7 +24,6 @@ from remid_jax.models.decoder import structure
 from remid_jax.scoring.kernel import Batch, head_chunk, score_batch
 
 BACKENDS = pytest.mark.parametrize("backend", [fused_tpu, fused_gpu])
-PLATFORMS = pytest.mark.parametrize(("platform", "kernel"), [("tpu", "tpu_custom_call"), ("cuda", "triton")])
 CASES = st.fixed_dictionaries({
     "seed": st.integers(0, 2**20), "length": st.integers(1, 200), "window": st.sampled_from([None, 1, 7, 100, UNLIMITED]),
     "softcap": st.sampled_from([None, 3.0]), "heads": st.sampled_from([2, 6]), "size": st.sampled_from([8, 24]),
@@ -117,6 +117,16 @@ def test_a_cpu_takes_the_plain_blocks_to_the_bit():
         run(attend, case),
         run(functools.partial(attend_blocks, block=BLOCK, mix=mix_plain), case),
     )
+
+
+def test_a_cpu_needs_no_more_memory_than_for_the_plain_blocks():
+    def needed(way):
+        q, k, v = (jax.ShapeDtypeStruct((1, n, 8192, 64), jnp.float32) for n in (4, 2, 2))
+        slots = jax.ShapeDtypeStruct((1, 8192), jnp.int32)
+        step = jax.grad(lambda q, k, v, *tree: (way(q, k, v, *tree, None, 0.125, None) ** 2).sum(), (0, 1, 2))
+        return jax.jit(step).lower(q, k, v, slots, slots).compile().memory_analysis().temp_size_in_bytes
+
+    assert needed(attend) == needed(functools.partial(attend_blocks, block=BLOCK, mix=mix_plain))
 
 
 # heads, key heads, their size, softcap, window

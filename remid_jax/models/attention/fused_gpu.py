@@ -23,8 +23,7 @@ from remid_jax.models.attention.tiles import Tree, logits_of, times, times_rows,
 from remid_jax.models.attention.visibility import UNLIMITED, visible
 
 LEAST_SIDE = 16  # of a matrix that Triton multiplies
-FORWARD_BYTES, BACKWARD_BYTES = 2**14, 2**13  # of a tile: five, six of them share 96 KiB of fast memory, two steps in flight
-WIDEST_SMALL = 64  # size of heads for which four warps do
+FORWARD_BYTES, BACKWARD_BYTES = 2**14, 2**13  # of a tile: five or six are to fit into 96 KiB, sums into registers
 
 Ref = Any  # of an array that a kernel reads or writes
 
@@ -137,7 +136,7 @@ def _call(
         in_specs=[spec for _, spec in wanted],
         out_specs=[spec for _, spec in made],
         out_shape=[shape for shape, _ in made],
-        compiler_params=plgpu.CompilerParams(num_warps=4 if keys[0][0].shape[-1] <= WIDEST_SMALL else 8, num_stages=2),
+        compiler_params=plgpu.CompilerParams(num_warps=4, num_stages=2),
         interpret=interpret,
     )(*(array for array, _ in wanted))
 

@@ -25,7 +25,7 @@ from remid_jax.models.attention.visibility import UNLIMITED, visible
 
 LANES = 128
 KEYS = 512  # slots of a block of keys at most: the more, the fewer steps
-LOGITS = 2**18  # of a step at most, which holds a few arrays of so many numbers
+LOGITS = 2**17  # of a step at most: it holds a few arrays of so many numbers, 512 KiB each
 
 Ref = Any  # of an array that a kernel reads or writes
 
