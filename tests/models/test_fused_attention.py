@@ -19,9 +19,6 @@ from remid_jax.models.attention.blocks import attend_blocks, mix_plain
 from remid_jax.models.attention.fused import mix_fused
 from remid_jax.models.attention.tiles import walk
 from remid_jax.models.attention.visibility import UNLIMITED
-from remid_jax.models.config import DecoderConfig, Rope
-from remid_jax.models.decoder import structure
-from remid_jax.scoring.kernel import Batch, head_chunk, score_batch
 
 BACKENDS = pytest.mark.parametrize("backend", [fused_tpu, fused_gpu])
 CASES = st.fixed_dictionaries({
@@ -165,15 +162,3 @@ def test_kernels_lower_for_accelerators(platform, kernel, dtype, shape):
 def test_programs_for_accelerators_do_not_grow_with_length(platform, kernel):
     short, long = (lowered(platform, "Qwen3-8B", jnp.bfloat16, length).count("\n") for length in (1024, 4096))
     assert short == long
-
-
-@PLATFORMS
-def test_the_scoring_kernel_at_8192_tokens_holds_no_square_array(platform, kernel):
-    config = DecoderConfig("qwen3", 151_936, 4096, 36, 32, 8, 128, 12_288, 1e-6, Rope(1e6), 40_960, False, qk_norm=True)
-    params = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, jnp.bfloat16), structure(config)[1])
-    row = jax.ShapeDtypeStruct((1, 8192), jnp.int32)
-    batch = Batch(row, row, row, row, row, jax.ShapeDtypeStruct((1,), jnp.int32))
-    step = jax.jit(functools.partial(score_batch, config, head_chunk(1, config.vocab_size)))
-    text = step.trace(params, batch).lower(lowering_platforms=(platform,)).as_text()
-    assert len(re.findall(rf"custom_call @\S*{kernel}", text)) == 1
-    assert "8192x8192" not in text
