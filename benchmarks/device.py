@@ -95,7 +95,8 @@ def print_attention(config: DecoderConfig, length: int) -> None:
 
     for name, function in (("forward", mixed), ("forward and backward", gradients)):
         steps = [jax.jit(functools.partial(function, mix)) for mix in (mix_by_platform, mix_plain)]
-        fused, plain = (statistics.median(timings(lambda step=step: step(q, k, v), 5)) for step in steps)
+        rounds = [[timings(lambda step=step: step(q, k, v), 1)[0] for step in steps] for _ in range(5)]  # in turn
+        fused, plain = (statistics.median(column) for column in zip(*rounds, strict=True))
         found, expected = (jnp.concatenate([a.ravel() for a in jax.tree.leaves(step(q, k, v))]) for step in steps)
         apart = jnp.abs(found.astype(jnp.float32) - expected.astype(jnp.float32)).max() / jnp.abs(expected).max()
         print(
