@@ -12,7 +12,6 @@ from dense_attention import dense, random_case
 from jax.sharding import NamedSharding, PartitionSpec
 
 from remid_jax.models.attention import fused_gpu, fused_tpu
-from remid_jax.models.attention.attend import attend
 from remid_jax.models.attention.blocks import attend_blocks
 from remid_jax.models.attention.fused import mix_fused
 from remid_jax.models.config import DecoderConfig, Rope
@@ -31,7 +30,7 @@ def test_kernels_split_by_rows_and_key_heads(backend, model_axis, splits):
     case = random_case(5, 48, rows=8, heads=4, kv_heads=2, window=9)
     devices = Devices("mesh", model_axis)
 
-    @jax.jit
+    @devices.spread
     def whole(q, k, v, positions, ends, change):
         way = functools.partial(attend_blocks, block=8, mix=mix_fused(backend, interpret=True))
         mixed, back = jax.vjp(lambda q, k, v: way(q, k, v, positions, ends, jnp.int32(9), case.scale, None), q, k, v)
@@ -66,21 +65,5 @@ def test_the_scoring_kernel_lowers_for_several_accelerators(platform, kernel):
     batch = Batch(row, row, row, row, row, jax.ShapeDtypeStruct((4,), jnp.int32, sharding=rows))
     step = devices.spread(functools.partial(score_batch, config, 8))
     text = step.trace(params, batch).lower(lowering_platforms=(platform,)).as_text()
-    assert text.count("CustomSPMDPartitioning") == 1
-    assert "8192x8192" not in text
-
-
-@PLATFORMS
-def test_kernels_lower_within_one_of_several_accelerators(platform, kernel):
-    """What each device gets, once the program is split."""
-    mesh, rows = Devices("mesh", 2).mesh, PartitionSpec("data")
-    heads, joined = PartitionSpec("data", "model"), PartitionSpec("data", None, "model")
-
-    def mixed(q, k, v, positions, ends):
-        return attend(q, k, v, positions, ends, None, 0.125, None)
-
-    split = jax.shard_map(mixed, mesh=mesh, in_specs=(heads, heads, heads, rows, rows), out_specs=joined, check_vma=False)
-    q, k, v = (jax.ShapeDtypeStruct((4, n, 1024, 64), jnp.bfloat16) for n in (4, 2, 2))
-    slots = jax.ShapeDtypeStruct((4, 1024), jnp.int32)
-    text = jax.jit(split).trace(q, k, v, slots, slots).lower(lowering_platforms=(platform,)).as_text()
     assert len(re.findall(rf"custom_call @\S*{kernel}", text)) == 1
+    assert "8192x8192" not in text

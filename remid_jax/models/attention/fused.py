@@ -12,8 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.experimental.custom_partitioning import custom_partitioning
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, PartitionSpec
 from jaxtyping import Array, Float
 
 from remid_jax.models.attention import fused_gpu, fused_tpu
@@ -39,7 +38,7 @@ def _forward(
         return backend.forward(manner, q, k, v, _tree(blocks, *tree), interpret)
 
     size = q.shape[-1]
-    spread = _spread(run, (QUERIES, KEYS, KEYS, *TREE), (QUERIES, COLUMN))
+    spread = _spread(run, (QUERIES, KEYS, KEYS, *TREE), (QUERIES, COLUMN), q)
     mixed, log_sums = spread(*(_wide(backend, a) for a in (q, k, v)), *_slots(blocks))
     return mixed[..., :size], log_sums
 
@@ -53,7 +52,7 @@ def _backward(
 
     size = q.shape[-1]
     common = (change * mixed).sum(axis=-1, keepdims=True)
-    spread = _spread(run, (QUERIES, KEYS, KEYS, QUERIES, COLUMN, COLUMN, *TREE), (QUERIES, KEYS, KEYS))
+    spread = _spread(run, (QUERIES, KEYS, KEYS, QUERIES, COLUMN, COLUMN, *TREE), (QUERIES, KEYS, KEYS), q)
     wide = (_wide(backend, a) for a in (q, k, v, change.astype(v.dtype)))
     to_q, to_k, to_v = (a[..., :size] for a in spread(*wide, log_sums, common, *_slots(blocks)))
     return to_q, to_k, to_v
@@ -73,32 +72,23 @@ def _tree(blocks: Blocks, positions: Array, ends: Array, window: Array) -> Tree:
     return Tree(positions, ends, None if blocks.window is None else window[0])
 
 
-def _spread(run: Callable[..., Any], taken: tuple[str, ...], given: tuple[str, ...]) -> Callable[..., Any]:
-    """`run`, on each device for its rows and key heads, as kernels have no rule of their own how to be split.
+def _spread(run: Callable[..., Any], taken: tuple[str, ...], given: tuple[str, ...], like: Array) -> Callable[..., Any]:
+    """`run`, on each device for its rows and key heads of arrays `like` this one, [Q, B, K, M, H]: nobody else splits kernels.
 
-    Rows lie along the data axis of a mesh of `remid_jax.parallel` and key heads along its model axis, if that divides them.
+    The mesh is the one in sight as the program is traced, `remid_jax.parallel`'s: rows lie along its data axis and key heads
+    along its model axis, if that divides them.
     """
+    mesh = jax.sharding.get_abstract_mesh()
+    free = {name for name, kind in zip(mesh.axis_names, mesh.axis_types, strict=True) if kind == AxisType.Auto}
+    if mesh.empty or mesh.size == 1 or not free:
+        return run
+    wanted = (("b", "data", like.shape[1]), ("k", "model", like.shape[2]))
+    split = {axis: name for axis, name, size in wanted if name in free and size % mesh.shape[name] == 0}
 
-    def lies(mesh: Mesh, rows: int, heads: int) -> dict[str, str]:
-        wanted = (("b", "data", rows), ("k", "model", heads))
-        return {axis: name for axis, name, size in wanted if size % mesh.shape.get(name, size + 1) == 0}
+    def lying(arrays: tuple[str, ...]) -> tuple[PartitionSpec, ...]:
+        return tuple(PartitionSpec(*map(split.get, axes.split())) for axes in arrays)
 
-    def rule(mesh: Mesh, types: Any, _: Any) -> tuple[str, dict[str, tuple[str, ...]]]:
-        split = lies(mesh, *types[0].shape[1:3])
-        whole = tuple(axis for axis in dict.fromkeys(" ".join((*taken, *given)).split()) if axis not in split)
-        return f"{', '.join(taken)} -> {', '.join(given)}", {"need_replication_factors": whole}
-
-    def partition(mesh: Mesh, arguments: Any, _: Any) -> tuple[Mesh, Callable[..., Any], Any, Any]:
-        split = lies(mesh, *arguments[0].shape[1:3])
-
-        def sharding(axes: str) -> NamedSharding:
-            return NamedSharding(mesh, PartitionSpec(*map(split.get, axes.split())))
-
-        return mesh, run, tuple(map(sharding, given)), tuple(map(sharding, taken))
-
-    spread = custom_partitioning(run)
-    spread.def_partition(partition=partition, sharding_rule=rule, decode_shardings=False)
-    return spread
+    return jax.shard_map(run, in_specs=lying(taken), out_specs=lying(given), check_vma=False)
 
 
 def _forward_by_platform(manner: Manner, q: Array, k: Array, v: Array, blocks: Blocks) -> tuple[Array, Array]:
