@@ -92,6 +92,7 @@ class RunStanding:
     """A run's own value at one place, and its rank set: its rank, 1 for the best, lies in best_rank .. worst_rank.
 
     `low` and `high` are the ends of intervals of all runs' values at this place that hold together; None where there are none.
+    Of over 32 runs these and the ranks are None but over all shifted categories.
     EMID: the best run has the smallest, EMI: the largest.
     """
 
@@ -103,8 +104,8 @@ class RunStanding:
     error: float | None
     low: float | None
     high: float | None
-    best_rank: int
-    worst_rank: int
+    best_rank: int | None
+    worst_rank: int | None
 
 
 def standings_of(entry: Mapping[str, Any]) -> list[RunStanding]:
@@ -112,7 +113,7 @@ def standings_of(entry: Mapping[str, Any]) -> list[RunStanding]:
     return [
         RunStanding(
             run, entry["kind"], entry["name"], entry["quantity"], found["value"], found["error"], found["low"], found["high"],
-            *found["rank"],
+            *(found["rank"] or (None, None)),
         )
         for run, found in entry["runs"].items()
     ]  # fmt: skip

@@ -1,81 +1,12 @@
-"""The runs that are compared: where they lie, whether they may be compared, and in what their policies differ."""
+"""Whether runs may be compared, and in what their policies differ."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from remid_jax.errors import UserError
-from remid_jax.evaluation.evaluation import RESULTS, SAMPLES, SCORES, Evaluation
+from remid_jax.evaluation.opened_runs import ComparedRun
 from remid_jax.identity import Identity
-from remid_jax.information.score_arrays import parse
-from remid_jax.information.score_table import ScoreTable
-from remid_jax.reporting.subjects import Results
-
-Source = str | Path | Evaluation
-
-
-@dataclasses.dataclass(frozen=True)
-class ComparedRun:
-    """One run. `replies` are those of its policy by (category, record)."""
-
-    name: str
-    results: Results
-    scores: ScoreTable
-    replies: Mapping[tuple[str, str], str]
-
-
-def read_runs(sources: Source | Sequence[Source] | Mapping[str, Source]) -> list[ComparedRun]:
-    """Reads runs; a folder is named by its path, an evaluation in memory by its key, or else its place in the list.
-
-    A folder of a list that is no evaluation itself, such as a sweep's, stands for all evaluations in folders below it, by path,
-    but for those that are named before it.
-
-    Raises:
-      UserError: there are fewer than two; the files of a folder are missing, broken or of another version.
-    """
-    if isinstance(sources, str | Path | Evaluation):
-        sources = [sources]
-    if isinstance(sources, Mapping):
-        named = list(sources.items())
-    else:
-        named = [(_name(source, place), source) for place, source in enumerate(_unfolded(sources), 1)]
-    if len(named) < 2:
-        raise UserError(f"{len(named)} run{'s' * (len(named) != 1)} given: name two or more, the baseline first")
-    names: list[str] = []
-    for name, _ in named:
-        again = sum(other == name or other.startswith(f"{name} (") for other in names)
-        names.append(f"{name} ({again + 1})" if again else name)
-    return [_read(name, source) for name, (_, source) in zip(names, named, strict=True)]
-
-
-def _unfolded(sources: Sequence[Source]) -> list[Source]:
-    """The sources, with the evaluations below it in the place of a folder that is none."""
-    found: list[Source] = []
-    for source in sources:
-        inside = [] if isinstance(source, Evaluation) or _is_evaluation(Path(source)) else _below(Path(source))
-        named = {Path(run).resolve() for run in found if not isinstance(run, Evaluation)}
-        found += [path for path in inside if path.resolve() not in named] or [source]
-    return found
-
-
-def _is_evaluation(folder: Path) -> bool:
-    return all((folder / name).is_file() for name in (RESULTS, SCORES, SAMPLES))
-
-
-def _below(folder: Path) -> list[Path]:
-    return sorted(path.parent for path in folder.rglob(RESULTS) if _is_evaluation(path.parent))
-
-
-def _name(source: Source, place: int) -> str:
-    return f"run {place}" if isinstance(source, Evaluation) else str(source)
-
-
-def _read(name: str, source: Source) -> ComparedRun:
-    evaluation = source if isinstance(source, Evaluation) else Evaluation.read(source)
-    replies = {(row["category"], row["record"]): row["reply"] for row in evaluation.samples}
-    return ComparedRun(name, evaluation.results, parse(evaluation.scores, f"{name}: scores"), replies)
 
 
 def check_comparable(runs: Sequence[ComparedRun]) -> None:
@@ -99,8 +30,8 @@ def _measurement(run: ComparedRun) -> Identity:
     config, prints, estimator = results["config"], results["fingerprints"], results["estimator"]
     reader, adapters = results["reading"]["models"]["estimator"], estimator["adapters"] or {}
     settings = {
-        "conditioning": " and ".join(run.scores.scorers),
-        "horizon": run.scores.horizon or "whole replies",
+        "conditioning": " and ".join(run.scorers),
+        "horizon": run.horizon or "whole replies",
         "control_tokens": results["reading"]["control_tokens"],
         "estimator.dtype": estimator["dtype"],
         "estimator.reasoning": estimator["reasoning"],

@@ -6,35 +6,43 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from remid_jax.evaluation.compared_numbers import COLUMNS, Difference, RunStanding, difference_of, standings_of
-from remid_jax.evaluation.compared_runs import ComparedRun, Source, policy_differences
-from remid_jax.evaluation.measured_alike import measure_alike, same_within
+from remid_jax.evaluation.compared_runs import policy_differences
+from remid_jax.evaluation.measured_alike import MeasuredAlike, measure_alike, same_within
+from remid_jax.evaluation.opened_runs import ComparedRun, Source
 from remid_jax.evaluation.results import CONTRIBUTIONS, contributions
 from remid_jax.files import write_text
 from remid_jax.information import estimates as information
-from remid_jax.information.common_records import Common, changed_lineages
-from remid_jax.information.differences import EMI, EMID, Layout, Place, Quantities, differences
-from remid_jax.information.estimates import Settings
-from remid_jax.information.intervals import number
+from remid_jax.information.differences import EMI, EMID, Changed, Place, differences, is_loss
+from remid_jax.information.intervals import numbers
 from remid_jax.information.score_arrays import flatten
-from remid_jax.information.score_table import ScoreTable
-from remid_jax.information.standings import Family, Together, best_run, family, headline_places, is_overall, standings
+from remid_jax.information.simultaneous import PAIRED
+from remid_jax.information.standings import (
+    Family,
+    Standing,
+    Together,
+    best_run,
+    family,
+    headline_places,
+    is_overall,
+    standings,
+)
 from remid_jax.parallel import Devices
 from remid_jax.reporting import comparison as shown
 from remid_jax.reporting import comparison_page
-from remid_jax.reporting.comparison_tables import tables as shown_tables
 from remid_jax.reporting.lm_eval import lm_eval
 from remid_jax.reporting.page import table_html
 from remid_jax.reporting.subjects import Results
 
 SCHEMA_VERSION = 1
 CHANGED = 5  # records listed for each run
+LISTED = 20  # of over `PAIRED` runs, those that are named one by one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +57,8 @@ class Comparison:
                                 "changed_lineages": {run: lineages with another reply than the baseline's}}},
          "missing": {category: {run: [records that another run holds and this one does not]}},
          "left_out": {category: why}, "shifts": {shift: its categories}, "settings",
+         "every_formula": false of over `PAIRED` runs, which are compared in the headline alone,
+         "listed": [the runs that sentences name and "changed" has, all but the baseline; of over `PAIRED` the best],
          "headline": {"estimator", "unit", "scorer"},
          "differences": [{"run", "kind", "name", "quantity", "scorer", "difference": a number of `intervals.number`,
                           "run_value", "baseline_value",
@@ -101,7 +111,13 @@ class Comparison:
         Raises:
           UserError: the folder does not exist, or cannot be written to.
         """
-        write_text(path, json.dumps(self.results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        write_text(path, self.text)
+
+    @property
+    def text(self) -> str:
+        """`results` as JSON; of over `PAIRED` runs on one line, as nobody reads that."""
+        indent = 1 if self.results["every_formula"] else None
+        return json.dumps(self.results, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
 
     def report(self, path: str | Path) -> None:
         """Writes the comparison as one HTML file that needs nothing beside it.
@@ -120,7 +136,7 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         """The sentences and the first table, for notebooks."""
-        return table_html(shown_tables(self.results)[0], "; ".join(shown.lines(self.results)))
+        return table_html(shown.tables(self.results)[0], "; ".join(shown.lines(self.results)))
 
 
 def compare(runs: Sequence[Source] | Mapping[str, Source], *, devices: Devices | None = None) -> Comparison:
@@ -136,28 +152,27 @@ def compare(runs: Sequence[Source] | Mapping[str, Source], *, devices: Devices |
         estimator, horizon, protocol or statistics, with both values; golden replies that were scored differently; no
         category in common.
     """
-    read, common, layout, settings, plan, measured = measure_alike(runs, devices or Devices(local=True))
-    baseline, tables, within = read[0], common.tables, same_within(read[0])
-    changed = {run.name: changed_lineages(tables[run.name], tables[baseline.name], within) for run in read[1:]}
-    results = _results(read, common, layout, settings, changed)
-    places = headline_places(measured[baseline.name], **results["headline"])
-    found = {run.name: differences(measured[run.name], measured[baseline.name], changed[run.name], layout) for run in read[1:]}
+    alike = measure_alike(runs, devices or Devices(local=True))
+    level, names = alike.settings.level, [run.name for run in alike.read]
+    found = differences(alike.quantities, alike.changed, alike.layout)
+    places = headline_places(found, alike.headline)
     whole = [place for place in places if place.quantity in (EMI, EMID)]
     novel = [place for place in places if place not in whole]
-    together, novel_together = (family(found, of_family, settings.level) for of_family in (whole, novel))
-    cells = together.cells | novel_together.cells
-    rows = [
-        row
-        for run, of_run in found.items()
-        for row in _rows(run, of_run, (measured[run], measured[baseline.name]), cells, plan.n, settings.level)
-    ]
-    ranked = {place: standings(measured, place, settings.level) for place in places}
+    together, novel_together = (family(found, of_family, level) for of_family in (whole, novel))
+    ranked = {place: dict(zip(names, standings(alike.quantities[place], place, level), strict=True)) for place in places}
+    listed, by_name = _listed(ranked, names), {run.name: run for run in alike.read}
     return Comparison({
-        **results,
-        "n": plan.n,
-        "differences": rows,
-        "simultaneous": _family(together, settings.level),
-        "novel_simultaneous": _family(novel_together, settings.level) if novel else None,
+        **_records(alike),
+        "settings": dataclasses.asdict(alike.settings),
+        "headline": alike.headline._asdict(),
+        "every_formula": alike.every_formula,
+        "listed": listed,
+        "contributions": CONTRIBUTIONS,
+        "changed": {name: _changed(by_name[name], alike) for name in listed},
+        "n": alike.plan.n,
+        "differences": _rows(alike, found, together.cells | novel_together.cells),
+        "simultaneous": _family(together, level),
+        "novel_simultaneous": _family(novel_together, level) if novel else None,
         "standings": [
             {"kind": place.kind, "name": place.name, "quantity": place.quantity, "runs": of_place}
             for place, of_place in ranked.items()
@@ -170,83 +185,84 @@ def _family(together: Family, level: float) -> dict[str, Any]:
     return {"level": level, "cells": together.size, "each": together.each}
 
 
-def _results(
-    read: Sequence[ComparedRun],
-    common: Common,
-    layout: Layout,
-    settings: Settings,
-    changed: Mapping[str, Mapping[str, int]],
-) -> dict[str, Any]:
-    baseline, *others = read
-    table, within = common.tables[baseline.name], same_within(baseline)
-    scorer = baseline.results["estimates"]["headline"]["scorer"]
-    estimator, unit = settings.headline.split()
+def _listed(ranked: Mapping[Place, Mapping[str, Standing]], names: Sequence[str]) -> list[str]:
+    """The runs but the baseline; of over `PAIRED` those that lose least, the best first."""
+    if len(names) <= PAIRED:
+        return list(names[1:])
+    losses = next((of_place for place, of_place in ranked.items() if is_overall(place) and is_loss(place.quantity)), {})
+    values = {run: losses[run]["value"] for run in names[1:] if run in losses}
+    known = {run: value for run, value in values.items() if value is not None}
+    return sorted(known, key=known.__getitem__)[:LISTED] or list(names[1 : 1 + LISTED])
+
+
+def _records(alike: MeasuredAlike) -> dict[str, Any]:
+    """Runs, and which records and categories are compared."""
+    baseline, *others = alike.read
+    changed = {name: dict(zip((run.name for run in others), of.tolist(), strict=True)) for name, of in alike.changed.items()}
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": "comparison",
         "baseline": baseline.name,
-        "runs": {run.name: {"policy": run.results["policy"], "differs": policy_differences(run, baseline)} for run in read},
-        "records": {
-            name: {
-                "common": len(category.record),
-                "changed_lineages": {run: of_run[name] for run, of_run in changed.items()},
-            }
-            for name, category in table.categories.items()
+        "runs": {
+            run.name: {"policy": run.results["policy"], "differs": policy_differences(run, baseline)} for run in alike.read
         },
-        "missing": common.missing,
-        "left_out": common.left_out,
-        "shifts": layout.shifts,
-        "settings": dataclasses.asdict(settings),
-        "headline": {"estimator": estimator, "unit": unit, "scorer": scorer},
-        "contributions": CONTRIBUTIONS,
-        "changed": {run.name: _changed(run, baseline, common.tables, scorer, within) for run in others},
+        "records": {
+            name: {"common": len(category.record), "changed_lineages": changed[name]}
+            for name, category in alike.table.categories.items()
+        },
+        "missing": alike.common.missing,
+        "left_out": alike.common.left_out,
+        "shifts": alike.layout.shifts,
     }
 
 
 def _rows(
-    run: str,
-    found: Quantities,
-    sides: tuple[Quantities, Quantities],
-    together: Mapping[tuple[str, Place], Together],
-    n: int,
-    level: float,
-) -> Iterator[dict[str, Any]]:
-    """The differences of a run, JSON-ready, with the values of the run and of the baseline, `sides`."""
-    for place, difference in found.items():
-        run_value, baseline_value = (float(quantities[place].values[0]) for quantities in sides)
-        reason = information.NO_CRITIC if place.estimator == "mixture" else ""
-        yield {
-            "run": run,
-            "kind": place.kind,
-            "name": place.name,
-            "quantity": place.quantity,
-            "scorer": place.scorer,
-            "difference": number(difference, unit=place.unit, estimator=place.estimator, n=n, level=level, reason=reason),
-            "run_value": run_value if math.isfinite(run_value) else None,
-            "baseline_value": baseline_value if math.isfinite(baseline_value) else None,
-            "simultaneous": together.get((run, place)),
-        }
-
-
-def _changed(
-    run: ComparedRun, baseline: ComparedRun, tables: Mapping[str, ScoreTable], scorer: str, within: float
+    alike: MeasuredAlike, found: Mapping[Place, Changed], together: Mapping[Place, Sequence[Together]]
 ) -> list[dict[str, Any]]:
-    """The records whose contributions changed most and by more than `within`, the largest change first."""
-    column = f"policy_club_{scorer}"
+    """The differences of all runs, JSON-ready, run by run."""
+    of_places = []
+    for place, of in found.items():
+        reason = information.NO_CRITIC if place.estimator == "mixture" else ""
+        estimates = numbers(
+            of.by, of.fewest.tolist(), unit=place.unit, estimator=place.estimator, n=alike.plan.n,
+            level=alike.settings.level, reason=reason,
+        )  # fmt: skip
+        own = [value if math.isfinite(value) else None for value in alike.quantities[place].values[:, 0].tolist()]
+        about = {"kind": place.kind, "name": place.name, "quantity": place.quantity, "scorer": place.scorer}
+        of_places.append((about, estimates, own, together.get(place)))
+    return [
+        {
+            "run": run.name,
+            **about,
+            "difference": estimates[number],
+            "run_value": own[1 + number],
+            "baseline_value": own[0],
+            "simultaneous": None if held is None else held[number],
+        }
+        for number, run in enumerate(alike.read[1:])
+        for about, estimates, own, held in of_places
+    ]
+
+
+def _changed(run: ComparedRun, alike: MeasuredAlike) -> list[dict[str, Any]]:
+    """The records whose contributions changed most and by more than rounding does, the largest change first."""
+    baseline, scorer = alike.read[0], alike.headline.scorer
+    column, within = f"policy_club_{scorer}", same_within(baseline)
     rows = []
-    mine, others = flatten(tables[run.name]), flatten(tables[baseline.name])
-    for category in tables[baseline.name].categories:
+    mine, others = flatten(alike.scores(run)), flatten(alike.table)
+    for category in alike.table.categories:
         pairs = zip(contributions(mine, category, [scorer]), contributions(others, category, [scorer]), strict=True)
         for now, before in pairs:
-            record = (category, now["record"])
             rows.append({
                 "category": category,
                 "record": now["record"],
                 "change": now[column] - before[column],
                 "run_value": now[column],
                 "baseline_value": before[column],
-                "reply": run.replies.get(record),
-                "baseline_reply": baseline.replies.get(record),
             })  # fmt: skip
-    ranked = sorted((row for row in rows if abs(row["change"]) > within), key=lambda row: -abs(row["change"]))
-    return ranked[:CHANGED]
+    ranked = sorted((row for row in rows if abs(row["change"]) > within), key=lambda row: -abs(row["change"]))[:CHANGED]
+    texts, of_baseline = (run.replies(), alike.texts) if ranked else ({}, {})
+    for row in ranked:
+        record = (row["category"], row["record"])
+        row |= {"reply": texts.get(record), "baseline_reply": of_baseline.get(record)}
+    return ranked

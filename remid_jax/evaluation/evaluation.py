@@ -145,9 +145,7 @@ class Evaluation:
           UserError: if a file is missing, broken or of another version.
         """
         folder = Path(workdir)
-        results = read_object(folder / RESULTS, "name the workdir of an evaluation")
-        if (version := results.get("schema_version")) != SCHEMA_VERSION or results.get("kind") != "evaluation":
-            raise UserError(f"{folder / RESULTS}: is no evaluation of version {SCHEMA_VERSION} but {version!r}: evaluate again")
+        results = read_results(folder)
         samples = folder / SAMPLES
         if not samples.is_file():
             raise UserError(f"{samples}: no such file: name the workdir of an evaluation, or evaluate again")
@@ -160,6 +158,18 @@ class Evaluation:
     def _repr_html_(self) -> str:
         """The headline as a table, for notebooks."""
         return table_html(tables.headline(self.results), " ".join(self.verdict))
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """Reads the results.json of an evaluation's workdir.
+
+    Raises:
+      UserError: it is missing, broken, or of another version.
+    """
+    results = read_object(folder / RESULTS, "name the workdir of an evaluation")
+    if (version := results.get("schema_version")) != SCHEMA_VERSION or results.get("kind") != "evaluation":
+        raise UserError(f"{folder / RESULTS}: is no evaluation of version {SCHEMA_VERSION} but {version!r}: evaluate again")
+    return results
 
 
 def _make(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Score tables of several runs on the records that all of them hold, in one order (docs/protocol.md, rule 27)."""
+"""The records that several runs hold, and their score tables on these in one order (docs/protocol.md, rule 27)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ from remid_jax.errors import UserError
 from remid_jax.information.exchanges import of_records
 from remid_jax.information.score_table import NO_GOLDEN, Category, Replies, ScoreTable
 
+SIDES = ("golden", "policy")
 FEWEST_RECORDS = 3  # of a fold: mutual information needs another context, and a jackknife leaves one out
+
+
+class Outline(NamedTuple):
+    """What of a category tells which records runs have in common, and what they can be compared by."""
+
+    record: np.ndarray  # [n] str
+    fold: np.ndarray | None  # [n] int; None: all in one
+    has_golden: bool
+    has_sources: bool  # whether golden and policy replies are parted by source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,14 +30,25 @@ class Common:
     """What runs have in common.
 
     Attributes:
-      tables: {run: its table}, all with the same categories, records, order and folds; golden and policy replies only.
+      records: {category: the records that every run holds, in the order that tables get}.
+      folds: {category: the baseline's folds of these records, or None}.
+      has_sources: whether the replies of all runs are parted by source.
       missing: {category: {run: records that another run holds and this one does not}}; only where there are some.
       left_out: {category: why it is in no table}.
     """
 
-    tables: dict[str, ScoreTable]
+    records: dict[str, np.ndarray]
+    folds: dict[str, np.ndarray | None]
+    has_sources: bool
     missing: dict[str, dict[str, list[str]]]
     left_out: dict[str, str]
+
+    def table(self, table: ScoreTable, baseline: ScoreTable) -> ScoreTable:
+        """Returns a run's table on these records alone, in this order: golden and policy replies, folds as the baseline's."""
+        categories = {
+            name: _restricted(table.categories[name], records, self.folds[name]) for name, records in self.records.items()
+        }
+        return ScoreTable(table.scorers, categories, baseline.design)
 
 
 class Gap(NamedTuple):
@@ -38,8 +59,21 @@ class Gap(NamedTuple):
     record: str  # whose golden reply it is
 
 
-def on_common_records(tables: Mapping[str, ScoreTable]) -> Common:
-    """Returns the tables on the records, paired by id and category, that every run holds; the first is the baseline.
+def outline(table: ScoreTable) -> dict[str, Outline]:
+    """Returns {category: what tells its records} of a table."""
+    return {
+        name: Outline(
+            category.record,
+            category.fold,
+            category.golden is not None,
+            all(of.by_source is not None for side, of in category.replies.items() if side in SIDES),
+        )
+        for name, category in table.categories.items()
+    }
+
+
+def in_common(outlines: Mapping[str, Mapping[str, Outline]]) -> Common:
+    """Returns the records, paired by id and category, that every run holds; the first is the baseline.
 
     Records keep their order where it is the same in all runs, and are sorted by id where it is not, so that it does not matter
     which run is the baseline. A category of which records are missing goes where fewer than 3 of a fold are left: as many
@@ -48,41 +82,49 @@ def on_common_records(tables: Mapping[str, ScoreTable]) -> Common:
     Raises:
       UserError: two runs part the same records into other folds, so other estimators scored them.
     """
-    kept: dict[str, dict[str, Category]] = {run: {} for run in tables}
+    records: dict[str, np.ndarray] = {}
     missing: dict[str, dict[str, list[str]]] = {}
     left_out: dict[str, str] = {}
-    for name in dict.fromkeys(name for table in tables.values() for name in table.categories):
-        in_runs = {run: table.categories[name] for run, table in tables.items() if name in table.categories}
-        if absent := [run for run in tables if run not in in_runs]:
+    first = next(iter(outlines))
+    for name in dict.fromkeys(name for of_run in outlines.values() for name in of_run):
+        in_runs = {run: of_run[name] for run, of_run in outlines.items() if name in of_run}
+        if absent := [run for run in outlines if run not in in_runs]:
             left_out[name] = f"not evaluated in {', '.join(absent)}"
             continue
-        if any(category.golden is None for category in in_runs.values()):
+        if not all(of.has_golden for of in in_runs.values()):
             left_out[name] = NO_GOLDEN
             continue
-        records = _common([category.record for category in in_runs.values()])
-        if lacking := _lacking({run: category.record for run, category in in_runs.items()}):
+        found = _common([of.record for of in in_runs.values()])
+        if lacking := _lacking({run: of.record for run, of in in_runs.items()}):
             missing[name] = lacking
-        places = {run: _places(category.record, records) for run, category in in_runs.items()}
-        first = next(iter(tables))
-        fold = in_runs[first].folds[places[first]]
-        counts = np.unique(fold, return_counts=True)[1]
+        counts = np.unique(_folds(in_runs[first], found), return_counts=True)[1]
         fewest = int(counts.min()) if len(counts) else 0
         if lacking and fewest < FEWEST_RECORDS:
             where = " of a fold" if len(counts) > 1 else ""
             left_out[name] = f"{fewest} record{'s' * (fewest != 1)}{where} in common, which needs {FEWEST_RECORDS}"
             continue
-        for run, category in in_runs.items():
-            kept[run][name] = _restricted(category, places[run])
-    return Common(_with_one_fold(tables, kept), missing, left_out)
+        records[name] = found
+    _check_folds(outlines, records)
+    baseline = outlines[first]
+    folds = {name: None if baseline[name].fold is None else _folds(baseline[name], of) for name, of in records.items()}
+    has_sources = all(of_run[name].has_sources for of_run in outlines.values() for name in records)
+    return Common(records, folds, has_sources, missing, left_out)
 
 
 def _common(records: Sequence[np.ndarray]) -> np.ndarray:
-    if all(np.array_equal(records[0], others) for others in records[1:]):
+    if all(_alike(records[0], others) for others in records[1:]):
         return records[0]
     return np.array(sorted(set.intersection(*(set(of_run.tolist()) for of_run in records))), dtype=str)
 
 
+def _alike(one: np.ndarray, other: np.ndarray) -> bool:
+    return one is other or np.array_equal(one, other)
+
+
 def _lacking(records: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
+    first = next(iter(records.values()))
+    if all(_alike(first, of_run) for of_run in records.values()):
+        return {}
     everything = set().union(*(of_run.tolist() for of_run in records.values()))
     lacking = {run: sorted(everything - set(of_run.tolist())) for run, of_run in records.items()}
     return {run: names for run, names in lacking.items() if names}
@@ -93,43 +135,53 @@ def _places(records: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return np.array([place[record] for record in wanted.tolist()], dtype=np.int64)
 
 
-def _restricted(category: Category, places: np.ndarray) -> Category:
+def _folds(of: Outline, records: np.ndarray) -> np.ndarray:
+    """The folds of these records."""
+    return np.zeros(len(records), np.int64) if of.fold is None else of.fold[_places(of.record, records)]
+
+
+def _restricted(category: Category, records: np.ndarray, fold: np.ndarray | None) -> Category:
     """The category with these records alone, and of their scores what comparing needs."""
-    replies = {name: of_records(scores, places) for name, scores in category.replies.items() if name in ("golden", "policy")}
+    replies = {name: scores for name, scores in category.replies.items() if name in SIDES}
+    category = dataclasses.replace(
+        category, replies=replies, self_scores=None, cross=None, embeddings={}, identities={}, fold=fold
+    )
+    if _alike(category.record, records):
+        return category
+    places = _places(category.record, records)
     return dataclasses.replace(
         category,
         record=category.record[places],
         lineage=category.lineage[places],
         clusters={kind: of[places] for kind, of in category.clusters.items()},
-        replies=replies,
-        self_scores=None,
-        cross=None,
-        embeddings={},
-        identities={},
-        fold=None if category.fold is None else category.fold[places],
+        replies={name: of_records(scores, places) for name, scores in replies.items()},
         unreasoned=None if category.unreasoned is None else category.unreasoned[places],
     )
 
 
-def _with_one_fold(tables: Mapping[str, ScoreTable], kept: dict[str, dict[str, Category]]) -> dict[str, ScoreTable]:
-    """Gives every run the baseline's numbers of folds, which may differ where a run held other records besides."""
-    baseline, *others = tables
-    names = list(kept[baseline])
-    folds = {run: np.concatenate([kept[run][name].folds for name in names] or [np.empty(0)]) for run in tables}
+def _check_folds(outlines: Mapping[str, Mapping[str, Outline]], records: Mapping[str, np.ndarray]) -> None:
+    """Refuses runs whose folds are others than the baseline's; their numbers may differ where a run holds other records."""
+
+    def of_run(run: str) -> list[int]:
+        return [fold for name, of_category in records.items() for fold in _folds(outlines[run][name], of_category).tolist()]
+
+    baseline, *others = outlines
+    known = {name: outlines[baseline][name] for name in records}
+    expected = of_run(baseline)
     for run in others:
-        pairs = set(zip(folds[baseline].tolist(), folds[run].tolist(), strict=True))
+        if all(_same_folds(outlines[run][name], of) for name, of in known.items()):
+            continue
+        pairs = set(zip(expected, of_run(run), strict=True))
         if len(pairs) > len({mine for mine, _ in pairs}) or len(pairs) > len({theirs for _, theirs in pairs}):
             raise UserError(
                 f"{run}: its records are scored in other folds than in {baseline}: evaluate both with one estimator"
             )
-    return {
-        run: ScoreTable(
-            tables[run].scorers,
-            {name: dataclasses.replace(kept[run][name], fold=kept[baseline][name].fold) for name in names},
-            tables[baseline].design,
-        )
-        for run in tables
-    }
+
+
+def _same_folds(one: Outline, other: Outline) -> bool:
+    if one.fold is None or other.fold is None:
+        return one.fold is other.fold
+    return _alike(one.record, other.record) and _alike(one.fold, other.fold)
 
 
 def changed_lineages(run: ScoreTable, baseline: ScoreTable, within: float) -> dict[str, int]:
@@ -151,6 +203,8 @@ def changed_lineages(run: ScoreTable, baseline: ScoreTable, within: float) -> di
 
 def _gaps(run: Replies, baseline: Replies, scorer: str, folds: np.ndarray) -> np.ndarray:
     """The largest difference of each reply's log-likelihoods over the contexts of its fold [n], nats a token."""
+    if run.loglik[scorer] is baseline.loglik[scorer]:
+        return np.zeros(len(folds))
     within = folds[:, None] == folds
     return np.where(within, np.abs(run.loglik[scorer] - baseline.loglik[scorer]), 0.0).max(axis=0) / baseline.tokens
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 
-from remid_jax.information.differences import EMID, NOVEL_EMID, OVERALL, Place, Quantities
+from remid_jax.information.differences import EMID, NOVEL_EMID, OVERALL, Headline, Place, Quantities
 from remid_jax.information.intervals import Estimate, Replicates, average, difference, number
 from remid_jax.information.measurement import Plan
 from remid_jax.information.score_table import ScoreTable
@@ -42,7 +42,7 @@ class Answered(TypedDict):
 
 
 def contrasts(
-    runs: Mapping[str, Quantities], claims: Mapping[str, Contrast], headline: Mapping[str, str], n: int, level: float
+    runs: Mapping[str, Quantities], claims: Mapping[str, Contrast], headline: Headline, n: int, level: float
 ) -> dict[str, dict[str, Answered]]:
     """Returns {quantity: {claim: what was found}} for EMID and, where it is known, NOVEL_EMID.
 
@@ -56,13 +56,13 @@ def contrasts(
             claim: difference(more, less) for claim, (more, less) in losses.items() if more is not None and less is not None
         }
         if known:
-            found[quantity] = answered(known, unit=headline["unit"], estimator=headline["estimator"], n=n, level=level)
+            found[quantity] = answered(known, unit=headline.unit, estimator=headline.estimator, n=n, level=level)
     return found
 
 
-def _loss(runs: Mapping[str, Quantities], side: Side, quantity: str, headline: Mapping[str, str]) -> Replicates | None:
+def _loss(runs: Mapping[str, Quantities], side: Side, quantity: str, headline: Headline) -> Replicates | None:
     kind, name = ("overall", OVERALL) if side.shift is None else ("shift", side.shift)
-    place = Place(kind, name, quantity, headline["scorer"], headline["estimator"], headline["unit"])
+    place = Place(kind, name, quantity, *headline)
     if any(place not in runs[run] for run in side.runs):
         return None
     return average([runs[run][place] for run in side.runs])

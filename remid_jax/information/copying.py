@@ -28,11 +28,9 @@ import numpy as np
 from remid_jax.information import emi
 from remid_jax.information.identification import identified, rates_of
 from remid_jax.information.intervals import Estimate, Replicates, average, combine, difference, interval, ratio
-from remid_jax.information.measurement import Plan, measure, unmeasured
+from remid_jax.information.measurement import LINEAR, Plan, measure_linear, unmeasured
 from remid_jax.information.score_table import NOVEL, SOURCES, Category, Replies, ScoreTable
 
-LINEAR = ("club", "prompt_marginal")
-"""The formulas that are linear in log-likelihoods: of these alone the parts sum to the whole."""
 WHOLE = "whole"
 PARTS: Mapping[str, Collection[str]] = {**{source: (source,) for source in SOURCES}, "novel": NOVEL}
 RATE = ("club", "token_rate")
@@ -82,7 +80,7 @@ class Copying:
         if replies is None:
             return unmeasured(self.plan, self.table.categories[name].no_golden, LINEAR).estimates
         chosen = replies if part == WHOLE else replies.part(PARTS[part])
-        return measure(name, self.table.categories[name], chosen, scorer, self.plan, LINEAR).estimates
+        return measure_linear(name, self.table.categories[name], chosen, scorer, self.plan)
 
     def identified(self, name: str, side: str, scorer: str, view: str) -> emi.Estimates:
         replies = self.replies(name, side)

@@ -16,14 +16,16 @@ lineages whose replies changed, in the category where they are fewest.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
+from jaxtyping import Int
+
 from remid_jax.information import emi
-from remid_jax.information.copying import LINEAR, has_sources
 from remid_jax.information.intervals import Replicates, difference
-from remid_jax.information.measurement import Plan, measure
-from remid_jax.information.score_table import NOVEL, Category, ScoreTable
+from remid_jax.information.measurement import ESTIMATORS, LINEAR, Plan, measure, measure_linear
+from remid_jax.information.score_table import NOVEL, BySource, Category, Replies, ScoreTable
 
 EMI, EMID = "emi", "emid"
 NOVEL_EMI, NOVEL_EMID = "novel_emi", "novel_emid"
@@ -42,6 +44,14 @@ class Place(NamedTuple):
     unit: str
 
 
+class Headline(NamedTuple):
+    """One conditioning, formula and unit."""
+
+    scorer: str
+    estimator: str
+    unit: str
+
+
 @dataclasses.dataclass(frozen=True)
 class Layout:
     """Which categories are compared with which: {category: its reference, or None}, and {shift: its categories}."""
@@ -51,7 +61,14 @@ class Layout:
 
 
 Quantities = dict[Place, Replicates]
-Measure = Callable[[str, Category, str], emi.Estimates]  # of a category by its name, and of a side, "golden" or "policy"
+"""The EMI and EMID of several runs: replicates have the runs' axis in front."""
+
+
+class Changed(NamedTuple):
+    """Differences to the baseline with the runs' axis in front; `fewest` [runs] counts lineages with another reply."""
+
+    by: Replicates
+    fewest: Int[np.ndarray, " runs"]
 
 
 def is_loss(quantity: str) -> bool:
@@ -59,59 +76,99 @@ def is_loss(quantity: str) -> bool:
     return quantity in QUANTITIES.values()
 
 
-def quantities(tables: Mapping[str, ScoreTable], layout: Layout, plan: Plan) -> dict[str, Quantities]:
-    """Returns for every run EMI and EMID by category, shift and overall, with their replicates.
+class Measuring:
+    """How runs are measured: EMI and EMID by category, shift and overall, with their replicates.
 
-    `tables` have the same records in the same order; the first is the baseline, and `plan` is made from it. A shift's row is
-    the unweighted mean of its categories, the overall row that of all categories that have a reference; both only where there
-    are such categories, and EMID only where each of them has it. Wants float64.
+    All runs have the records of `baseline` in the same order; `plan` is made from it, and the golden replies and their scores
+    are its. The novel part is measured where `has_sources`; and of all formulas, units and conditionings the `headline` alone,
+    where it is given: then tables of several runs are measured at once, and where the formula is linear in a small part of the
+    time. Wants float64.
     """
-    baseline = next(iter(tables.values()))
-    measures = {
-        (emi_of, scorer): _measure(emi_of, scorer, plan)
-        for emi_of in (EMI, NOVEL_EMI)
-        for scorer in baseline.scorers
-        if emi_of == EMI or all(map(has_sources, tables.values()))
-    }
-    golden = {
-        (*key, name): measured(name, category, "golden")
-        for key, measured in measures.items()
-        for name, category in baseline.categories.items()
-    }
-    return {run: _of_run(table, measures, golden, layout) for run, table in tables.items()}
+
+    def __init__(
+        self, baseline: ScoreTable, layout: Layout, plan: Plan, *, has_sources: bool, headline: Headline | None = None
+    ):
+        self._layout, self._plan, self._headline = layout, plan, headline
+        novel = has_sources and (headline is None or headline.estimator in LINEAR)
+        scorers = baseline.scorers if headline is None else (headline.scorer,)
+        self._measured = [(of, scorer) for of in ((EMI, NOVEL_EMI) if novel else (EMI,)) for scorer in scorers]
+        self._golden = {
+            (*key, name): self._of_run(*key, name, category, category.replies["golden"])
+            for key in self._measured
+            for name, category in baseline.categories.items()
+        }
+
+    def quantities(self, tables: Sequence[ScoreTable]) -> Quantities:
+        """Returns the EMI and EMID of runs.
+
+        A shift's row is the unweighted mean of its categories, the overall row that of all categories that have a reference;
+        both only where there are such categories, and EMID only where each of them has it.
+        """
+        result: Quantities = {}
+        for emi_of, scorer in self._measured:
+            rows: dict[str, dict[str, emi.Estimates]] = {emi_of: {}, QUANTITIES[emi_of]: {}}
+            gained, lost = rows.values()
+            for name in tables[0].categories:
+                of_policy = self._of_runs(emi_of, scorer, name, [table.categories[name] for table in tables])
+                gained[name] = emi.cross(of_policy, self._golden[emi_of, scorer, name])
+            for name, reference in self._layout.references.items():
+                if reference is not None and name in gained and reference in gained:
+                    lost[name] = emi.drop(gained[reference], gained[name])
+            for quantity, of_category in rows.items():
+                for kind, name, members in _means(self._layout, list(gained), list(lost)):
+                    if all(member in of_category for member in members):
+                        row = emi.shift_row([of_category[member] for member in members])
+                        result |= {Place(kind, name, quantity, scorer, *key): found for key, found in row.items()}
+        return result
+
+    def _of_runs(self, emi_of: str, scorer: str, name: str, categories: Sequence[Category]) -> emi.Estimates:
+        """The estimates of all runs' policy replies."""
+        replies = [category.replies["policy"] for category in categories]
+        if self._headline is not None and self._headline.estimator in LINEAR:
+            return self._of_run(emi_of, scorer, name, categories[0], _at_once(replies, scorer, emi_of != EMI))
+        return stacked([self._of_run(emi_of, scorer, name, *of) for of in zip(categories, replies, strict=True)])
+
+    def _of_run(self, emi_of: str, scorer: str, name: str, category: Category, replies: Replies) -> emi.Estimates:
+        part = replies
+        formulas: tuple[str, ...] = ESTIMATORS if self._headline is None else (self._headline.estimator,)
+        if emi_of == NOVEL_EMI:
+            part, formulas = replies.part(NOVEL), LINEAR
+        if set(formulas) <= set(LINEAR):
+            found = measure_linear(name, category, part, scorer, self._plan)
+        else:
+            found = measure(name, category, part, scorer, self._plan, formulas).estimates
+        return found if self._headline is None else {self._headline[1:]: found[self._headline[1:]]}
 
 
-def _measure(emi_of: str, scorer: str, plan: Plan) -> Measure:
-    def measured(name: str, category: Category, side: str) -> emi.Estimates:
-        replies = category.replies[side]
-        if emi_of == EMI:
-            return measure(name, category, replies, scorer, plan).estimates
-        return measure(name, category, replies.part(NOVEL), scorer, plan, LINEAR).estimates
+def _at_once(replies: Sequence[Replies], scorer: str, by_source: bool) -> Replies:
+    """The same replies with the runs' axis in front, of one scorer."""
+    tokens, chars = (np.stack(of) for of in zip(*((of.tokens, of.chars) for of in replies), strict=True))
+    loglik = {scorer: np.stack([of.loglik[scorer] for of in replies])}
+    marginal = {scorer: np.stack([of.marginal[scorer] for of in replies])}
+    if not by_source:
+        return Replies(tokens, chars, loglik, marginal)
+    parts = [of.by_source for of in replies if of.by_source is not None]
+    sources = BySource(
+        np.stack([of.tokens for of in parts]),
+        {scorer: np.stack([of.loglik[scorer] for of in parts])},
+        {scorer: np.stack([of.marginal[scorer] for of in parts])},
+    )
+    return Replies(tokens, chars, loglik, marginal, sources)
 
-    return measured
+
+def stacked(runs: Sequence[emi.Estimates]) -> emi.Estimates:
+    """Returns the quantities of several runs with the runs' axis in front."""
+    return {key: of._replace(values=np.stack([run[key].values for run in runs])) for key, of in runs[0].items()}
 
 
-def _of_run(
-    table: ScoreTable,
-    measures: Mapping[tuple[str, str], Measure],
-    golden: Mapping[tuple[str, str, str], emi.Estimates],
-    layout: Layout,
-) -> Quantities:
-    result: Quantities = {}
-    for (emi_of, scorer), measured in measures.items():
-        rows: dict[str, dict[str, emi.Estimates]] = {emi_of: {}, QUANTITIES[emi_of]: {}}
-        gained, lost = rows.values()
-        for name, category in table.categories.items():
-            gained[name] = emi.cross(measured(name, category, "policy"), golden[emi_of, scorer, name])
-        for name, reference in layout.references.items():
-            if reference is not None and name in gained and reference in gained:
-                lost[name] = emi.drop(gained[reference], gained[name])
-        for quantity, of_category in rows.items():
-            for kind, name, members in _means(layout, list(gained), list(lost)):
-                if all(member in of_category for member in members):
-                    row = emi.shift_row([of_category[member] for member in members])
-                    result |= {Place(kind, name, quantity, scorer, *key): found for key, found in row.items()}
-    return result
+def joined(parts: Sequence[Quantities]) -> Quantities:
+    """Returns the quantities of the runs of all parts."""
+    return {place: of._replace(values=np.concatenate([part[place].values for part in parts])) for place, of in parts[0].items()}
+
+
+def of_run(quantities: Quantities, number: int) -> Quantities:
+    """Returns the quantities of one run, without the runs' axis."""
+    return {place: quantity._replace(values=quantity.values[number]) for place, quantity in quantities.items()}
 
 
 def _means(layout: Layout, names: Sequence[str], shifted: Sequence[str]) -> list[tuple[str, str, list[str]]]:
@@ -122,13 +179,19 @@ def _means(layout: Layout, names: Sequence[str], shifted: Sequence[str]) -> list
     return rows + ([("overall", OVERALL, list(shifted))] if shifted else [])
 
 
-def differences(run: Quantities, baseline: Quantities, changed: Mapping[str, int], layout: Layout) -> Quantities:
-    """Returns run minus baseline, replicate by replicate; `changed` are the lineages of each category with another reply."""
+def differences(
+    quantities: Quantities, changed: Mapping[str, Int[np.ndarray, " runs"]], layout: Layout
+) -> dict[Place, Changed]:
+    """Returns every run but the first minus the first, the baseline, replicate by replicate.
+
+    `changed` are the lineages of each category with another reply, of each run but the baseline.
+    """
     result = {}
-    for place in baseline:
-        quantity = difference(run[place], baseline[place])
-        fewest = min(changed[name] for name in _took_part(place, layout, changed))
-        result[place] = quantity._replace(fewest=min(quantity.fewest, fewest))
+    for place, quantity in quantities.items():
+        runs, baseline = (quantity._replace(values=quantity.values[of]) for of in (slice(1, None), 0))
+        fewest = np.min([changed[name] for name in _took_part(place, layout, changed)], axis=0)
+        by = difference(runs, baseline)
+        result[place] = Changed(by, np.minimum(fewest, by.fewest))
     return result
 
 

@@ -25,6 +25,7 @@ from remid_jax.information.clusters import LINEAGE, all_cells, clusters_of, comp
 
 BOOTSTRAP_FROM = 32  # lineages; below, the percentile bootstrap covers 82-86% instead of 95%
 POWER = 0.8
+NOT_DEFINED = "not defined for these scores"
 NEVER = 10**9  # lineages: no number of them makes this interval a validated one
 VALIDATED_FROM = {  # lineages; estimators of information as `python -m experiments.validate` finds them
     "mean": 16, "club": 16, "prompt_marginal": 32, "mixture": 64, "mixture_raw": 16, "leave_one_out": 32,
@@ -81,7 +82,8 @@ class Deletions(NamedTuple):
 class Replicates(NamedTuple):
     """A quantity and what it would have been: values [1 + D + B] for D deletions and B bootstrap draws.
 
-    A deletion leaves out one of the table's lineages, or a cluster or cell where these are of several kinds.
+    A deletion leaves out one of the table's lineages, or a cluster or cell where these are of several kinds. Values of the same
+    quantity of several runs at once have the runs' axis in front, [runs, 1 + D]: what is made of them has it too.
     """
 
     values: np.ndarray
@@ -178,13 +180,13 @@ class Resampling:
 
     def replicates(self, parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> Replicates:
         """The mean over subsamples of values [1 + deletions + B], each given with the lineages [n] whose `weights` made it."""
-        total = np.zeros(1 + self.deleted + len(self.multiplicities))
+        total = np.zeros((*parts[0][0].shape[:-1], 1 + self.deleted + len(self.multiplicities)))
         clusters = np.zeros(self.deleted, dtype=bool)
         for values, lineages in parts:
             present = np.unique(self._cells(lineages))
-            spread = np.full(total.shape, values[0])  # a lineage that is not here changes nothing here
-            spread[1 + present] = values[1 : 1 + len(present)]
-            spread[1 + len(clusters) :] = values[1 + self.deletions :]
+            spread = np.repeat(values[..., :1], total.shape[-1], axis=-1)  # a lineage that is not here changes nothing here
+            spread[..., 1 + present] = values[..., 1 : 1 + len(present)]
+            spread[..., 1 + len(clusters) :] = values[..., 1 + self.deletions :]
             clusters[present] = True
             total += spread
         found = Replicates(total / len(parts), clusters, 0, deletions=self.sets)
@@ -214,20 +216,20 @@ def average(parts: Sequence[Replicates]) -> Replicates:
     return combine(lambda *values: np.mean(values, axis=0), *parts)
 
 
-def jackknife_variance(estimates: np.ndarray) -> float:
-    """(G-1)/G sum_g (estimate without cluster g - their mean)^2, from G such estimates."""
-    count = len(estimates)
-    return float((count - 1) / count * np.sum((estimates - estimates.mean()) ** 2))
+def jackknife_variance(estimates: np.ndarray) -> np.ndarray:
+    """(G-1)/G sum_g (estimate without cluster g - their mean)^2, from G such estimates [..., G]."""
+    count = estimates.shape[-1]
+    return np.asarray((count - 1) / count * np.sum((estimates - estimates.mean(axis=-1, keepdims=True)) ** 2, axis=-1))
 
 
 def jackknife(estimates: np.ndarray, centre: float, level: float) -> tuple[float, float]:
     """centre -+ t(G - 1) s, s^2 the jackknife's variance, from G estimates without one cluster each."""
-    return _around(centre, jackknife_variance(estimates), len(estimates), level)
-
-
-def _around(centre: float, squared_error: float, clusters: int, level: float) -> tuple[float, float]:
-    half = stdtrit(clusters - 1, (1 + level) / 2) * np.sqrt(squared_error)
+    half = _half(jackknife_variance(estimates), len(estimates), level)
     return float(centre - half), float(centre + half)
+
+
+def _half(squared_error: np.ndarray, clusters: int, level: float) -> np.ndarray:
+    return np.asarray(stdtrit(clusters - 1, (1 + level) / 2) * np.sqrt(squared_error))
 
 
 def freedom(quantity: Replicates) -> int:
@@ -235,12 +237,26 @@ def freedom(quantity: Replicates) -> int:
     return min(quantity.kinds.values()) - 1
 
 
-def variance(quantity: Replicates) -> float:
+def variance(quantity: Replicates) -> np.ndarray:
     """Returns the sum of the jackknife's variances by inclusion and exclusion, at least that of one kind alone."""
-    deleted = quantity.values[1 : 1 + len(quantity.clusters)]
-    each = [(of, jackknife_variance(deleted[of.places][quantity.clusters[of.places]])) for of in quantity.deletions]
-    alone = max(found for of, found in each if len(of.kinds) == 1)
-    return max(alone, sum(of.weight * found for of, found in each))
+    each = [(of, jackknife_variance(_without(quantity, of.places))) for of in quantity.deletions]
+    alone = functools.reduce(np.maximum, [found for of, found in each if len(of.kinds) == 1])
+    return np.asarray(np.maximum(alone, sum(of.weight * found for of, found in each)))
+
+
+def _without(quantity: Replicates, places: slice = slice(None)) -> np.ndarray:
+    """The values without each cluster that takes part [..., G], of these deletions."""
+    deleted = quantity.values[..., 1 : 1 + len(quantity.clusters)][..., places]
+    return np.compress(quantity.clusters[places], deleted, axis=-1)
+
+
+def standard_error(quantity: Replicates) -> np.ndarray:
+    """Returns the jackknife's standard error, NaN where there is no interval: fewer than two clusters, or no estimate."""
+    if freedom(quantity) < 1:
+        return np.full(quantity.values.shape[:-1], np.nan)
+    exists = np.isfinite(quantity.values[..., 0]) & np.isfinite(_without(quantity)).all(axis=-1)
+    with np.errstate(invalid="ignore"):
+        return np.where(exists, np.sqrt(variance(quantity)), np.nan)
 
 
 def interval(quantity: Replicates, estimator: str, level: float) -> Interval:
@@ -253,36 +269,48 @@ def interval(quantity: Replicates, estimator: str, level: float) -> Interval:
     `cautious` stands, and is true, where that category has so many lineages only in all folds of a cross-fitted estimator
     together: then intervals cover more than they say (`validation.folded_study`).
     """
+    [result] = intervals(quantity._replace(values=quantity.values[None]), [quantity.fewest], estimator, level)
+    drawn = quantity.values[1 + len(quantity.clusters) :]
+    if result["low"] is not None and quantity.fewest >= BOOTSTRAP_FROM and len(drawn) and np.all(np.isfinite(drawn)):
+        low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+        result["bootstrap"] = {
+            "low": float(low), "high": float(high), "level": level, "method": "bootstrap", "clusters": result["clusters"],
+            "validated": result["validated"], "draws": len(drawn),
+        }  # fmt: skip
+    return result
+
+
+def intervals(quantity: Replicates, fewest: Sequence[int], estimator: str, level: float) -> list[Interval]:
+    """The jackknife intervals of a quantity of several runs [runs, 1 + D], each with a `fewest` of its own."""
+    count, crossed = min(quantity.kinds.values()), len(quantity.deletions) > 1
+    described = {few: _described(quantity._replace(fewest=few), estimator, level) for few in set(fewest)}
+    if count < 2:
+        few = next(kind for kind, number in quantity.kinds.items() if number < 2)
+        needs = "two lineages" if few == LINEAGE else f"two clusters of the kind {few!r}, or lineages that do not name it"
+        return [{**described[of], "reason": f"an interval needs {needs}"} for of in fewest]
+    missing = f"the estimate does not exist without one of the {'clusters' if crossed else 'lineages'}"
+    exists = np.isfinite(_without(quantity)).all(axis=-1)
+    with np.errstate(invalid="ignore"):
+        half = _half(variance(quantity), count, level)
+        ends = zip((quantity.values[:, 0] - half).tolist(), (quantity.values[:, 0] + half).tolist(), strict=True)
+    return [
+        {**described[of], "low": low, "high": high} if found else {**described[of], "reason": missing}
+        for of, found, (low, high) in zip(fewest, exists.tolist(), ends, strict=True)
+    ]
+
+
+def _described(quantity: Replicates, estimator: str, level: float) -> Interval:
+    """An interval of such a quantity but for its ends."""
     kinds, crossed = quantity.kinds, len(quantity.deletions) > 1
-    count = min(kinds.values())
     validated = quantity.fewest >= (CROSSED_FROM if crossed else VALIDATED_FROM)[estimator]
     result: Interval = {
-        "low": None, "high": None, "level": level, "method": "jackknife", "clusters": count, "validated": validated,
-        "bootstrap": None,
+        "low": None, "high": None, "level": level, "method": "jackknife", "clusters": min(kinds.values()),
+        "validated": validated, "bootstrap": None,
     }  # fmt: skip
     if crossed:
         result["kinds"] = kinds
-    elif (
-        not validated
-        and estimator in CAUTIOUS
-        and quantity.fewest >= FOLD_FROM
-        and quantity.in_folds >= VALIDATED_FROM[estimator]
-    ):
+    elif not validated and estimator in CAUTIOUS and _fills_folds(quantity, estimator):
         result["cautious"] = True
-    if count < 2:
-        few = next(kind for kind, number in kinds.items() if number < 2)
-        needs = "two lineages" if few == LINEAGE else f"two clusters of the kind {few!r}, or lineages that do not name it"
-        return {**result, "reason": f"an interval needs {needs}"}
-    if not np.all(np.isfinite(quantity.values[1 : 1 + len(quantity.clusters)][quantity.clusters])):
-        return {**result, "reason": f"the estimate does not exist without one of the {'clusters' if crossed else 'lineages'}"}
-    result["low"], result["high"] = _around(float(quantity.values[0]), variance(quantity), count, level)
-    drawn = quantity.values[1 + len(quantity.clusters) :]
-    if quantity.fewest >= BOOTSTRAP_FROM and len(drawn) and np.all(np.isfinite(drawn)):
-        low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-        result["bootstrap"] = {
-            "low": float(low), "high": float(high), "level": level, "method": "bootstrap", "clusters": count,
-            "validated": validated, "draws": len(drawn),
-        }  # fmt: skip
     return result
 
 
@@ -314,5 +342,17 @@ def number(quantity: Replicates, *, unit: str, estimator: str, n: int, level: fl
     """
     result: Estimate = {"value": None, "unit": unit, "estimator": estimator, "n": n, "interval": None}
     if not np.isfinite(quantity.values[0]):
-        return {**result, "reason": quantity.reason or reason or "not defined for these scores"}
+        return {**result, "reason": quantity.reason or reason or NOT_DEFINED}
     return {**result, "value": float(quantity.values[0]), "interval": interval(quantity, estimator, level)}
+
+
+def numbers(
+    quantity: Replicates, fewest: Sequence[int], *, unit: str, estimator: str, n: int, level: float, reason: str = ""
+) -> list[Estimate]:
+    """`number` of a quantity of several runs [runs, 1 + D], each with a `fewest` of its own; without a bootstrap."""
+    nothing: Estimate = {"value": None, "unit": unit, "estimator": estimator, "n": n, "interval": None}
+    why = quantity.reason or reason or NOT_DEFINED
+    return [
+        {**nothing, "value": value, "interval": of} if np.isfinite(value) else {**nothing, "reason": why}
+        for value, of in zip(quantity.values[:, 0].tolist(), intervals(quantity, fewest, estimator, level), strict=True)
+    ]

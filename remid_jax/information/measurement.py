@@ -24,7 +24,6 @@ from remid_jax.information.intervals import Replicates, Resampling, combine, rat
 from remid_jax.information.mutual_information import (
     leave_one_out_term,
     mismatched_pairs,
-    mismatched_sum,
     mixture_term,
     mixture_terms,
 )
@@ -33,6 +32,8 @@ from remid_jax.parallel import Devices
 
 SATURATED_WITHIN = 0.1  # nats of log n
 ESTIMATORS = ("club", "mixture", "mixture_raw", "leave_one_out", "prompt_marginal")
+LINEAR = ("club", "prompt_marginal")
+"""The formulas that are linear in log-likelihoods: those of parts of a reply sum to those of the whole."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,9 +210,7 @@ def _measuring(devices: Devices, estimators: tuple[str, ...]) -> Callable:
                 "mixture_raw": lambda: terms(row["column"], none),
                 "leave_one_out": lambda: jax.vmap(lambda w: leave_one_out_term(row["column"], own, w))(weights),
             }
-            found = {name: compute[name]() for name in estimators if name in compute}
-            sums = jax.vmap(lambda w: mismatched_sum(row["column"], row["pairs"], w))(weights)
-            return found | {"mismatched": sums[0], "counted": sums[1]}
+            return {name: compute[name]() for name in estimators if name in compute}
 
         return jax.vmap(of_reply)(rows)
 
@@ -219,16 +218,15 @@ def _measuring(devices: Devices, estimators: tuple[str, ...]) -> Callable:
 
 
 def _replicates(
-    loglik: np.ndarray, tokens: np.ndarray, chars: np.ndarray, marginal: np.ndarray, fold: np.ndarray, scales: np.ndarray,
-    weights: np.ndarray, plan: Plan, estimators: tuple[str, ...],
-) -> dict[str, np.ndarray]:  # fmt: skip
-    """Every quantity under every row of weights [R, n] of a matrix [n, n]; what the scale's own replicates add comes later."""
+    loglik: np.ndarray, fold: np.ndarray, scales: np.ndarray, weights: np.ndarray, plan: Plan, estimators: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+    """What is not linear of a matrix [n, n] under every row of weights [R, n]; the scale's own replicates come later."""
     n = len(loglik)
     critic = calibration.critic(jnp.asarray(loglik), jnp.asarray(fold), jnp.asarray(scales))
     changes = [
         calibration.offset_changes(jnp.asarray(loglik), jnp.asarray(fold != f, float), jnp.asarray(weights)) for f in (0, 1)
     ]
-    rows = {"column": loglik.T, "critic": np.asarray(critic).T, "pairs": plan.pairs.T, "own": np.arange(n), "fold": fold}
+    rows = {"column": loglik.T, "critic": np.asarray(critic).T, "own": np.arange(n), "fold": fold}
     raised = np.stack([-scale * np.asarray(change) for scale, change in zip(scales, changes, strict=True)])
     found = plan.devices.map_rows(_measuring(plan.devices, estimators), {"weights": weights, "raised": raised}, rows)
     total = weights.sum(axis=1)
@@ -237,20 +235,7 @@ def _replicates(
         """Over items, of values [n] or of terms [n, R] that depend on the weights themselves."""
         return (weights @ values if values.ndim == 1 else (weights.T * values).sum(axis=0)) / total
 
-    def mismatched(values: np.ndarray) -> np.ndarray:
-        return (weights.T * values).sum(axis=0) / (weights.T * found["counted"]).sum(axis=0)
-
-    own = np.diagonal(loglik)
-    quantities: dict[str, np.ndarray] = {
-        name: mean(found[name]) for name in ("mixture", "mixture_raw", "leave_one_out") if name in estimators
-    }
-    quantities |= {
-        "club": mean(own) - mismatched(found["mismatched"]),
-        "club_rate": mean(own / tokens) - mismatched(found["mismatched"] / tokens[:, None]),
-        "prompt_marginal": mean(own - marginal),
-        "tokens": mean(tokens),
-        "chars": mean(chars),
-    }
+    quantities: dict[str, np.ndarray] = {name: mean(values) for name, values in found.items()}
     gaps = np.asarray(mixture_terms(critic, jnp.ones(n)))
     saturated = np.where(np.isnan(gaps), np.nan, gaps > np.log(n) - SATURATED_WITHIN)
     slopes = np.asarray(calibration.mixture_slopes(critic, jnp.asarray(scales[fold])))
@@ -262,16 +247,12 @@ def measure(
     name: str, category: Category, replies: Replies, scorer: str, plan: Plan, estimators: tuple[str, ...] = ESTIMATORS
 ) -> Measured:
     """The estimators on the log-likelihoods of `replies` under `scorer`, in all units (docs/protocol.md, rule 6)."""
-    marginal = replies.marginal.get(scorer, np.full(len(replies.tokens), np.nan))
     scales = plan.scales[scorer]
 
     def of(chosen: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
         fold = _fold_of(category.lineage[chosen], plan.folds)
         fitted = np.array([scale.values[0] for scale in scales]) if _can_calibrate(fold) else np.full(2, np.nan)
-        return _replicates(
-            replies.loglik[scorer][np.ix_(chosen, chosen)], replies.tokens[chosen].astype(float),
-            replies.chars[chosen].astype(float), marginal[chosen], fold, fitted, weights, plan, estimators,
-        )  # fmt: skip
+        return _replicates(replies.loglik[scorer][np.ix_(chosen, chosen)], fold, fitted, weights, plan, estimators)
 
     mean = plan.mean(name, category.lineage, of)
     if "mixture" in mean:  # its critic's scale is fitted on all categories, so every lineage of the table moves it
@@ -280,11 +261,54 @@ def measure(
             for f, scale in enumerate(scales)
         ]
         mean["mixture"] = combine(lambda *parts: sum(parts), mean["mixture"], *moved)
+    mean |= _linear_means(name, category, replies, scorer, plan)
     estimates = {("club", "token_rate"): mean["club_rate"]}
     for estimator in estimators:
         estimates |= per_response(estimator, mean[estimator], mean["tokens"], mean["chars"])
     retrieved, saturated = (mean[name]._replace(reason=scales[0].reason) for name in ("retrieved", "saturated"))
     return Measured(estimates, retrieved, saturated, mean["tokens"], mean["chars"])
+
+
+def measure_linear(
+    name: str, category: Category, replies: Replies, scorer: str, plan: Plan
+) -> dict[tuple[str, str], Replicates]:
+    """The estimators of `LINEAR` in all units, as those of `measure`.
+
+    `replies` may be those of several runs at once: then their arrays have the runs' axis in front, and so have the replicates.
+    """
+    mean = _linear_means(name, category, replies, scorer, plan)
+    estimates = {("club", "token_rate"): mean["club_rate"]}
+    for estimator in LINEAR:
+        estimates |= per_response(estimator, mean[estimator], mean["tokens"], mean["chars"])
+    return estimates
+
+
+def _linear_means(name: str, category: Category, replies: Replies, scorer: str, plan: Plan) -> dict[str, Replicates]:
+    """`club` in nats and as a rate, `prompt_marginal`, and the mean tokens and characters of replies."""
+    whole = replies.loglik[scorer]
+    marginal = replies.marginal.get(scorer, np.full(replies.tokens.shape, np.nan))
+
+    def of(chosen: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+        loglik, total = whole[..., chosen[:, None], chosen], weights.sum(axis=1)
+        tokens, chars = replies.tokens[..., chosen].astype(float), replies.chars[..., chosen].astype(float)
+        own, sums = np.diagonal(loglik, axis1=-2, axis2=-1), weights @ (plan.pairs * loglik)  # [..., R, n], of each reply
+        counted = (weights * (weights @ plan.pairs)).sum(axis=-1)
+
+        def mean(values: np.ndarray) -> np.ndarray:
+            return (values[..., None, :] @ weights.T)[..., 0, :] / total  # a run at a time: all alike, however many there are
+
+        def mismatched(sums: np.ndarray) -> np.ndarray:
+            return (weights * sums).sum(axis=-1) / counted
+
+        return {
+            "club": mean(own) - mismatched(sums),
+            "club_rate": mean(own / tokens) - mismatched(sums / tokens[..., None, :]),
+            "prompt_marginal": mean(own - marginal[..., chosen]),
+            "tokens": mean(tokens),
+            "chars": mean(chars),
+        }
+
+    return plan.mean(name, category.lineage, of)
 
 
 def unmeasured(plan: Plan, reason: str, estimators: tuple[str, ...] = ESTIMATORS) -> Measured:

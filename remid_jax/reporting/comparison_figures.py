@@ -12,10 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from remid_jax.reporting.cells import UNITS
+from remid_jax.reporting.comparison_ranking import is_large
 from remid_jax.reporting.comparison_tables import SENSE, quantities, quantity_name
 from remid_jax.reporting.drawing import FACTOR_COLOURS, GREY, INK, MORE_COLOURS, STYLE, finish, new_figure
 from remid_jax.reporting.subjects import Results
 
+MOST_RUNS = 12  # training runs whose lines can be told apart
 CHECKPOINT = re.compile(r"(?P<run>.+)@(?P<step>\d+)")
 
 
@@ -38,15 +40,18 @@ def overall_standings(results: Results) -> dict[str, Mapping[str, Any]]:
 def curves(results: Results) -> Figure | None:
     """Returns the values of checkpoints by step, a line and a band a training run; others are lines across.
 
-    The band of a panel holds all values in it together. None where no training run has two steps, or nothing is shifted.
+    The band of a panel holds all values in it together. None where no training run has two steps, or over `MOST_RUNS` are, or
+    nothing is shifted. Among hundreds of runs the baseline is the only line across.
     """
     runs, panels = training_runs(results), overall_standings(results)
-    if not panels or all(len(steps) < 2 for steps in runs.values()):
+    if not panels or all(len(steps) < 2 for steps in runs.values()) or len(runs) > MOST_RUNS:
         return None
     rows = -(-len(panels) // 2)
     figure, all_axes = new_figure(6.5 * min(len(panels), 2), 4.2 * rows, min(len(panels), 2), rows)
     colours = dict(zip(runs, itertools.cycle((*FACTOR_COLOURS.values(), *MORE_COLOURS)), strict=False))
     others = [run for run in results["runs"] if CHECKPOINT.fullmatch(run) is None]
+    if is_large(results):
+        others = [run for run in others if run == results["baseline"]]
     for axes, (quantity, standings) in zip(all_axes, panels.items(), strict=True):  # losses above, EMI below
         for run in others:
             if (value := standings[run]["value"]) is not None:

@@ -5,7 +5,7 @@ Input is the dictionary `results` of a `remid_jax.evaluation.comparison.Comparis
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from remid_jax.information.intervals import Estimate, Interval
@@ -65,10 +65,15 @@ def headline_rows(results: Results, quantity: str) -> Iterator[Mapping[str, Any]
             yield row
 
 
-def difference_cells(results: Results, quantity: str) -> dict[tuple[str, str, str | None], Cell]:
-    """Returns {(run, kind, name): cell}, the intervals those that hold together; the overall row has no name."""
-    together = family(results, quantity) if any(headline_rows(results, quantity)) else {}
-    return {(row["run"], *_place(row)): _cell(row, together) for row in headline_rows(results, quantity)}
+def difference_cells(
+    results: Results, quantity: str, runs: Collection[str] | None = None
+) -> dict[tuple[str, str, str | None], Cell]:
+    """Returns {(run, kind, name): cell} of all runs or of these, the intervals those that hold together; the overall row has no
+    name."""
+    together, wanted = family(results, quantity) or {}, set(results["runs"] if runs is None else runs)
+    return {
+        (row["run"], *_place(row)): _cell(row, together) for row in headline_rows(results, quantity) if row["run"] in wanted
+    }
 
 
 def _place(row: Mapping[str, Any]) -> Place:
@@ -109,8 +114,8 @@ def differences(results: Results, quantity: str) -> Table:
     columns += [Column(run, f"{name} of this run minus the baseline's") for run in others(results)]
     rows = _rows(results, quantity, lambda place: [_own(results, quantity, place), *_of_runs(results, cells, place)])
     title = f"{name} of {baseline}, and of the others minus it: {measure(headline['estimator'], headline['unit'])}"
-    legend = _legend(family(results, quantity), cells.values(), unvalidated(quantity))
-    return Table(title, columns, rows, notes=[f"{name}: {SENSE[quantity]}. In brackets: {legend}"])
+    said = legend(family(results, quantity), cells.values(), unvalidated(quantity))
+    return Table(title, columns, rows, notes=[f"{name}: {SENSE[quantity]}. In brackets: {said}"])
 
 
 def _of_runs(results: Results, cells: Mapping[tuple[str, str, str | None], Cell], place: Place) -> list[Cell]:
@@ -122,7 +127,8 @@ def _own(results: Results, quantity: str, place: Place) -> Cell:
     return Cell(DASH) if value is None else Cell(write_value(value, results["headline"]["unit"]), value, note=f"{value:.8g}")
 
 
-def _legend(held: Mapping[str, Any], cells: Iterable[Cell], why: str) -> str:
+def legend(held: Mapping[str, Any], cells: Iterable[Cell], why: str) -> str:
+    """Returns what intervals are, and that some are not validated, if so, and why."""
     weak = any(cell.interval and not cell.validated for cell in cells)
     said = f"{held['level']:.0%} intervals of the difference that hold together in all {held['cells']} cells (max-|t|)"
     return said + (f"; {DAGGER} = {why}." if weak else ".")
@@ -134,7 +140,7 @@ def ranks(results: Results, quantity: str) -> Table:
     runs, name = list(results["runs"]), quantity_name(results, quantity)
 
     def cells(place: Place) -> list[Cell]:
-        return [_rank(sets[place][run], f"{name} {_full(sets[place][run])}") for run in runs]
+        return [rank_cell(sets[place][run], name) for run in runs]
 
     best = "loses least" if is_loss(quantity) else "is best"
     level = format(results["simultaneous"]["level"], ".0%")
@@ -142,9 +148,10 @@ def ranks(results: Results, quantity: str) -> Table:
     return Table(f"Ranks by {name}", [Column(run) for run in runs], _rows(results, quantity, cells), notes=[note])
 
 
-def _rank(standing: Mapping[str, Any], note: str) -> Cell:
+def rank_cell(standing: Mapping[str, Any], name: str) -> Cell:
+    """Returns the ranks that a run may have, with its own value beside them."""
     first, last = standing["rank"]
-    return Cell(str(first) if first == last else f"{first} to {last}", float(first), note=note)
+    return Cell(str(first) if first == last else f"{first} to {last}", float(first), note=f"{name} {_full(standing)}")
 
 
 def _full(standing: Mapping[str, Any]) -> str:

@@ -46,6 +46,7 @@ from remid_jax.evaluation.records import read_records
 from remid_jax.evaluation.results import PROTOCOL
 from remid_jax.files import write_rows, write_text
 from remid_jax.information.contrasts import Contrast, Side, answered, contrasts, reasoning_gain
+from remid_jax.information.differences import of_run
 from remid_jax.learning import policy_training
 from remid_jax.learning.estimator_training import train_estimator
 from remid_jax.models.adapters import adapted
@@ -120,16 +121,16 @@ def claims(config: dict[str, Any], folder: Path, surroundings: Surroundings) -> 
     less]}. Besides them stands what reasoning gains, "reasoning", in nats a token of golden replies.
     """
     alike = measure_alike(config["runs"], Devices(local=True))
-    headline, level = alike.read[0].results["estimates"]["headline"], alike.settings.level
+    level, runs = alike.settings.level, {run.name: of_run(alike.quantities, n) for n, run in enumerate(alike.read)}
     wanted = {
         claim: Contrast(*(Side(tuple(runs), shift) for runs, shift in sides)) for claim, sides in config["claims"].items()
     }
     found: dict[str, dict[str, Any]] = {}
-    for quantity, of_claims in contrasts(alike.quantities, wanted, headline, alike.plan.n, level).items():
+    for quantity, of_claims in contrasts(runs, wanted, alike.headline, alike.plan.n, level).items():
         for claim, of_claim in of_claims.items():
             found.setdefault(claim, {})[quantity] = of_claim
     with jax.enable_x64(True):
-        gain = reasoning_gain(alike.common.tables[alike.read[0].name], alike.plan)
+        gain = reasoning_gain(alike.table, alike.plan)
     if gain is not None:
         made = answered({"": gain}, unit="per_token", estimator="mean", n=alike.plan.n, level=level)
         found["reasoning"] = {"gain": made[""]}

@@ -24,7 +24,7 @@ from remid_jax.errors import UserError
 from remid_jax.information import emi
 from remid_jax.information.exchanges import exchanged, of_records
 from remid_jax.information.intervals import Estimate, difference, number
-from remid_jax.information.measurement import Plan, make_plan, measure
+from remid_jax.information.measurement import Plan, make_plan, measure_linear
 from remid_jax.information.score_table import NOVEL, Category, Replies, ScoreTable
 from remid_jax.information.verdict import LOSS, finding
 from remid_jax.parallel import Devices
@@ -110,7 +110,7 @@ def _pair(category: Category, view: str) -> tuple[Replies, Replies]:
 def _loss(table: ScoreTable, name: str, golden: Replies, policy: Replies, plan: Plan) -> emi.Estimates:
     """R-EMID of a policy that is golden in the reference, where its EMI is exactly 0."""
     scorer, category = table.scorers[0], table.categories[name]
-    of_policy, of_golden = (measure(name, category, of, scorer, plan, (RATE[0],)).estimates for of in (policy, golden))
+    of_policy, of_golden = (measure_linear(name, category, of, scorer, plan) for of in (policy, golden))
     return {RATE: difference(of_golden[RATE], of_policy[RATE])}
 
 

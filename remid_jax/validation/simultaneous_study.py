@@ -18,8 +18,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import stdtrit
 
-from remid_jax.information.intervals import Replicates
-from remid_jax.information.simultaneous import band, rank_sets, smallest_difference, standard_error
+from remid_jax.information.intervals import Replicates, standard_error
+from remid_jax.information.simultaneous import band, rank_sets, smallest_difference
 from remid_jax.information.standings import VALIDATED_FROM
 from remid_jax.validation import copying_study
 from remid_jax.validation.copying_study import KINDS, CopyingWorld

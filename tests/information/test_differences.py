@@ -13,8 +13,9 @@ from score_arrays import score_arrays, with_sources, without
 
 from remid_jax.errors import UserError
 from remid_jax.information import estimates as information
-from remid_jax.information.common_records import changed_lineages, golden_gap, on_common_records
-from remid_jax.information.differences import OVERALL, Layout, Place, differences, quantities
+from remid_jax.information.common_records import changed_lineages, golden_gap, in_common, outline
+from remid_jax.information.copying import has_sources
+from remid_jax.information.differences import OVERALL, Headline, Layout, Measuring, Place, differences, joined, of_run
 from remid_jax.information.estimates import Settings
 from remid_jax.information.intervals import number
 from remid_jax.information.score_arrays import parse
@@ -40,12 +41,27 @@ def runs():
     return arrays, with_other_policy(arrays)
 
 
-def measured(tables, layout=LAYOUT):
-    """{run: quantities} as `compare` computes them."""
-    baseline = next(iter(tables.values()))
+def measured(tables, layout=LAYOUT, headline=None, at_once=None):
+    """The quantities of runs as `compare` computes them; `at_once` runs together."""
+    runs = list(tables.values())
     with jax.enable_x64(True):
-        plan = information.plan_of(baseline, Settings(bootstrap=0), DEVICES)
-        return quantities(tables, layout, plan)
+        plan = information.plan_of(runs[0], Settings(bootstrap=0), DEVICES)
+        measuring = Measuring(runs[0], layout, plan, has_sources=all(map(has_sources, runs)), headline=headline)
+        step = at_once or len(runs)
+        return joined([measuring.quantities(runs[first : first + step]) for first in range(0, len(runs), step)])
+
+
+def minus_first(found, changed=None, layout=LAYOUT):
+    """The difference of the second run to the first."""
+    counts = {name: np.array([count]) for name, count in (changed or CHANGED).items()}
+    of_places = differences(found, counts, layout).items()
+    return {place: of.by._replace(values=of.by.values[0], fewest=int(of.fewest[0])) for place, of in of_places}
+
+
+def on_common_records(tables):
+    """The tables on the records that all of them hold, and what was left out."""
+    common, baseline = in_common({run: outline(table) for run, table in tables.items()}), next(iter(tables.values()))
+    return common, {run: common.table(table, baseline) for run, table in tables.items()}
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +106,7 @@ def by_hand(runs, place, dropped=None):
 @pytest.mark.parametrize("key", [*CLUB, ("prompt_marginal", "response")])
 def test_a_difference_and_its_jackknife_are_those_written_out(runs, found, where, quantity, key):
     place = Place(*where, quantity, "plain", *key)
-    difference = differences(found["other"], found["base"], CHANGED, LAYOUT)[place]
+    difference = minus_first(found)[place]
     value = by_hand(runs, place)
     deleted = np.array([by_hand(runs, place, lineage) for lineage in "abcd"])
     half = stats.t.ppf(0.95, 3) * np.sqrt(3 / 4 * np.sum((deleted - deleted.mean()) ** 2))
@@ -108,7 +124,7 @@ def test_a_difference_of_the_novel_part_is_that_of_own_tokens_and_short_quotes(r
     for arrays in parted:  # golden replies and their scores are those of the baseline
         arrays |= {name: array for name, array in parted[0].items() if name.endswith("/golden")}
     found = measured({name: parse(arrays) for name, arrays in zip(("base", "other"), parted, strict=True)})
-    difference = differences(found["other"], found["base"], CHANGED, LAYOUT)
+    difference = minus_first(found)
     novel = [
         {
             name: arrays[name.replace("/loglik/", "/loglik_by_source/")][..., [SOURCES.index(part) for part in NOVEL]].sum(-1)
@@ -125,29 +141,30 @@ def test_a_difference_of_the_novel_part_is_that_of_own_tokens_and_short_quotes(r
 
 def test_without_sources_in_every_run_there_is_no_novel_part(runs):
     found = measured({"base": parse(with_sources(runs[0])), "other": parse(runs[1])})
-    assert {place.quantity for place in found["base"]} == {"emi", "emid"}
+    assert {place.quantity for place in found} == {"emi", "emid"}
 
 
 def test_the_interval_of_a_difference_is_not_that_of_two_independent_runs(found):
     """Two policies that share their contexts: what both lose there cancels."""
     place = Place("overall", OVERALL, "emid", "reasoned", "club", "response")
-    shifted = {at: quantity._replace(values=quantity.values + 3.0) for at, quantity in found["base"].items()}
-    difference = number(
-        differences(shifted, found["base"], CHANGED, LAYOUT)[place], unit="response", estimator="club", n=5, level=0.95
-    )
-    own = number(found["base"][place], unit="response", estimator="club", n=5, level=0.95)
+    base = of_run(found, 0)
+    shifted = {
+        at: quantity._replace(values=np.stack([quantity.values, quantity.values + 3.0])) for at, quantity in base.items()
+    }
+    difference = number(minus_first(shifted)[place], unit="response", estimator="club", n=5, level=0.95)
+    own = number(base[place], unit="response", estimator="club", n=5, level=0.95)
     assert difference["interval"]["high"] - difference["interval"]["low"] < 1e-12
     assert own["interval"]["high"] - own["interval"]["low"] > 1
 
 
 def test_equal_runs_differ_by_exactly_nothing_and_swapped_runs_in_sign(runs, found):
     again = measured({"base": parse(runs[0]), "same": parse(runs[0])})
-    same = differences(again["same"], again["base"], CHANGED, LAYOUT)
+    same = minus_first(again)
     for place, quantity in same.items():  # no critic of `mixture` can be fitted on 5 records
         assert np.all(np.isnan(quantity.values) if place.estimator == "mixture" else quantity.values == 0)
     swapped = measured({"other": parse(runs[1]), "base": parse(runs[0])})
-    forth = differences(found["other"], found["base"], CHANGED, LAYOUT)
-    back = differences(swapped["base"], swapped["other"], CHANGED, LAYOUT)
+    forth = minus_first(found)
+    back = minus_first(swapped)
     for place, quantity in forth.items():
         np.testing.assert_array_equal(quantity.values, -back[place].values)
 
@@ -155,18 +172,18 @@ def test_equal_runs_differ_by_exactly_nothing_and_swapped_runs_in_sign(runs, fou
 def test_without_a_reference_there_is_emi_alone(runs):
     table = parse({name: array for name, array in runs[0].items() if not name.startswith("IDTest")})
     alone = measured({"base": table, "same": table}, Layout(dict.fromkeys(table.categories), LAYOUT.shifts))
-    assert {place.quantity for place in alone["base"]} == {"emi"}
-    assert {place.name for place in alone["base"]} == {"german", "spanish", "Gaming", "user", "character"}
+    assert {place.quantity for place in alone} == {"emi"}
+    assert {place.name for place in alone} == {"german", "spanish", "Gaming", "user", "character"}
 
 
 @settings(max_examples=5)
 @given(st.data())
 def test_the_order_of_records_does_not_matter(runs, found, data):
     order = {name: np.array(data.draw(st.permutations(range(count)))) for name, count in COUNTS.items()}
-    common = on_common_records({"base": parse(runs[0]), "other": parse(on_records(runs[1], order))})
-    again = measured(common.tables)
-    forth = differences(found["other"], found["base"], CHANGED, LAYOUT)
-    back = differences(again["other"], again["base"], CHANGED, LAYOUT)
+    _, tables = on_common_records({"base": parse(runs[0]), "other": parse(on_records(runs[1], order))})
+    again = measured(tables)
+    forth = minus_first(found)
+    back = minus_first(again)
     for place, quantity in forth.items():
         if place.estimator != "mixture":
             np.testing.assert_allclose(back[place].values, quantity.values, rtol=0, atol=1e-11)
@@ -182,40 +199,40 @@ def test_records_are_paired_by_id_and_the_others_are_named(runs):
     two = on_records(runs[1], chosen | {"spanish": np.array([2, 3])})
     two["spanish/record"] = np.array(["spanish-2", "elsewhere"])
     base = parse(runs[0])
-    common = on_common_records({"base": base, "other": parse(two)})
+    common, tables = on_common_records({"base": base, "other": parse(two)})
     assert common.left_out == {"spanish": "1 record in common, which needs 3"}
     assert common.missing == {
         "german": {"other": ["german-2", "german-4"]},
         "spanish": {"base": ["elsewhere"], "other": ["spanish-0", "spanish-1", "spanish-3", "spanish-4"]},
     }
     for run, source in (("base", runs[0]), ("other", runs[1])):
-        german = common.tables[run].categories["german"]
+        german = tables[run].categories["german"]
         assert german.record.tolist() == ["german-0", "german-1", "german-3"]
         square = np.ix_([0, 1, 3], [0, 1, 3])
         for side in ("golden", "policy"):
             np.testing.assert_array_equal(german.replies[side].loglik["plain"], source[f"german/loglik/plain/{side}"][square])
             np.testing.assert_array_equal(german.replies[side].tokens, source[f"german/tokens/{side}"][[0, 1, 3]])
-        assert common.tables[run].categories["IDTest"].record.tolist() == [f"IDTest-{i}" for i in range(5)]
-        assert list(common.tables[run].categories) == ["IDTest", "german", "Gaming"]
+        assert tables[run].categories["IDTest"].record.tolist() == [f"IDTest-{i}" for i in range(5)]
+        assert list(tables[run].categories) == ["IDTest", "german", "Gaming"]
 
 
 def test_a_category_that_one_run_lacks_is_left_out(runs):
     fewer = {name: array for name, array in runs[1].items() if not name.startswith("Gaming")}
-    common = on_common_records({"base": parse(runs[0]), "other": parse(fewer), "third": parse(runs[0])})
+    common, tables = on_common_records({"base": parse(runs[0]), "other": parse(fewer), "third": parse(runs[0])})
     assert common.left_out == {"Gaming": "not evaluated in other"}
-    assert [list(table.categories) for table in common.tables.values()] == [["IDTest", "german", "spanish"]] * 3
+    assert [list(table.categories) for table in tables.values()] == [["IDTest", "german", "spanish"]] * 3
 
 
 def test_folds_are_the_baselines_and_of_a_category_that_lost_records_each_needs_three(runs):
     folds = {f"{name}/fold": np.array([0, 0, 1, 1, 1]) for name in COUNTS}
     renamed = {name: 1 - fold for name, fold in folds.items()}
-    common = on_common_records({"base": parse(runs[0] | folds), "other": parse(runs[1] | renamed)})
-    assert common.tables["other"].categories["german"].folds.tolist() == [0, 0, 1, 1, 1]
+    _, tables = on_common_records({"base": parse(runs[0] | folds), "other": parse(runs[1] | renamed)})
+    assert tables["other"].categories["german"].folds.tolist() == [0, 0, 1, 1, 1]
     fewer = on_records(runs[1] | renamed, {name: np.arange(5) for name in COUNTS} | {"german": np.array([0, 1, 3, 4])})
     fewer["german/record"] = np.array(["german-0", "else", "german-3", "german-4"])
-    common = on_common_records({"base": parse(runs[0] | folds), "other": parse(fewer)})
+    common, _ = on_common_records({"base": parse(runs[0] | folds), "other": parse(fewer)})
     assert common.left_out == {"german": "1 record of a fold in common, which needs 3"}
-    whole = on_common_records({"base": parse(runs[0] | folds), "other": parse(runs[1] | folds)})
+    whole, _ = on_common_records({"base": parse(runs[0] | folds), "other": parse(runs[1] | folds)})
     assert whole.left_out == {}  # two records of fold 0, as in the runs themselves
     other = {f"{name}/fold": np.array([0, 1, 1, 0, 1]) for name in COUNTS}
     with pytest.raises(UserError) as refused:
@@ -253,7 +270,7 @@ def test_the_golden_gap_is_the_largest_in_nats_a_token_within_folds(runs):
 )
 def test_an_interval_counts_the_lineages_whose_replies_changed_where_they_are_fewest(found, where, quantity, fewest):
     changed = {"IDTest": 1, "german": 3, "spanish": 2, "Gaming": 9}  # there are 4 lineages in all
-    difference = differences(found["other"], found["base"], changed, LAYOUT)[Place(*where, quantity, "plain", *CLUB[0])]
+    difference = minus_first(found, changed)[Place(*where, quantity, "plain", *CLUB[0])]
     assert difference.fewest == fewest
 
 
@@ -275,7 +292,7 @@ def test_categories_may_have_references_of_their_own(runs):
         {"IDTest": None, "german": "IDTest", "spanish": None, "Gaming": "spanish"},
         {"new users": ["german"], "new genre": ["Gaming"]},
     )
-    [found] = measured({"base": parse(runs[0])}, layout).values()
+    found = of_run(measured({"base": parse(runs[0])}, layout), 0)
 
     def value(kind, name, quantity):
         return found[Place(kind, name, quantity, "reasoned", "club", "response")].values[0]
@@ -291,3 +308,21 @@ def test_categories_may_have_references_of_their_own(runs):
         "new genre",
         OVERALL,
     }
+
+
+@pytest.mark.parametrize(
+    "headline",
+    [("plain", "club", "token_rate"), ("plain", "prompt_marginal", "per_char"), ("reasoned", "leave_one_out", "response")],
+)
+def test_the_headline_alone_of_many_runs_at_once_is_what_each_run_has_by_itself(runs, headline):
+    """However many runs are taken together; values to the last digit where the formula is linear, and equal runs exactly so."""
+    parted = [with_sources(runs[0], 2), *(with_sources(with_other_policy(runs[0], seed), seed) for seed in range(3, 8))]
+    parted = {f"{number}": parse(arrays) for number, arrays in enumerate([*parted, parted[0]])}
+    every = measured(parted)
+    for at_once in (1, 4, 7):
+        alone = measured(parted, headline=Headline(*headline), at_once=at_once)
+        linear = headline[1] != "leave_one_out"
+        assert set(alone) == {at for at in every if at[3:] == headline and (linear or not at.quantity.startswith("novel"))}
+        for place, quantity in alone.items():
+            np.testing.assert_allclose(quantity.values, every[place].values, rtol=0, atol=0 if linear else 1e-12)
+            np.testing.assert_array_equal(quantity.values[0], quantity.values[-1])

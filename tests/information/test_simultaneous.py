@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from remid_jax.information.intervals import Replicates, Resampling, difference, interval
-from remid_jax.information.simultaneous import band, common_level, directions, rank_sets, smallest_difference, standard_error
+from remid_jax.information.intervals import Replicates, Resampling, difference, interval, standard_error
+from remid_jax.information.simultaneous import band, common_level, directions, rank_sets, smallest_difference
 
 FEW = 4_000  # draws, where the third digit does not matter
 
@@ -69,7 +69,7 @@ def test_errors_and_correlations_are_those_of_means(seed, rows, count):
     rng = np.random.default_rng(seed)
     columns = rng.normal(size=(rows, count)) @ rng.normal(size=(count, count))
     quantities = means(columns)
-    rows = directions(quantities)
+    rows = directions(quantities, np.ones(len(quantities), bool))
     np.testing.assert_allclose(rows @ rows.T, np.corrcoef(columns.T), atol=1e-6)
     np.testing.assert_allclose([standard_error(of) for of in quantities], stats.sem(columns), rtol=1e-9)
 
@@ -83,7 +83,7 @@ def test_quantities_of_other_lineages_are_independent_and_shared_ones_are_not():
     for name, of in lineages.items():
         weights = resampling.weights(of)
         quantities.append(resampling.replicates([(weights @ values[name] / weights.sum(axis=1), of)]))
-    rows = directions(quantities)
+    rows = directions(quantities, np.ones(len(quantities), bool))
     np.testing.assert_allclose(rows @ rows.T, [[1, 0, -1], [0, 1, 0], [-1, 0, 1]], atol=1e-12)
     assert band(quantities, 0.95).each == pytest.approx(0.95**0.5, abs=3e-4)
 
@@ -171,3 +171,11 @@ def test_runs_far_apart_have_one_rank_each_and_equal_runs_all_of_them():
     assert rank_sets(apart, 0.95, False) == {"a": (2, 2), "b": (3, 3), "c": (1, 1)}
     assert rank_sets(dict.fromkeys("abc", apart["a"]), 0.95, True) == dict.fromkeys("abc", (1, 3))
     assert rank_sets({"a": apart["a"]}, 0.95, True) == {"a": (1, 1)}
+
+
+def test_thousands_of_quantities_that_hardly_correlate_have_about_the_level_of_sidak():
+    """Their draws are few, and how many of all fail in them is uncertain."""
+    count, degrees = 20_000, 63
+    rows = np.random.default_rng(0).normal(size=(count, degrees + 1))
+    each = common_level(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.full(count, degrees), 0.95)
+    assert critical(each, degrees) == pytest.approx(critical(0.95 ** (1 / count), degrees), abs=0.1)
