@@ -4,7 +4,7 @@ A block of queries, all query heads of a key head in one matrix, stays on the ch
 after the other from the list of those that it may see; for the gradients of keys and values, keys stay and take queries. Steps
 behind the end of a list do nothing and fetch nothing.
 
-Equal to the plain way in interpret mode, and compiled for v5e and v5p by `benchmarks.tpu_compile`; not run on a device yet.
+Equal to the plain way in interpret mode, and compiled for v5e and v5p by `benchmarks.absent_devices`; not run on a device yet.
 """
 
 from __future__ import annotations

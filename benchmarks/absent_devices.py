@@ -1,9 +1,10 @@
-"""Compiles the steps of a Qwen3-shaped model for TPUs that are not there, with TPUs' own compiler: does it take them, how much
-memory do they want?
+"""Compiles the steps of a Qwen3-shaped model for TPUs or GPUs that are not there, with their own compilers: do they take them,
+how much memory do they want?
 
-    pip install libtpu==0.0.42.1    # the one of jax 0.10.2; it brings the compiler
-    python -m benchmarks.tpu_compile
-    python -m benchmarks.tpu_compile --topology=v5p:2x2x1 --mesh_model=2
+    pip install 'jax[tpu]'                                  # brings libtpu, and so the compiler
+    python -m benchmarks.absent_devices --devices=v5e:2x2
+    pip install 'jax[cuda12]'
+    python -m benchmarks.absent_devices --devices=H100:4
 
 Nothing runs, so speed stays unknown. Memory is a device's own: what a step is given, and what it takes for itself.
 """
@@ -31,13 +32,14 @@ from remid_jax.models.sampling import Prompts, Sampler, decode, empty_rows, enco
 from remid_jax.parallel import Devices, parameter_shardings, row_shardings
 from remid_jax.scoring.kernel import Batch, head_chunk, score_batch
 
-TOPOLOGY = flags.DEFINE_string("topology", "v5e:2x2", "The devices to compile for.")
+DEVICES = flags.DEFINE_string("devices", "v5e:2x2", "What to compile for: a topology of TPUs, or a card and how many of it.")
 SIZE = flags.DEFINE_enum("size", "8b", list(SIZES), "The model.")
 MODEL_AXIS = flags.DEFINE_integer("mesh_model", 4, "Devices over which each parameter is split.")
 LENGTHS = flags.DEFINE_multi_integer("length", [512, 2048, 8192], "Row lengths.")
 DTYPE = flags.DEFINE_enum("dtype", "bfloat16", ["bfloat16", "float32"], "Of the weights.")
 ROWS = flags.DEFINE_integer("rows", 64, "Replies that a device samples at once.")
 # Query heads, key heads, their size, window and softcap of layers unlike Qwen3's.
+CARDS = {"H100": (9, 0, 132, 232_448), "A100": (8, 0, 108, 166_912)}  # capability, cores, bytes of shared memory of a block
 LAYERS = {"Gemma 3 270M": (4, 1, 256, 512, None), "Gemma 2 2B": (8, 4, 256, 4096, 50.0), "SmolLM2 135M": (9, 3, 64, None, None)}
 
 
@@ -51,7 +53,7 @@ class Absent(Devices):
 def main(_: Sequence[str]) -> None:
     logging.set_verbosity(logging.ERROR)
     jax.config.update("jax_platforms", "cpu")
-    devices = topologies.get_topology_desc(platform="tpu", topology_name=TOPOLOGY.value).devices
+    devices = absent(*DEVICES.value.split(":"))
     grid = np.array(devices).reshape(-1, MODEL_AXIS.value)
     present, one = (Absent(Mesh(a, ("data", "model"), axis_types=(AxisType.Auto,) * 2)) for a in (grid, grid[:1, :1]))
     config = qwen3(SIZE.value)
@@ -67,6 +69,27 @@ def main(_: Sequence[str]) -> None:
     show_sampling(config, present, params, LENGTHS.value[0])
     for name, layer in LAYERS.items():
         show_attention(name, layer, one, LENGTHS.value[-1])
+
+
+def absent(name: str, shape: str) -> Sequence[Any]:
+    """Devices to compile for, by a card's name and number or a TPU's and its topology."""
+    if name not in CARDS:
+        return topologies.get_topology_desc(platform="tpu", topology_name=f"{name}:{shape}").devices
+    jax.devices("cpu")  # plugins are looked for as the first device is
+    major, minor, cores, shared = CARDS[name]
+    target = f"""
+        gpu_device_info {{
+          threads_per_block_limit: 1024 threads_per_warp: 32 threads_per_core_limit: 2048 core_count: {cores}
+          fpus_per_core: 128 shared_memory_per_block: 49152 shared_memory_per_block_optin: {shared}
+          shared_memory_per_core: {shared + 1024} block_dim_limit_x: 2147483647 block_dim_limit_y: 65535
+          block_dim_limit_z: 65535 registers_per_core_limit: 65536 registers_per_block_limit: 65536
+          memory_bandwidth: 2000000000000 l2_cache_size: 41943040 clock_rate_ghz: 1.5 device_memory_size: 85000000000
+          cuda_compute_capability {{ major: {major} minor: {minor} }}
+        }}
+        platform_name: "CUDA" dnn_version_info {{ major: 9 minor: 1 }} device_description_str: "{name}"
+    """
+    found = topologies.get_topology_desc("gpu", "cuda", topology=f"1x1x{shape}", target_config=target)
+    return found.devices
 
 
 def parameters(config: DecoderConfig, mesh: Mesh) -> Any:
