@@ -10,15 +10,15 @@ def number(value, low=None, high=None, validated=True, clusters=16, **more):
     return {"value": value, "interval": bounds, **more}
 
 
-def tree(of):
-    return {"club": {"token_rate": of}}
+def tree(of, by_reply=None):
+    return {"club": {"token_rate": of, "response": by_reply}}
 
 
-def section(whole, novel, misplaced=None, share=None, dropped=None):
+def section(whole, novel, misplaced=None, share=None, by_reply=None, dropped=None):
     """A shift's or category's estimates: EMID of whole replies and of what is novel in them."""
     placed = {"novel": share or number(misplaced, 0, 1), "whole": number(misplaced, 0, 1)}
     of_term = {"emi": tree(whole), "emid": tree(whole), "estimator_shift": tree(dropped or number(0.1, -0.1, 0.3))}
-    by_source = {term: {"novel": tree(novel)} for term in ("emi", "emid")}
+    by_source = {term: {"novel": tree(novel, by_reply)} for term in ("emi", "emid")}
     return {
         "categories": ["german"],
         "reasoned": of_term | {"by_source": by_source, "misplaced_equivalent": {"emi": placed, "emid": placed}},
@@ -132,6 +132,16 @@ def test_texts_of_unlike_density_are_said_to_be_so_and_where_units_disagree_noth
     alike = verdict(estimates({"user": of_shift}, density=0.3))["shifts"]["user"]
     assert "a character" not in alike["sentence"]
     assert alike["finding"] == finding(by_token)
+
+
+@pytest.mark.parametrize(("by_reply", "expected"), [(number(-10.83, -18.97, -2.69), "none"), (number(9.0, 1.0, 17.0), "unit")])
+def test_where_no_share_is_known_nats_a_reply_stand_beside_nats_a_token(by_reply, expected):
+    of_shift = section(number(0.0, -0.2, 0.2), number(-0.2, -0.42, 0.01), by_reply=by_reply)
+    found = verdict(estimates({"user": of_shift}, density=0.4))["shifts"]["user"]
+    assert found["finding"] == expected
+    low, high = by_reply["interval"]["low"], by_reply["interval"]["high"]
+    told = f"in nats a reply, which a horizon in tokens cuts after unlike contents, the loss is {by_reply['value']:+.1f}"
+    assert f"{told} ({low:+.1f}, {high:+.1f})." in found["sentence"]
 
 
 def test_what_is_not_validated_is_open_and_says_why():
