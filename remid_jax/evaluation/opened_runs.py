@@ -39,8 +39,8 @@ class _Estimates(pydantic.BaseModel):
 class _Head(pydantic.BaseModel):
     """What comparing reads of results.json."""
 
-    schema_version: int
-    kind: str
+    schema_version: Any
+    kind: Any
     config: dict[str, Any]
     fingerprints: dict[str, Any]
     estimator: dict[str, Any]
@@ -160,25 +160,29 @@ def _head(folder: Path) -> Results:
 
 
 def _outlines(stored: StoredArrays, alike: StoredArrays) -> tuple[tuple[str, ...], int | None, dict[str, Outline]]:
-    """Conditionings, horizon, and the outline of each category."""
+    """Conditionings, horizon, and the outline of each category; KeyError and ValueError where the layout is another."""
     names = stored.entries
     categories = list(dict.fromkeys(name.partition("/")[0] for name in names))
 
-    def array(name: str) -> np.ndarray | None:
-        return stored.read([name], alike)[name] if name in names else None
+    def array(name: str, kinds: str, shape: tuple[int, ...] | None) -> np.ndarray:
+        found = stored.read([name], alike)[name]
+        if found.dtype.kind not in kinds or (found.ndim != 1 if shape is None else found.shape != shape):
+            raise ValueError(f"{name} has another layout")
+        return found
 
     outlines = {}
     for category in categories:
+        record, fold = array(f"{category}/record", "U", None), f"{category}/fold"
         sides = [side for side in SIDES if f"{category}/tokens/{side}" in names]
         outlines[category] = Outline(
-            stored.read([f"{category}/record"], alike)[f"{category}/record"],
-            array(f"{category}/fold"),
+            record,
+            array(fold, "iu", record.shape) if fold in names else None,
             "golden" in sides,
             all(f"{category}/tokens_by_source/{side}" in names for side in sides),
         )
     scorers = tuple(of for of in SCORERS if f"{categories[0]}/loglik/{of}/policy" in names)
-    horizon = array(f"{categories[0]}/horizon")
-    return scorers, None if horizon is None else int(horizon), outlines
+    horizon = f"{categories[0]}/horizon"
+    return scorers, int(array(horizon, "iu", ())) if horizon in names else None, outlines
 
 
 def _arrays(folder: Path, alike: StoredArrays | None) -> Mapping[str, np.ndarray]:

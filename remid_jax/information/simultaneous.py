@@ -28,6 +28,7 @@ FEWEST_ERRORS = 200  # draws of the estimated errors; many degrees of freedom ne
 TRUSTED = 2  # see `common_level`
 NUMERATORS = 8  # for every draw of the estimated errors
 AT_ONCE = 2_000_000  # normal numbers
+ONE_THREAD = 250_000  # multiplications of a product that BLAS leaves to one thread
 IN_CACHE = 100_000  # the same, where they are squared and summed at once
 SEED = 27
 PAIRED = 32  # runs of which all pairs are compared
@@ -142,8 +143,8 @@ def _small_chances(
     for first in range(0, outer, step):
         rows = min(step, outer - first)
         errors = _errors(rng.standard_normal((rows, most, rank)), directions, freedoms)
-        sizes = rng.standard_normal((rows, inner, rank)) @ directions.T
-        np.abs(sizes, out=sizes)
+        products = _products(rng.standard_normal((rows, inner, rank)), directions)
+        sizes = np.abs(products.swapaxes(1, 2)).reshape(rows, inner, -1)[..., :count]
         row, column, quantity = np.nonzero(sizes >= ends * errors)
         found = 2 * stdtr(freedoms[quantity], -sizes[row, column, quantity] / errors[row, 0, quantity])
         draw = (first + row) * inner + column  # ascending
@@ -167,9 +168,25 @@ def _errors(
         of_number = np.flatnonzero(freedoms == number)
         step = max(1, IN_CACHE // (number * len(drawn)))
         for chosen in (of_number[first : first + step] for first in range(0, len(of_number), step)):
-            products = drawn[:, :number] @ directions[chosen].T
-            errors[:, 0, chosen] = np.sqrt(np.square(products, out=products).mean(axis=1))
+            products = _products(drawn[:, :number], directions[chosen])
+            means = np.square(products, out=products).mean(axis=2).reshape(len(drawn), -1)
+            errors[:, 0, chosen] = np.sqrt(means[:, : len(chosen)])
     return errors
+
+
+def _products(
+    drawn: Float[np.ndarray, "rows n r"], directions: Float[np.ndarray, "m r"]
+) -> Float[np.ndarray, "rows blocks n columns"]:
+    """The products of draws and directions, a block of directions at a time, the last one filled up with zeros.
+
+    A block is so small that BLAS leaves it to one thread: several would wait for one another, and beside other programs that
+    takes ten times as long.
+    """
+    count, rank = directions.shape
+    columns = min(count, max(1, ONE_THREAD // (drawn.shape[1] * rank)))
+    filled = np.zeros((-(-count // columns) * columns, rank))
+    filled[:count] = directions
+    return drawn[:, None] @ filled.reshape(-1, columns, rank).swapaxes(1, 2)
 
 
 def smallest_difference(error: float, degrees: int, each: float) -> float | None:

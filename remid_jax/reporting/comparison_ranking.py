@@ -5,7 +5,7 @@ Input is the dictionary `results` of a `remid_jax.evaluation.comparison.Comparis
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from remid_jax.reporting.cells import DASH, Cell, Column, Row, Table, measure, write_value
@@ -31,10 +31,10 @@ def is_large(results: Results) -> bool:
     return not results["every_formula"]
 
 
-def ranking(results: Results, quantity: str, kinds: Collection[str], shown: int | None = None) -> Table:
+def ranking(results: Results, quantity: str, kinds: Sequence[str], shown: int | None = None) -> Table:
     """Returns a row a run, the best first: its value and rank over all shifted categories, and its differences to the baseline.
 
-    Differences are over all shifted categories, and by what else is in `kinds`: "shift", "category". Of more rows than are
+    Differences are over all shifted categories, and by what else is in `kinds`, "shift" and "category". Of more rows than are
     `shown` the rest is counted.
     """
     runs, baseline, name = _best_first(results, quantity), results["baseline"], quantity_name(results, quantity)
@@ -43,7 +43,7 @@ def ranking(results: Results, quantity: str, kinds: Collection[str], shown: int 
     }
     overall: Mapping[str, Any] = next((of_place for (kind, _), of_place in standings.items() if kind == "overall"), {})
     places = [OVERALL] if overall else []
-    places += [(kind, of) for kind, of in standings if kind != "overall" and kind in kinds]
+    places += [place for kind in kinds for place in standings if place[0] == kind]
     cells = difference_cells(results, quantity, runs[:shown])
     columns = [Column(name, f"over all shifted categories; {SENSE[quantity]}"), Column("rank")] if overall else []
     columns += [

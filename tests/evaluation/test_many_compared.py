@@ -121,6 +121,12 @@ def test_faults_of_a_run_are_said_in_one_line(folders, tmp_path):
 
     with pytest.raises(UserError, match=r"changed: scores: .*german/loglik/plain/policy has shape \[4, 5\], expected \[5, 5\]"):
         compare(with_scores(folders, tmp_path, cut), devices=DEVICES)
+
+    def named_in_a_square(arrays):
+        return arrays | {"german/record": np.array([["a", "b"], ["c", "d"]])}
+
+    with pytest.raises(UserError, match=r"changed: scores: .*german/record has shape \[2, 2\], expected \[any\]"):
+        compare(with_scores(folders, tmp_path, named_in_a_square), devices=DEVICES)
     runs = with_scores(folders[:3], tmp_path, dict)
     content = bytearray((runs[-1] / "scores.npz").read_bytes())
     with np.load(folders[2] / "scores.npz") as arrays:
