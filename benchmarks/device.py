@@ -1,4 +1,5 @@
-"""What a device does with a random Qwen3-shaped model: scoring and sampling speed, and what bfloat16 costs in exactness.
+"""What a device does with a random Qwen3-shaped model: attention, fused and by plain blocks, scoring and sampling speed, and
+what bfloat16 costs in exactness.
 
     python -m benchmarks.device --size=8b --peak_tflops=989     # an H100's dense bfloat16 peak
     python -m benchmarks.device                                 # anywhere
@@ -32,6 +33,9 @@ from absl import app, flags, logging
 from flax import nnx
 
 from benchmarks.random_qwen3 import SIZES, qwen3, random_params
+from remid_jax.models.attention.attend import BLOCK
+from remid_jax.models.attention.blocks import Mix, attend_blocks, mix_plain
+from remid_jax.models.attention.fused import mix_by_platform
 from remid_jax.models.config import DecoderConfig
 from remid_jax.models.decoding import unstacked
 from remid_jax.models.sampling import Prompts, Sampler, decode, empty_rows, encode
@@ -55,6 +59,7 @@ def main(_: Sequence[str]) -> None:
     params = random_params(config, devices)
     count = sum(leaf.size for leaf in jax.tree.leaves(params)) / 1e9
     print(f"{jax.device_count()} x {jax.devices()[0].device_kind}, {SIZE.value}: {count:.2f}e9 parameters")
+    print_attention(config, max(BUCKETS.value))
     print("scoring, bfloat16\nbucket  rows   ms/step   tokens/s  TFLOP/s  of peak  temporary MiB")
     for bucket in BUCKETS.value:
         print_scoring(config, params, devices, bucket)
@@ -71,6 +76,33 @@ def print_scoring(config: DecoderConfig, params: nnx.State, devices: Devices, bu
     share = f"{used / PEAK.value / jax.device_count():.1%}" if PEAK.value else "-"
     memory = step.memory_analysis().temp_size_in_bytes / 2**20
     print(f"{bucket:6} {rows:5} {seconds * 1e3:9.1f} {rows * bucket / seconds:10.0f} {used:8.2f} {share:>8} {memory:14.0f}")
+
+
+def print_attention(config: DecoderConfig, length: int) -> None:
+    """One layer's attention in rows of one text, on one device: by the way of the platform, and by plain blocks."""
+    rows = max(1, TOKENS.value // length)
+    keys = jax.random.split(jax.random.key(0), 3)
+    shapes = ((rows, n, length, config.head_size) for n in (config.heads, config.kv_heads, config.kv_heads))
+    q, k, v = (jax.random.normal(key, shape, jnp.bfloat16) for key, shape in zip(keys, shapes, strict=True))
+    positions = jnp.broadcast_to(jnp.arange(length), (rows, length))
+
+    def mixed(mix: Mix, q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+        scale = config.head_size**-0.5
+        return attend_blocks(q, k, v, positions, jnp.full_like(positions, length), None, scale, None, BLOCK, mix)
+
+    def gradients(mix: Mix, *given: jax.Array) -> tuple[jax.Array, ...]:
+        return jax.grad(lambda *given: (mixed(mix, *given) ** 2).sum(), (0, 1, 2))(*given)
+
+    for name, function in (("forward", mixed), ("forward and backward", gradients)):
+        steps = [jax.jit(functools.partial(function, mix)) for mix in (mix_by_platform, mix_plain)]
+        rounds = [[timings(lambda step=step: step(q, k, v), 1)[0] for step in steps] for _ in range(5)]  # in turn
+        fused, plain = (statistics.median(column) for column in zip(*rounds, strict=True))
+        found, expected = (jnp.concatenate([a.ravel() for a in jax.tree.leaves(step(q, k, v))]) for step in steps)
+        apart = jnp.abs(found.astype(jnp.float32) - expected.astype(jnp.float32)).max() / jnp.abs(expected).max()
+        print(
+            f"attention of a layer, {rows} rows of {length} tokens, {name}: {fused * 1e3:.2f} ms, by plain blocks "
+            f"{plain * 1e3:.2f} ms ({plain / fused:.2f} times as long); largest difference / largest value: {apart:.1e}"
+        )
 
 
 def print_sampling(config: DecoderConfig, params: nnx.State, devices: Devices, length: int) -> None:

@@ -65,6 +65,17 @@ def parameter_shardings(params: object, mesh: Mesh) -> Any:
     return jax.tree_util.tree_map_with_path(sharding, params)
 
 
+def row_shardings(rows: object, mesh: Mesh) -> Any:
+    """A NamedSharding for every leaf of what is led by rows: they lie along the data axis, and key heads, the second of four
+    axes (a cache's), along the model axis, if that divides them."""
+
+    def sharding(leaf: Any) -> NamedSharding:
+        heads = leaf.ndim == 4 and leaf.shape[1] % mesh.shape["model"] == 0
+        return NamedSharding(mesh, PartitionSpec("data", "model") if heads else PartitionSpec("data"))
+
+    return jax.tree.map(sharding, rows)
+
+
 class Devices:
     """Where steps run. A step is a pure function of (params, batch), every leaf of `batch` and of its result led by rows.
 
@@ -102,15 +113,27 @@ class Devices:
         return jax.tree.map(lambda a: jax.device_put(np.broadcast_to(np.asarray(a), (self.rows, *a.shape)), rows), params)
 
     def spread(self, step: Callable[..., Any], donate: tuple[int, ...] = ()) -> Callable[..., Any]:
-        """The compiled `step`, which takes placed params and placed batches; `donate` are the arguments it may overwrite."""
-        return jax.jit(step, donate_argnums=donate) if self.parallel == "mesh" else jax.pmap(step, donate_argnums=donate)
+        """The compiled `step`, which takes placed params and placed batches; `donate` are the arguments it may overwrite.
+
+        On a mesh it is traced with that mesh in sight, so that kernels know how rows and key heads lie.
+        """
+        if self.parallel == "pmap":
+            return jax.pmap(step, donate_argnums=donate)
+
+        @functools.wraps(step)
+        def on_mesh(*given: Any) -> Any:
+            with jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh):
+                return step(*given)
+
+        return jax.jit(on_mesh, donate_argnums=donate)
 
     def making_rows(self, make: Callable[[int], Any], rows: int) -> Callable[[], Any]:
-        """The compiled function that makes what `make` gives for a number of rows, row-wise on the devices."""
+        """The compiled function that makes what `make` gives for a number of rows, laid as `row_shardings` says."""
         if self.parallel == "pmap":
             made = jax.pmap(lambda _: make(rows // self.rows))
             return lambda: made(self.place_batch(np.zeros(self.rows)))
-        return jax.jit(functools.partial(make, rows), out_shardings=NamedSharding(self.mesh, PartitionSpec("data")))
+        make = functools.partial(make, rows)
+        return jax.jit(make, out_shardings=row_shardings(jax.eval_shape(make), self.mesh))
 
     def first_rows(self, each: int) -> np.ndarray:
         """The number of each device's first row, of `each`, as a step counts them: with pmap every device counts its own."""

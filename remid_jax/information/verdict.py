@@ -8,9 +8,9 @@ By rule (docs/protocol.md, rule 26), from estimates alone, so that a sentence ne
 
 loss: the interval lies above 0; gain: below 0; none: it includes 0, so that a loss above its upper end is excluded at its
 level; open: there is no interval that is validated or errs on the side of width; unit: golden replies there hold unlike
-amounts of text a token, and nats a token and nats a character disagree whether there is a loss. Figures are those of `club
-token_rate` under the headline's scorer. Of a table without a shift or golden replies: {"quantity": None, "sentences": [why],
-"shifts": {}}.
+amounts of text a token, and nats a token disagree with shares of misplaced replies, or with nats a reply where those are not
+known, whether there is a loss. Figures are those of `club token_rate` under the headline's scorer. Of a table without a shift
+or golden replies: {"quantity": None, "sentences": [why], "shifts": {}}.
 """
 
 from __future__ import annotations
@@ -111,14 +111,24 @@ def _of_shift(
         missed = ", which a run of this size would mostly miss" if ceiling < (number.get("smallest_loss") or 0) else ""
         sentence += f" One constant reply to everybody there would lose {ceiling:+.2f}{missed}."
     if unlike:
-        by_char = emi_of(section, "emid", quantity, "per_char")
+        other, other_told = _without_tokens(section, quantity)
         sentence += (
             f" Golden replies of {_listed(unlike)} and of familiar conditions differ over {DENSE} times in tokens a character, "
-            f"so nats a token compare unlike amounts of text; in nats a character the loss is {_with_interval(by_char, 3)}."
+            f"so nats a token compare unlike amounts of text; {other_told}."
         )
-        if OPEN not in (other := finding(by_char), found) and (other == LOSS) != (found == LOSS):
+        if OPEN not in (seen := finding(other), found) and (seen == LOSS) != (found == LOSS):
             found, sentence = UNIT, f"{sentence} So whether there is a loss depends on the unit."
     return {"finding": found, "sentence": sentence}
+
+
+def _without_tokens(section: Mapping[str, Any], quantity: str) -> tuple[Estimate, str]:
+    """The loss in what compares languages better than a rate a token does (docs/doses.md), and how it is told."""
+    share: Estimate = section["misplaced_equivalent"]["emid"][quantity]
+    if share["value"] is not None:
+        return share, f"as the share of replies meant for somebody else, which needs no unit, the loss is {_share(share)}"
+    by_reply = emi_of(section, "emid", quantity, "response")
+    told = f"in nats a reply, which a horizon in tokens cuts after unlike contents, the loss is {_with_interval(by_reply, 1)}"
+    return by_reply, told
 
 
 def _unlike(estimates: Mapping[str, Any], section: Mapping[str, Any]) -> list[str]:

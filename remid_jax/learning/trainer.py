@@ -118,7 +118,7 @@ class Trainer:
             keys = _dropout_keys(self.seed, number, np.asarray(numbers))
             batch = training_batch([rows[n] for n in numbers], size, completions, tokens, columns, keys)
             chunk = head_chunk(size // shares, self.model.config.vocab_size)
-            gradients = _gradients(self.model.config, chunk, self.objective, self.model.dtype)
+            gradients = _gradients(self.model.config, chunk, self.objective, self.model.dtype, self.devices)
             part = gradients(self._frozen, state.trainable, self.devices.place_batch(batch))
             total = part if total is None else _add(total, part)
         sums, logged = total
@@ -141,7 +141,7 @@ def completion_statistics(
 
 
 @functools.lru_cache(maxsize=64)
-def _gradients(config: DecoderConfig, chunk: int, objective: Objective, dtype: Dtype) -> Callable:
+def _gradients(config: DecoderConfig, chunk: int, objective: Objective, dtype: Dtype, devices: Devices) -> Callable:
     """(frozen, trainable, batch) -> (gradient of the objective's sum, {"loss": (sum, count), what else is logged})."""
 
     def gradients(frozen: nnx.State | None, trainable: nnx.State, batch: TrainingBatch) -> tuple[nnx.State, dict[str, Reduced]]:
@@ -154,7 +154,7 @@ def _gradients(config: DecoderConfig, chunk: int, objective: Objective, dtype: D
         sums, logged = jax.grad(loss, has_aux=True)(trainable)
         return sums, logged
 
-    return jax.jit(gradients)
+    return devices.spread(gradients)
 
 
 def whole(frozen: nnx.State | None, trainable: nnx.State, dtype: Dtype) -> nnx.State:

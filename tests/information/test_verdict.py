@@ -10,15 +10,15 @@ def number(value, low=None, high=None, validated=True, clusters=16, **more):
     return {"value": value, "interval": bounds, **more}
 
 
-def tree(of, by_char=None):
-    return {"club": {"token_rate": of, "per_char": by_char}}
+def tree(of, by_reply=None):
+    return {"club": {"token_rate": of, "response": by_reply}}
 
 
-def section(whole, novel, misplaced=None, by_char=None, dropped=None):
+def section(whole, novel, misplaced=None, share=None, by_reply=None, dropped=None):
     """A shift's or category's estimates: EMID of whole replies and of what is novel in them."""
-    placed = {"novel": number(misplaced, 0, 1), "whole": number(misplaced, 0, 1)}
+    placed = {"novel": share or number(misplaced, 0, 1), "whole": number(misplaced, 0, 1)}
     of_term = {"emi": tree(whole), "emid": tree(whole), "estimator_shift": tree(dropped or number(0.1, -0.1, 0.3))}
-    by_source = {term: {"novel": tree(novel, by_char)} for term in ("emi", "emid")}
+    by_source = {term: {"novel": tree(novel, by_reply)} for term in ("emi", "emid")}
     return {
         "categories": ["german"],
         "reasoned": of_term | {"by_source": by_source, "misplaced_equivalent": {"emi": placed, "emid": placed}},
@@ -107,7 +107,7 @@ def test_what_golden_replies_lose_and_a_constant_reply_would_is_said_beside_what
 
 
 @pytest.mark.parametrize(
-    ("by_token", "by_char", "expected"),
+    ("by_token", "share", "expected"),
     [
         (number(-0.2, -0.42, 0.01), number(0.27, 0.09, 0.44), "unit"),
         (number(0.2, 0.1, 0.3), number(0.1, -0.1, 0.3), "unit"),
@@ -116,21 +116,32 @@ def test_what_golden_replies_lose_and_a_constant_reply_would_is_said_beside_what
         (number(-0.2, -0.42, 0.01), number(0.27, 0.09, 0.44, validated=False), "none"),
     ],
 )
-def test_texts_of_unlike_density_are_said_to_be_so_and_where_units_disagree_nothing_else_is(by_token, by_char, expected):
-    of_shift = section(number(0.0, -0.2, 0.2), by_token, by_char=by_char)
+def test_texts_of_unlike_density_are_said_to_be_so_and_where_units_disagree_nothing_else_is(by_token, share, expected):
+    of_shift = section(number(0.0, -0.2, 0.2), by_token, share=share)
     found = verdict(estimates({"user": of_shift}, density=0.4))
     assert found["shifts"]["user"]["finding"] == expected
-    mark = "" if by_char["interval"]["validated"] else ", not validated"
-    said = f"{by_char['value']:+.3f} ({by_char['interval']['low']:+.3f}, {by_char['interval']['high']:+.3f}{mark})"
+    mark = "" if share["interval"]["validated"] else ", not validated"
+    said = f"{share['value']:.0%} ({share['interval']['low']:.0%} to {share['interval']['high']:.0%}{mark})"
     depends = " So whether there is a loss depends on the unit." if expected == "unit" else ""
     assert found["shifts"]["user"]["sentence"].endswith(
         "Golden replies of german and of familiar conditions differ over 1.5 times in tokens a character, so nats a token "
-        f"compare unlike amounts of text; in nats a character the loss is {said}.{depends}"
+        f"compare unlike amounts of text; as the share of replies meant for somebody else, which needs no unit, the loss is "
+        f"{said}.{depends}"
     )
     assert ("whether user shift costs it something depends on the unit" in found["sentences"][0]) == (expected == "unit")
     alike = verdict(estimates({"user": of_shift}, density=0.3))["shifts"]["user"]
     assert "a character" not in alike["sentence"]
     assert alike["finding"] == finding(by_token)
+
+
+@pytest.mark.parametrize(("by_reply", "expected"), [(number(-10.83, -18.97, -2.69), "none"), (number(9.0, 1.0, 17.0), "unit")])
+def test_where_no_share_is_known_nats_a_reply_stand_beside_nats_a_token(by_reply, expected):
+    of_shift = section(number(0.0, -0.2, 0.2), number(-0.2, -0.42, 0.01), by_reply=by_reply)
+    found = verdict(estimates({"user": of_shift}, density=0.4))["shifts"]["user"]
+    assert found["finding"] == expected
+    low, high = by_reply["interval"]["low"], by_reply["interval"]["high"]
+    told = f"in nats a reply, which a horizon in tokens cuts after unlike contents, the loss is {by_reply['value']:+.1f}"
+    assert f"{told} ({low:+.1f}, {high:+.1f})." in found["sentence"]
 
 
 def test_what_is_not_validated_is_open_and_says_why():

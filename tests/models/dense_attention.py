@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -82,3 +84,27 @@ def dense(case):
     to_q = np.einsum("bnts,bnsh->bnth", to_logits, keys)
     to_k, to_v = (shared(np.einsum("bnts,bnth->bnsh", *pair)) for pair in ((to_logits, q), (weights, change)))
     return mixed.swapaxes(1, 2).reshape(b, t, heads * size), (to_q, to_k, to_v)
+
+
+def run(way, case):
+    """What `way`, called as `attend`, gives for `case`, and the gradients to q, k and v."""
+    window = None if case.window is None else jnp.int32(case.window)
+
+    @jax.jit
+    def whole(q, k, v, window):
+        mixed, back = jax.vjp(
+            lambda q, k, v: way(q, k, v, case.positions, case.ends, window, case.scale, case.softcap), q, k, v
+        )
+        return mixed, back(jnp.asarray(case.change))
+
+    return whole(case.q, case.k, case.v, window)
+
+
+def check(way, case):
+    """Asserts that `way` gives what `dense` does, and something finite for tokens that see none."""
+    (mixed, gradients), (expected, expected_gradients) = run(way, case), dense(case)
+    someone = case.seen().any(axis=2)
+    np.testing.assert_allclose(np.asarray(mixed)[someone], expected[someone], atol=1e-5)
+    for got, want in zip(gradients, expected_gradients, strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-4)
+    assert np.isfinite(mixed).all()

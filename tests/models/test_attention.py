@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from dense_attention import dense, random_case
+from dense_attention import check, random_case, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,28 +19,6 @@ CASES = st.fixed_dictionaries({
     "seed": st.integers(0, 2**20), "window": st.sampled_from([None, 1, 7, 100, UNLIMITED]),
     "softcap": st.sampled_from([None, 3.0]), "heads": st.sampled_from([2, 6]),
 })  # fmt: skip
-
-
-def run(way, case):
-    window = None if case.window is None else jnp.int32(case.window)
-
-    @jax.jit
-    def whole(q, k, v, window):
-        mixed, back = jax.vjp(
-            lambda q, k, v: way(q, k, v, case.positions, case.ends, window, case.scale, case.softcap), q, k, v
-        )
-        return mixed, back(jnp.asarray(case.change))
-
-    return whole(case.q, case.k, case.v, window)
-
-
-def check(way, case):
-    (mixed, gradients), (expected, expected_gradients) = run(way, case), dense(case)
-    someone = case.seen().any(axis=2)
-    np.testing.assert_allclose(np.asarray(mixed)[someone], expected[someone], atol=1e-5)
-    for got, want in zip(gradients, expected_gradients, strict=True):
-        np.testing.assert_allclose(got, want, atol=1e-4)
-    assert np.isfinite(mixed).all()
 
 
 @settings(max_examples=5, deadline=None)

@@ -2,10 +2,11 @@
 
 import dataclasses
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
-import pytest
+from accelerators import PLATFORMS
 from tiny import CONFIG
 
 from remid_jax.models.config import DecoderConfig, Rope
@@ -43,16 +44,19 @@ def test_chunked_head_needs_under_an_eighth_of_the_memory_of_a_whole_one():
     assert chunked < whole / 8
 
 
-@pytest.mark.parametrize("platform", ["tpu", "cuda"])
-def test_scoring_lowers_at_the_shapes_of_qwen3_8b(platform):
+@PLATFORMS
+def test_scoring_lowers_at_the_shapes_of_qwen3_8b(platform, kernel):
+    """Attention is one call of a kernel, in the scan over layers, and no array is as large as all pairs of tokens."""
     step = jax.jit(functools.partial(score_batch, QWEN3_8B, head_chunk(4, QWEN3_8B.vocab_size)))
-    exported = jax.export.export(step, platforms=[platform])(shapes(QWEN3_8B, jnp.bfloat16), batch_shapes(4, 8192))
-    assert exported.platforms == (platform,)
-    assert [a.shape for a in exported.out_avals] == [(4, 8192)]
+    traced = step.trace(shapes(QWEN3_8B, jnp.bfloat16), batch_shapes(4, 8192))
+    text = traced.lower(lowering_platforms=(platform,)).as_text()
+    assert traced.out_info.shape == (4, 8192)
+    assert len(re.findall(rf"custom_call @\S*{kernel}", text)) == 1
+    assert "8192x8192" not in text
 
 
-@pytest.mark.parametrize("platform", ["tpu", "cuda"])
-def test_sampling_lowers_at_the_shapes_of_qwen3_8b(platform):
+@PLATFORMS
+def test_sampling_lowers_at_the_shapes_of_qwen3_8b(platform, kernel):
     params, sampler = shapes(QWEN3_8B, jnp.bfloat16), Sampler(0, (151_645,), top_k=20, top_p=0.8)
     prompts = Prompts(*[jax.ShapeDtypeStruct((1, 3072), jnp.int32)] * 4, jax.ShapeDtypeStruct((1, 2), jnp.int32))
     start = functools.partial(encode, QWEN3_8B, 4096)
@@ -64,9 +68,9 @@ def test_sampling_lowers_at_the_shapes_of_qwen3_8b(platform):
     share = jax.ShapeDtypeStruct((1,), jnp.int32)
 
     def lowered(step, *arguments):
-        exported = jax.export.export(jax.jit(step), platforms=[platform])(*arguments)
-        assert exported.platforms == (platform,)
-        return jax.eval_shape(step, *arguments)
+        traced = jax.jit(step).trace(*arguments)
+        traced.lower(lowering_platforms=(platform,))
+        return traced.out_info
 
     assert lowered(start, params, prompts).keys.shape == (1, 36, 8, 128, 3072 + 4096)
     entered = lowered(functools.partial(enter, sampler), rows, encoded, seats)

@@ -25,8 +25,11 @@ def attend(
 
     Who sees whom: `remid_jax.models.attention.visibility`; `window` None is none. Query head n goes with key head
     n * K // N. Logits are `scale` times the products, and softcap * tanh(logits / softcap) of them where there is one.
-    Products have operands in the dtype of k and v; softmax is float32. A token that sees none takes anything finite.
+    Products have operands in the dtype of k and v; softmax is float32. A token that sees none takes anything finite. Long rows
+    run fused kernels on TPUs and NVIDIA's GPUs: a program takes the way of the platform that it is lowered for.
     """
     if q.shape[2] <= LONGEST_TRIANGLE:
         return attend_triangle(q, k, v, positions, ends, window, scale, softcap)
-    return attend_blocks(q, k, v, positions, ends, window, scale, softcap, BLOCK)
+    from remid_jax.models.attention.fused import mix_by_platform  # here, as Pallas takes a seventh of a second of every start
+
+    return attend_blocks(q, k, v, positions, ends, window, scale, softcap, BLOCK, mix_by_platform)
