@@ -6,7 +6,7 @@ import pytest
 
 from remid_jax.information import calibration
 from remid_jax.information import estimates as information
-from remid_jax.information.differences import Layout, Place, differences, quantities
+from remid_jax.information.differences import Layout, Measuring, Place, differences
 from remid_jax.information.estimates import Settings
 from remid_jax.information.intervals import interval, jackknife
 from remid_jax.information.score_table import Category, Replies, ScoreTable
@@ -46,13 +46,16 @@ def test_differences_and_their_jackknife_are_those_of_the_product(channel, monke
     tables = {run: as_table(*(of_run[0] for of_run in sides)) for run, sides in drawn._asdict().items()}
     layout = Layout({"IDTest": None, "german": "IDTest"}, {})
     with jax.enable_x64(True):
-        found = quantities(tables, layout, information.plan_of(tables["baseline"], Settings(bootstrap=0), Devices()))
+        plan = information.plan_of(tables["baseline"], Settings(bootstrap=0), Devices())
+        measuring = Measuring(tables["baseline"], layout, plan, has_sources=False)
+        found = measuring.quantities([tables["baseline"], tables["run"]])
         studied = study.differences(drawn, N)
-    product = differences(found["run"], found["baseline"], {"IDTest": N, "german": N}, layout)
+    product = differences(found, {"IDTest": np.array([N]), "german": np.array([N])}, layout)
     for estimator, of_estimator in studied.items():
         for quantity, name in (("emi", "IDTest"), ("emid", "german")):
             values = of_estimator[quantity][0]
-            theirs = product[Place("category", name, quantity, "plain", estimator, "response")]
+            by = product[Place("category", name, quantity, "plain", estimator, "response")].by
+            theirs = by._replace(values=by.values[0])
             assert theirs.values[0] == pytest.approx(values[0], abs=1e-9), (estimator, quantity)
             bounds = interval(theirs, estimator, 0.95)
             assert (bounds["low"], bounds["high"]) == pytest.approx(jackknife(values[1:], values[0], 0.95), abs=1e-6)
