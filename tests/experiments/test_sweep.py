@@ -12,10 +12,10 @@ from scripts import load, stop
 from remid_jax.checkpoints import Checkpoints
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record, Turn, write_jsonl
+from remid_jax.evaluation import loaded
 from remid_jax.models.adapters import adapted
 from remid_jax.models.loading import open_model
 from remid_jax.models.peft_files import read_adapter
-from remid_jax.sweeps import loaded
 from remid_jax.sweeps.tasks import TASKS
 from remid_jax.synthetic import world_models
 from remid_jax.synthetic.reasoned_world import DIALOGUES, FEATURES, REPLIES, truth
