@@ -68,5 +68,6 @@ def server_of(app: Starlette) -> uvicorn.Server:
     config = uvicorn.Config(
         app, log_level="error", access_log=False, server_header=False, limit_concurrency=MOST_CONNECTIONS,
         timeout_keep_alive=IDLE, lifespan="off", loop="asyncio", http="h11", ws="none",
+        log_config=None,  # uvicorn's own would close the streams of handlers that are there
     )  # fmt: skip
     return uvicorn.Server(config)
