@@ -17,9 +17,13 @@ from remid_jax.sweeps.points import Point, output
 
 COMMAND = "python -m experiments.sweep --config=configs/sweeps/judged.py"
 METRICS = ("R-EMI", "novel R-EMI", "identified", "novel identified")
-RATINGS = (
-    Selector("R-EMI IDTest", "evaluate.r_emi.IDTest", meaning="Ihat of the policy's replies minus Ihat of the golden ones"),
-    Selector("judge: *", "judge.systems.{policy}.*", meaning="mean rating of replies of all categories, by *"),
+MEANS = (
+    *(Selector(metric, f"agreement.means.{{system}}.{metric}") for metric in METRICS),
+    Selector("judge: *", "judge.systems.{system}.*", meaning="mean rating of replies of all categories, by *"),
+)
+SYSTEMS = (
+    "Metrics are means over categories, their intervals too; the R-EMI of golden replies is 0 by definition. "
+    "Ratings have intervals over lineages.",
 )
 AGREEMENT = (Selector("*", "agreement.metrics.*.{metric}.spearman", meaning="Spearman's correlation with mean ratings by *"),)
 
@@ -58,9 +62,12 @@ def sweep(config: ConfigDict) -> Sweep:
         },
         (*evaluations.values(), *(point.name for point in judged.values())),
     )  # fmt: skip
+    first, *_ = evaluations
+    judges = {name_of(evaluated): (label, judged[label].name) for label, evaluated in evaluations.items()}
+    judges |= {control: (f"{control}, a control", judged[first].name) for control in config.controls}
     lines = [
-        Line(label, [{"evaluate": evaluated, "judge": judged[label].name}], {"policy": name_of(evaluated)})
-        for label, evaluated in evaluations.items()
+        Line(label, [{"agreement": agreement.name, "judge": judge_point}], {"system": system})
+        for system, (label, judge_point) in judges.items()
     ]
     metrics = [Line(metric, [{"agreement": agreement.name}], {"metric": metric}) for metric in METRICS]
     return Sweep(
@@ -68,7 +75,7 @@ def sweep(config: ConfigDict) -> Sweep:
         COMMAND,
         [*made.points, *judged.values(), agreement],
         [
-            Layout("Policies, {evaluate.headline}", "policy", lines, RATINGS),
+            Layout("Systems", "system", lines, MEANS, notes=SYSTEMS),
             Layout("Agreement over {agreement.systems} systems and their categories", "metric", metrics, AGREEMENT),
         ],
     )

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from remid_jax.errors import UserError
 from remid_jax.evaluation.judging import RESULTS, agreement_over_cells
-from remid_jax.evaluation.replies_of_runs import replies_of_runs
+from remid_jax.evaluation.replies_of_runs import Metrics, replies_of_runs
 from remid_jax.files import read_object
+from remid_jax.information.agreement import mean_estimate
 from remid_jax.information.intervals import Estimate
 
 
@@ -25,7 +28,8 @@ def joint_agreement(
       level, seed: of intervals.
 
     Returns:
-      {"judge": who judged, "systems": how many, "metrics": {criterion: {metric: {measure: estimate}}}}
+      {"judge": who judged, "systems": how many, "metrics": {criterion: {metric: {measure: estimate}}},
+       "means": {system: {metric: its mean over categories, which are the clusters of its interval}}}
 
     Raises:
       UserError: as `replies_of_runs`; if there is no judge.json, one is of another judge or of other prompts, or a system was
@@ -52,4 +56,15 @@ def joint_agreement(
         "judge": found["judge"],
         "systems": len(systems),
         "metrics": agreement_over_cells(wanted, metrics, level, seed),
+        "means": {system: _means(system, metrics, level, seed) for system in systems},
     }
+
+
+def _means(system: str, metrics: Metrics, level: float, seed: int) -> dict[str, Estimate]:
+    found = {}
+    for metric, of_cells in metrics.items():
+        own = {category: number for (whose, category), number in of_cells.items() if whose == system}
+        values = np.array([np.nan if number["value"] is None else number["value"] for number in own.values()])
+        unit = next(iter(own.values()))["unit"]
+        found[metric] = mean_estimate(values, np.array(list(own)), unit, level, seed)
+    return found

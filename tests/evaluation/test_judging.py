@@ -194,6 +194,19 @@ def test_judged_apart_they_agree_as_judged_together(planted, folders, judged_apa
     assert found["metrics"]["continuity"]["R-EMI"]["spearman"] == together["continuity"]["R-EMI"]["spearman"]
 
 
+def test_a_systems_metrics_are_means_over_its_categories(folders, read, judged_apart):
+    found = joint_agreement(folders, ["parrot"], judged_apart(["sft", "parrot"], ["naive"]), 0.95, 0)
+    assert list(found["means"]) == ["sft", "naive", "parrot"]
+    for system, of_system in found["means"].items():
+        for metric, mean in of_system.items():
+            values = [number["value"] for (whose, _), number in read[1][metric].items() if whose == system]
+            half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+            assert mean["value"] == pytest.approx(np.mean(values), abs=1e-12)
+            assert mean["interval"]["clusters"] == mean["n"] == len(values) == 3
+            assert mean["interval"]["high"] == pytest.approx(np.mean(values) + half, abs=1e-9)
+    assert found["means"]["naive"]["R-EMI"]["unit"] == "token_rate"
+
+
 def test_what_was_judged_apart_must_fit_together(folders, judged_apart):
     one, two, again = judged_apart(["sft", "golden"], ["naive"], ["naive"])
     assert refusal(joint_agreement, folders, ["parrot"], [one, two], 0.95, 0) == (

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 from faulty_server import FaultyServer
 from judged_runs import NAMES, results_of, saved_run
@@ -110,6 +111,7 @@ def test_policies_are_judged_apart_and_held_against_r_emi_together(call, changes
     for name in SAID:
         row = next(line for line in page.splitlines() if line.startswith(f"| {name} |"))
         assert row.count(f"{RATINGS[name]:.2f}") == len(CRITERIA)
+        assert f"| {np.mean([r_emi(name, category) for category in NAMES]):+.4f} (" in row
     cells = [(name, category) for name in RATINGS for category in NAMES]
     numbers = [r_emi(*cell) for cell in cells]
     expected = stats.spearmanr(numbers, [RATINGS[name] for name, _ in cells]).statistic
