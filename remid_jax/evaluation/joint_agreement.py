@@ -60,7 +60,7 @@ def joint_agreement(
     }
 
 
-def _means(system: str, metrics: Metrics, level: float, seed: int) -> dict[str, Estimate]:
+def _means(system: str, metrics: Metrics, level: float, seed: int) -> dict[str, Any]:
     found = {}
     for metric, of_cells in metrics.items():
         own = {category: number for (whose, category), number in of_cells.items() if whose == system}

@@ -189,34 +189,38 @@ def _density(arrays: Arrays, category: str, replies: str) -> float | None:
 
 def warnings(categories: Mapping[str, Mapping[str, Any]], in_sample: bool = False) -> list[str]:
     """What else than the policy's generalisation may move the numbers, one sentence a kind."""
-    shares: dict[str, list[str]] = {}
+    shares: dict[str, dict[str, str]] = {}
     for name, category in categories.items():
         densities, replies, count = category["tokens_per_char"], category["replies"], category["records"]
         golden, policy, spoken = densities["golden"], densities["policy"], replies["in_language"]
         copied, cut = (category["golden"].get(name) or 0.0 for name in ("copied", "at_horizon"))
         for due, kind, text in (
-            (bool(category["excluded"]), "over-long records excluded", f"{name} {len(category['excluded'])}"),
-            (replies["truncated"] > 0.1 * count, "replies cut at the token limit", f"{name} {replies['truncated']}/{count}"),
-            (replies["thoughts"]["cut"] > 0, "thoughts cut at the token limit", f"{name} {replies['thoughts']['cut']}/{count}"),
-            (replies["empty"] > 0.1 * count, "empty replies", f"{name} {replies['empty']}/{count}"),
-            (replies["different"] == 1 < count, "the same reply to all", f"{name} {count}/{count}"),
-            (copied > 0.5, "golden replies mostly say their own context back, so little is novel", f"{name} {copied:.0%}"),
-            (cut > 0.5, "golden replies reach the horizon, and what comes after it is not scored", f"{name} {cut:.0%}"),
-            (spoken is not None and spoken < 0.5, "few replies in the user's language", f"{name} {spoken or 0:.0%}"),
+            (bool(category["excluded"]), "over-long records excluded", f"{len(category['excluded'])}"),
+            (replies["truncated"] > 0.1 * count, "replies cut at the token limit", f"{replies['truncated']}/{count}"),
+            (replies["thoughts"]["cut"] > 0, "thoughts cut at the token limit", f"{replies['thoughts']['cut']}/{count}"),
+            (replies["empty"] > 0.1 * count, "empty replies", f"{replies['empty']}/{count}"),
+            (replies["different"] == 1 < count, "the same reply to all", f"{count}/{count}"),
+            (copied > 0.5, "golden replies mostly say their own context back, so little is novel", f"{copied:.0%}"),
+            (cut > 0.5, "golden replies reach the horizon, and what comes after it is not scored", f"{cut:.0%}"),
+            (
+                spoken is not None and spoken < 0.5,
+                "fewer than half of the replies are in the user's language",
+                f"{spoken or 0:.0%}",
+            ),
             (
                 bool(golden and policy and _far(golden, policy)),
                 "rates per token compare unlike text, tokens a character of replies and golden ones",
-                f"{name} {policy or 0:.2f} and {golden or 0:.2f}",
+                f"{policy or 0:.2f} and {golden or 0:.2f}",
             ),
             (
                 category["reasoning_fallbacks"] > 0,
                 "reasonings without a block of core features",
-                f"{name} {category['reasoning_fallbacks']}/{count}",
+                f"{category['reasoning_fallbacks']}/{count}",
             ),
         ):
             if due:
-                shares.setdefault(kind, []).append(text)
-    found = [f"{kind}: {', '.join(texts)}" for kind, texts in shares.items()]
+                shares.setdefault(kind, {})[name] = text
+    found = [f"{kind}: {_told(texts, len(categories))}" for kind, texts in shares.items()]
     found += _unlike_scripts(categories)
     if in_sample:
         found.append(
@@ -225,13 +229,27 @@ def warnings(categories: Mapping[str, Mapping[str, Any]], in_sample: bool = Fals
     return found
 
 
+def _told(texts: Mapping[str, str], categories: int) -> str:
+    """What is said of each category, once where it is the same of all."""
+    if len(texts) == categories > 1 and len(set(texts.values())) == 1:
+        return f"{next(iter(texts.values()))} in every category"
+    return ", ".join(f"{name} {text}" for name, text in texts.items())
+
+
 def _unlike_scripts(categories: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Where golden replies of a category and of its reference have unlike numbers of tokens a character."""
+    """Where golden replies of a category and of its reference have unlike numbers of tokens a character; of those under a shift
+    the verdict says it."""
     densities = {name: category["tokens_per_char"]["golden"] for name, category in categories.items()}
     dense: dict[str, list[str]] = {}
     for name, category in categories.items():
         density, reference = densities[name], category["reference"]
-        if density and reference and (of_reference := densities[reference]) and _far(density, of_reference):
+        if (
+            category["shift"] is None
+            and density
+            and reference
+            and (of_reference := densities[reference])
+            and _far(density, of_reference)
+        ):
             dense.setdefault(reference, []).append(name)
     return [
         f"golden replies of {', '.join(names)} take over {DENSE} times as many tokens a character as {reference}'s: "
@@ -246,20 +264,19 @@ def _far(a: float, b: float) -> bool:
 
 def first_line(estimates: Mapping[str, Any]) -> str:
     """What a reader must see before any number: whether reasoning hurt the estimator, else the riskiest shift."""
-    gains = {
-        name: category["reasoning_gain"]["per_token"]["value"]
-        for name, category in estimates["categories"].items()
-        if "reasoning_gain" in category and category["reasoning_gain"]["per_token"]["value"] is not None
-    }
-    worse = [name for name, gain in gains.items() if gain < 0]
-    if worse:
-        mean = float(np.mean(list(gains.values())))
+    gains = [
+        category["reasoning_gain"]["per_token"] for category in estimates["categories"].values() if "reasoning_gain" in category
+    ]
+    gains = [gain for gain in gains if gain["value"] is not None]
+    if worse := [gain for gain in gains if gain["value"] < 0]:
+        shown = sum((of["interval"] or {}).get("high") is not None and of["interval"]["high"] < 0 for of in worse)
+        mean = float(np.mean([gain["value"] for gain in gains]))
         beside = "read R-EMI beside EMI without reasoning"
         if "plain" not in estimates["estimators"]:
             beside += ", which is measured where config.estimator.plain is not set"
         return (
-            f"Reasoning makes golden replies LESS likely in {len(worse)} of {len(gains)} categories "
-            f"(mean change {mean:+.3f} nats per token): {beside}."
+            f"Reasoning makes golden replies LESS likely in {len(worse)} of {len(gains)} categories, in {shown} beyond their "
+            f"intervals (mean change {mean:+.3f} nats per token): {beside}."
         )
     headline = estimates["headline"]
     if headline["shifts"] is None:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, NotRequired, TypedDict
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 from remid_jax.information.clusters import LINEAGE, all_cells, clusters_of, components
 
@@ -333,6 +333,18 @@ def smallest_loss(of: Interval) -> float | None:
     freedom = of["clusters"] - 1
     half, found = stdtrit(freedom, (1 + of["level"]) / 2), stdtrit(freedom, POWER)
     return float((of["high"] - of["low"]) / 2 * (half + found) / half)
+
+
+def share_found(of: Interval, loss: float) -> float | None:
+    """Returns the share of runs in which an interval like this one would lie above 0 if that much were lost.
+
+    P(t < loss / error - t_level), so `POWER` at `smallest_loss`; None where there is no interval, or one without width.
+    """
+    if of["low"] is None or of["high"] is None or of["low"] == of["high"]:
+        return None
+    freedom = of["clusters"] - 1
+    half = stdtrit(freedom, (1 + of["level"]) / 2)
+    return float(stdtr(freedom, half * (2 * loss / (of["high"] - of["low"]) - 1)))
 
 
 def number(quantity: Replicates, *, unit: str, estimator: str, n: int, level: float, reason: str = "") -> Estimate:

@@ -3,22 +3,27 @@
 By rule (docs/protocol.md, rule 26), from estimates alone, so that a sentence never says more than its interval:
 
     {"quantity": "novel" | "whole",                what R-EMID the sentences are about
-     "sentences": [the answer first, then a sentence on the reference and one a shift],
-     "shifts": {shift: {"finding": "loss" | "gain" | "none" | "open" | "unit", "sentence"}}}
+     "sentences": [the answer first, then on the reference, then all of each shift, then cautions],
+     "beside": [those that are of no shift, but for the answer],
+     "shifts": {shift: {"finding": "loss" | "gain" | "none" | "open" | "unit", "sentence", "beside": [what else to compare],
+                        "notes": [on the unit], "constant": {"loss", "found"}}}}
 
 loss: the interval lies above 0; gain: below 0; none: it includes 0, so that a loss above its upper end is excluded at its
 level; open: there is no interval that is validated or errs on the side of width; unit: golden replies there hold unlike
 amounts of text a token, and nats a token disagree with shares of misplaced replies, or with nats a reply where those are not
-known, whether there is a loss. Figures are those of `club token_rate` under the headline's scorer. Of a table without a shift
-or golden replies: {"quantity": None, "sentences": [why], "shifts": {}}.
+known, whether there is a loss. Figures are those of `club token_rate` under the headline's scorer. "constant" is what would be
+lost (nats a token) if one constant reply were said to everybody under the shift, and the share of such runs in which the
+interval would lie above 0 then; None where they are not known. Of a table without a shift or golden replies:
+{"quantity": None, "sentences": [why], "beside": [], "shifts": {}}.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from remid_jax.information.intervals import Estimate, is_trusted
+from remid_jax.information.intervals import Estimate, is_trusted, share_found
 
 LOSS, GAIN, NONE, OPEN, UNIT = "loss", "gain", "none", "open", "unit"
 DENSE = 1.5  # tokens a character of replies over others, from which rates a token compare unlike amounts of text
@@ -32,7 +37,7 @@ def verdict(estimates: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the dictionary of the module docstring from that of `information.estimates`."""
     headline = estimates["headline"]
     if headline["shifts"] is None:
-        return {"quantity": None, "sentences": [f"No answer: {headline['reason']}."], "shifts": {}}
+        return {"quantity": None, "sentences": [f"No answer: {headline['reason']}."], "beside": [], "shifts": {}}
     scorer = headline["scorer"]
     novel = all("by_source" in section[scorer] for section in estimates["shifts"].values())
     quantity = "novel" if novel else "whole"
@@ -40,13 +45,15 @@ def verdict(estimates: Mapping[str, Any]) -> dict[str, Any]:
         shift: _of_shift(shift, section[scorer], quantity, _unlike(estimates, section), _ceiling(estimates, section, quantity))
         for shift, section in estimates["shifts"].items()
     }
+    ends = {shift: _excluded(emi_of(section[scorer], "emid", quantity)) for shift, section in estimates["shifts"].items()}
+    references, cautions = _references(estimates, scorer, quantity), _caution(estimates, scorer, quantity)
     sentences = [
-        _answer({shift: of["finding"] for shift, of in shifts.items()}),
-        *_references(estimates, scorer, quantity),
-        *(of["sentence"] for of in shifts.values()),
-        *_caution(estimates, scorer, quantity),
+        _answer({shift: of["finding"] for shift, of in shifts.items()}, ends),
+        *references,
+        *(" ".join([of["sentence"], *of["beside"], *of["notes"]]) for of in shifts.values()),
+        *cautions,
     ]
-    return {"quantity": quantity, "sentences": sentences, "shifts": shifts}
+    return {"quantity": quantity, "sentences": sentences, "beside": [*references, *cautions], "shifts": shifts}
 
 
 def emi_of(section: Mapping[str, Any], term: str, quantity: str, unit: str = "token_rate") -> Estimate:
@@ -64,15 +71,16 @@ def finding(number: Estimate) -> str:
     return LOSS if bounds["low"] > 0 else GAIN if bounds["high"] < 0 else NONE
 
 
-def _answer(findings: Mapping[str, str]) -> str:
+def _answer(findings: Mapping[str, str], excluded: Mapping[str, str]) -> str:
     of_kind = {kind: [shift for shift, found in findings.items() if found == kind] for kind in (LOSS, NONE, GAIN, UNIT, OPEN)}
     parts = []
     if of_kind[LOSS]:
         parts.append(f"{_listed(of_kind[LOSS])} shift costs this policy something")
     if of_kind[GAIN]:
         parts.append(f"under {_listed(of_kind[GAIN])} shift its replies fit better than in familiar conditions")
-    if of_kind[NONE]:
-        parts.append(f"no loss is shown under {_listed(of_kind[NONE])} shift")
+    if none := of_kind[NONE]:
+        ends = _listed([excluded[shift] for shift in none])
+        parts.append(f"no loss is shown under {_listed(none)} shift, where up to {ends} nats a token are not excluded")
     if of_kind[UNIT]:
         parts.append(f"whether {_listed(of_kind[UNIT])} shift costs it something depends on the unit")
     if of_kind[OPEN]:
@@ -82,52 +90,78 @@ def _answer(findings: Mapping[str, str]) -> str:
 
 def _of_shift(
     shift: str, section: Mapping[str, Any], quantity: str, unlike: Sequence[str], ceiling: float | None
-) -> dict[str, str]:
-    """The finding and sentence of a shift, of whose categories `unlike` have golden replies of another density."""
+) -> dict[str, Any]:
+    """What the verdict holds of a shift, of whose categories `unlike` have golden replies of another density."""
     number = emi_of(section, "emid", quantity)
     found, name, told = finding(number), f"{shift[:1].upper()}{shift[1:]} shift", _with_interval(number)
     measured = f"nats a token of {WORDS[quantity]}"
+    bounds = number["interval"]
+    chance = None if ceiling is None or bounds is None else share_found(bounds, ceiling)
+    beside, notes = [], []
     if found == OPEN:
         sentence = f"{name}: open, since {_why_open(number)}."
     elif found == LOSS:
         sentence = f"{name} costs {told} {measured}{_misplaced(section, quantity)}."
     elif found == GAIN:
-        sentence = f"{name}: the loss is {told} {measured}, so replies tell more."
+        sentence = f"{name}: no loss but a gain, {told} {measured}."
     else:
-        assert number["interval"] is not None
-        assert number["interval"]["high"] is not None
         sentence = (
-            f"{name}: no loss is shown, {told} {measured}; a loss above {number['interval']['high']:.2f} is excluded at "
-            f"{number['interval']['level']:.0%}, and one of {number.get('smallest_loss') or 0:.2f} would be found in four of "
-            "five such runs."
+            f"{name}: no loss is shown, {told} {measured}; one above {_excluded(number)} is excluded, and a true one of "
+            f"{number.get('smallest_loss') or 0:.2f} would be found in four of five such runs."
         )
     if quantity == "novel":
-        whole = _with_interval(emi_of(section, "emid", "whole"))
-        sentence += f" Of whole replies, copies among them, the loss is {whole}."
+        beside.append(f"Copied text included: {_with_interval(emi_of(section, 'emid', 'whole'))}.")
     golden = section["estimator_shift"]["club"]["token_rate"]
     if (drop := finding(golden)) in (LOSS, GAIN):
-        sentence += f" Golden replies themselves tell {'less' if drop == LOSS else 'more'} there: {_with_interval(golden)}."
+        beside.append(
+            f"Golden replies themselves tell {'less' if drop == LOSS else 'more'} there, as this estimator reads them: "
+            f"{_with_interval(golden)}."
+        )
     if ceiling is not None:
-        missed = ", which a run of this size would mostly miss" if ceiling < (number.get("smallest_loss") or 0) else ""
-        sentence += f" One constant reply to everybody there would lose {ceiling:+.2f}{missed}."
+        beside.append(_beside_constant(number, found, ceiling, chance))
     if unlike:
         other, other_told = _without_tokens(section, quantity)
-        sentence += (
-            f" Golden replies of {_listed(unlike)} and of familiar conditions differ over {DENSE} times in tokens a character, "
-            f"so nats a token compare unlike amounts of text; {other_told}."
+        notes.append(
+            f"Golden replies of {_listed(unlike)} hold over {DENSE} times more or less text a token than those of familiar "
+            f"conditions, so the loss in nats a token does not compare well; {other_told}."
         )
         if OPEN not in (seen := finding(other), found) and (seen == LOSS) != (found == LOSS):
-            found, sentence = UNIT, f"{sentence} So whether there is a loss depends on the unit."
-    return {"finding": found, "sentence": sentence}
+            found = UNIT
+            notes.append("So whether there is a loss depends on the unit.")
+    constant = {"loss": ceiling, "found": chance}
+    return {"finding": found, "sentence": sentence, "beside": beside, "notes": notes, "constant": constant}
+
+
+def _excluded(number: Estimate) -> str:
+    """The end above which a loss is excluded, rounded up."""
+    bounds = number["interval"]
+    if bounds is None or bounds["high"] is None:
+        return "?"
+    return f"{math.ceil(bounds['high'] * 100 - 1e-9) / 100:.2f}"
+
+
+def _beside_constant(number: Estimate, found: str, ceiling: float, chance: float | None) -> str:
+    """What a shift shows beside the loss of a policy that says one constant reply there."""
+    if found != NONE:
+        return f"One constant reply to everybody there would lose {ceiling:+.2f}."
+    assert number["interval"] is not None
+    assert number["interval"]["high"] is not None
+    if number["interval"]["high"] < ceiling:
+        return f"As much as one constant reply to everybody there would lose, {ceiling:+.2f}, is excluded."
+    share = "" if chance is None else f"; of such runs {chance:.0%} would find it"
+    return f"As much as one constant reply to everybody there would lose, {ceiling:+.2f}, is not excluded{share}."
 
 
 def _without_tokens(section: Mapping[str, Any], quantity: str) -> tuple[Estimate, str]:
     """The loss in what compares languages better than a rate a token does (docs/doses.md), and how it is told."""
     share: Estimate = section["misplaced_equivalent"]["emid"][quantity]
     if share["value"] is not None:
-        return share, f"as the share of replies meant for somebody else, which needs no unit, the loss is {_share(share)}"
+        return share, f"as the share of replies meant for somebody else, which needs no unit, it is {_share(share)}"
     by_reply = emi_of(section, "emid", quantity, "response")
-    told = f"in nats a reply, which a horizon in tokens cuts after unlike contents, the loss is {_with_interval(by_reply, 1)}"
+    end = ", a gain" if finding(by_reply) == GAIN else ""
+    told = (
+        f"in nats a reply, though a horizon in tokens leaves unlike amounts of text, it is {_with_interval(by_reply, 1)}{end}"
+    )
     return by_reply, told
 
 
@@ -169,11 +203,13 @@ def _references(estimates: Mapping[str, Any], scorer: str, quantity: str) -> lis
         if number["value"] is None:
             continue
         placed = section["misplaced_equivalent"]["emi"]["novel" if quantity == "novel" else "whole"]
-        as_if = f", as if {_share(placed)} of them had been meant for somebody else" if placed["value"] is not None else ""
+        as_if = (
+            f", as if {_share(placed)} of the golden ones were swapped between contexts" if placed["value"] is not None else ""
+        )
         sentences.append(
             f"In familiar conditions ({name}) its replies tell {_with_interval(number)} nats a token of {WORDS[quantity]} "
             f"against golden ones{as_if}"
-            + (f"; of whole replies {_with_interval(emi_of(section, 'emi', 'whole'))}." if quantity == "novel" else ".")
+            + (f"; copied text included, {_with_interval(emi_of(section, 'emi', 'whole'))}." if quantity == "novel" else ".")
         )
         copied = categories[name].get("copied")
         shares = {side: _copied(copied[side]) for side in ("golden", "policy")} if copied else {}
@@ -190,8 +226,8 @@ def _caution(estimates: Mapping[str, Any], scorer: str, quantity: str) -> list[s
     numbers = [emi_of(section[scorer], "emid", quantity) for section in estimates["shifts"].values()]
     if any(number["interval"] is not None and number["interval"].get("cautious") for number in numbers):
         return [
-            "The estimator is cross-fitted, so these intervals come from folds of few lineages; in simulated runs of such "
-            "folds they were too wide, if anything."
+            "The estimator is cross-fitted, so intervals come from folds of few lineages; in simulated runs these were "
+            "cautious, that is too wide if anything."
         ]
     return []
 

@@ -69,6 +69,7 @@ def html(results: Results, vectors: Mapping[str, bytes], samples: Sequence[Sampl
         excluded=[
             (name, row["record"], row["tokens"]) for name, found in results["categories"].items() for row in found["excluded"]
         ],
+        answers=tables.answers(results) if results["estimates"]["verdict"]["shifts"] else None,
         headline=tables.headline(results),
         conditions=tables.conditions(results),
         dials=dial_tables.dial_tables(results),

@@ -10,7 +10,7 @@ from typing import Any
 
 from remid_jax.information.estimates import SATURATED_AT_MOST
 from remid_jax.information.intervals import Estimate
-from remid_jax.information.verdict import emi_of
+from remid_jax.information.verdict import GAIN, LOSS, NONE, OPEN, UNIT, emi_of
 from remid_jax.reporting.cells import (
     DASH,
     UNITS,
@@ -41,6 +41,7 @@ POLICIES = {
     "reciter": "the user's profile, recited",
 }
 """The policy under evaluation and the controls beside it, in words."""
+ANSWERS = {LOSS: "costs", NONE: "no loss shown", GAIN: "gain", UNIT: "by unit", OPEN: "open"}
 COMPARED = ("club", "mixture", "leave_one_out", "prompt_marginal")
 COPIED = ("echo", "long_quote")
 RATE_WORDS = "club token_rate (nats per token)"
@@ -91,6 +92,44 @@ def headline(results: Results) -> Table:
         columns += [Column("quoted", "share of tokens in long runs that stand in a profile")]
     title = f"{r}EMID, {measure(head['estimator'], head['unit'])}, contexts: {contexts(estimates)}"
     return Table(title, columns, rows_of(results, row, shift_row), notes=compared_with(results))
+
+
+def answers(results: Results) -> Table:
+    """The verdict in figures, by shift: what is lost, what would have been found, and what a constant reply would lose."""
+    estimates = results["estimates"]
+    verdict, scorer = estimates["verdict"], headline_key(results)[2]
+    r, quantity = prefix(scorer), verdict["quantity"]
+    rows, notes = [], []
+    for shift, of in verdict["shifts"].items():
+        section, constant = estimates["shifts"][shift][scorer], of["constant"]
+        lost = emi_of(section, "emid", quantity)
+        found = "" if constant["found"] is None else f" ({constant['found']:.0%})"
+        rows.append(
+            Row(
+                shift,
+                [
+                    Cell(ANSWERS[of["finding"]]),
+                    cell(lost),
+                    plain(lost.get("smallest_loss"), ".2f", "no interval"),
+                    Cell(DASH, reason="no golden replies, or no such control")
+                    if constant["loss"] is None
+                    else Cell(f"{constant['loss']:+.2f}{found}", constant["loss"]),
+                    cell(section["estimator_shift"]["club"]["token_rate"]),
+                ],
+            )
+        )
+        notes += [f"{shift} shift: {' '.join(of['notes'])}"] if of["notes"] else []
+    words = "novel " if quantity == "novel" else ""
+    columns = [
+        Column("answer"),
+        Column(f"{words}{r}EMID", "what is lost, nats a token: larger = worse"),
+        Column("detectable", "a true loss that four of five such runs would find"),
+        Column(
+            "constant reply", "what would be lost by saying one constant reply there, and the share of such runs that find it"
+        ),
+        Column("golden replies", "what these lose themselves, as the estimator reads them", interval=False),
+    ]
+    return Table(f"Loss under each shift, {RATE_WORDS}", columns, rows, label="shift", notes=notes)
 
 
 def conditions(results: Results) -> Table:

@@ -15,6 +15,10 @@ from remid_jax.reporting import cells, dial_tables, subjects, tables
 from remid_jax.reporting.cells import DAGGER, DASH, Cell, Column, Results, Table
 
 WARNINGS_SHOWN = 6
+ANSWERS = (
+    "Larger = worse. Detectable: a true loss that four of five such runs would find. Constant reply: what one constant reply "
+    "to everybody there would lose, and the share of such runs that would find it. Golden replies: what these lose themselves."
+)
 GOLDEN_DROP = "Golden drop: the same loss of the golden replies alone, which is the estimator's own shift."
 
 
@@ -36,10 +40,13 @@ def _parts(results: Results) -> Iterator[RenderableType]:
     warnings = results["warnings"]
     r = cells.prefix(cells.headline_key(results)[2])
     yield Text(f"\n{subjects.title(results)}")
-    answer, *more = results["estimates"]["verdict"]["sentences"]
-    yield Text(answer, style="bold")
-    yield from (_indented(sentence, "") for sentence in more)
-    yield _indented(results["first_line"], "")
+    verdict = results["estimates"]["verdict"]
+    yield Text(verdict["sentences"][0], style="bold")
+    if verdict["shifts"]:
+        yield from _table(tables.answers(results))
+        yield _indented(ANSWERS, "dim")
+        yield Text("")
+    yield from (_indented(sentence, "") for sentence in (*verdict["beside"], results["first_line"]))
     for warning in warnings[:WARNINGS_SHOWN]:
         yield _indented(f"warning: {warning}", "yellow")
     if (more := len(warnings) - WARNINGS_SHOWN) > 0:

@@ -1,6 +1,7 @@
 """The answer in words, sentence by sentence, from numbers written by hand."""
 
 import pytest
+from scipy import stats
 
 from remid_jax.information.verdict import finding, verdict
 
@@ -79,18 +80,20 @@ def test_each_shift_is_answered_and_the_answer_comes_first():
     }
     assert found["sentences"] == [
         "On this benchmark, by this estimator: user shift costs this policy something; under dialogue shift its replies fit "
-        "better than in familiar conditions; no loss is shown under character shift.",
+        "better than in familiar conditions; no loss is shown under character shift, where up to 0.16 nats a token are not "
+        "excluded.",
         "In familiar conditions (IDTest) its replies tell -0.20 (-0.30, -0.10) nats a token of novel information against "
-        "golden ones, as if 40% (0% to 100%) of them had been meant for somebody else; of whole replies -0.10 (-0.30, +0.10).",
+        "golden ones, as if 40% (0% to 100%) of the golden ones were swapped between contexts; copied text included, "
+        "-0.10 (-0.30, +0.10).",
         "26% of the policy's tokens there repeat its own context (0% of the golden ones): figures of whole replies praise "
         "that, and their intervals are then too narrow.",
         "User shift costs +0.31 (+0.12, +0.50) nats a token of novel information, as if 23% more of the replies had been meant "
-        "for somebody else. Of whole replies, copies among them, the loss is -0.40 (-0.90, +0.10).",
-        "Character shift: no loss is shown, +0.01 (-0.14, +0.16) nats a token of novel information; a loss above 0.16 is "
-        "excluded at 95%, and one of 0.22 would be found in four of five such runs. Of whole replies, copies among them, "
-        "the loss is +0.02 (-0.20, +0.24).",
-        "Dialogue shift: the loss is -0.12 (-0.20, -0.04) nats a token of novel information, so replies tell more. Of whole "
-        "replies, copies among them, the loss is -0.10 (-0.20, +0.00).",
+        "for somebody else. Copied text included: -0.40 (-0.90, +0.10).",
+        "Character shift: no loss is shown, +0.01 (-0.14, +0.16) nats a token of novel information; one above 0.16 is "
+        "excluded, and a true one of 0.22 would be found in four of five such runs. Copied text included: "
+        "+0.02 (-0.20, +0.24).",
+        "Dialogue shift: no loss but a gain, -0.12 (-0.20, -0.04) nats a token of novel information. Copied text included: "
+        "-0.10 (-0.20, +0.00).",
     ]
 
 
@@ -98,12 +101,25 @@ def test_what_golden_replies_lose_and_a_constant_reply_would_is_said_beside_what
     dropped = number(0.39, 0.17, 0.61)
     of_shift = section(number(0.0, -0.2, 0.2), number(0.01, -0.14, 0.16, smallest_loss=0.22), dropped=dropped)
     found = verdict(estimates({"user": of_shift}, constant=-0.75))
-    golden = "Golden replies themselves tell less there: +0.39 (+0.17, +0.61)."
-    assert found["sentences"][-1].endswith(
-        f"is +0.00 (-0.20, +0.20). {golden} One constant reply to everybody there would lose +0.55."
-    )
-    less = verdict(estimates({"user": of_shift}, constant=-0.4))["sentences"][-1]
-    assert less.endswith("would lose +0.20, which a run of this size would mostly miss.")
+    golden = "Golden replies themselves tell less there, as this estimator reads them: +0.39 (+0.17, +0.61)."
+    constant = "As much as one constant reply to everybody there would lose"
+    assert found["sentences"][-1].endswith(f"included: +0.00 (-0.20, +0.20). {golden} {constant}, +0.55, is excluded.")
+    error = 0.15 / stats.t.ppf(0.975, 15)
+    share = stats.t.cdf(0.12 / error - stats.t.ppf(0.975, 15), 15)
+    less = verdict(estimates({"user": of_shift}, constant=-0.32))
+    assert less["shifts"]["user"]["constant"] == {"loss": pytest.approx(0.12), "found": pytest.approx(share, abs=1e-9)}
+    assert less["sentences"][-1].endswith(f"{constant}, +0.12, is not excluded; of such runs {share:.0%} would find it.")
+    lost = section(number(0.0, -0.2, 0.2), number(0.3, 0.1, 0.5, smallest_loss=0.3))
+    told = verdict(estimates({"user": lost}, constant=-0.4))["sentences"][-1]
+    assert told.endswith("One constant reply to everybody there would lose +0.20.")
+
+
+def test_the_end_above_which_a_loss_is_excluded_is_never_rounded_down():
+    found = verdict(estimates({"user": section(number(0.0, -0.2, 0.2), number(-0.21, -0.4228, 0.0110))}))
+    assert "one above 0.02 is excluded" in found["sentences"][-1]
+    assert found["sentences"][0].endswith("under user shift, where up to 0.02 nats a token are not excluded.")
+    exact = verdict(estimates({"user": section(number(0.0, -0.2, 0.2), number(-0.2, -0.47, 0.07))}))
+    assert "one above 0.07 is excluded" in exact["sentences"][-1]
 
 
 @pytest.mark.parametrize(
@@ -122,15 +138,16 @@ def test_texts_of_unlike_density_are_said_to_be_so_and_where_units_disagree_noth
     assert found["shifts"]["user"]["finding"] == expected
     mark = "" if share["interval"]["validated"] else ", not validated"
     said = f"{share['value']:.0%} ({share['interval']['low']:.0%} to {share['interval']['high']:.0%}{mark})"
-    depends = " So whether there is a loss depends on the unit." if expected == "unit" else ""
-    assert found["shifts"]["user"]["sentence"].endswith(
-        "Golden replies of german and of familiar conditions differ over 1.5 times in tokens a character, so nats a token "
-        f"compare unlike amounts of text; as the share of replies meant for somebody else, which needs no unit, the loss is "
-        f"{said}.{depends}"
-    )
+    depends = ["So whether there is a loss depends on the unit."] if expected == "unit" else []
+    assert found["shifts"]["user"]["notes"] == [
+        "Golden replies of german hold over 1.5 times more or less text a token than those of familiar conditions, so the loss "
+        "in nats a token does not compare well; as the share of replies meant for somebody else, which needs no unit, it is "
+        f"{said}.",
+        *depends,
+    ]
     assert ("whether user shift costs it something depends on the unit" in found["sentences"][0]) == (expected == "unit")
     alike = verdict(estimates({"user": of_shift}, density=0.3))["shifts"]["user"]
-    assert "a character" not in alike["sentence"]
+    assert alike["notes"] == []
     assert alike["finding"] == finding(by_token)
 
 
@@ -140,20 +157,20 @@ def test_where_no_share_is_known_nats_a_reply_stand_beside_nats_a_token(by_reply
     found = verdict(estimates({"user": of_shift}, density=0.4))["shifts"]["user"]
     assert found["finding"] == expected
     low, high = by_reply["interval"]["low"], by_reply["interval"]["high"]
-    told = f"in nats a reply, which a horizon in tokens cuts after unlike contents, the loss is {by_reply['value']:+.1f}"
-    assert f"{told} ({low:+.1f}, {high:+.1f})." in found["sentence"]
+    told = f"in nats a reply, though a horizon in tokens leaves unlike amounts of text, it is {by_reply['value']:+.1f}"
+    assert f"{told} ({low:+.1f}, {high:+.1f}){', a gain' if high < 0 else ''}." in found["notes"][0]
 
 
 def test_what_is_not_validated_is_open_and_says_why():
     few = number(0.3, 0.1, 0.5, validated=False, clusters=8)
     found = verdict(estimates({"user": section(few, few), "tone": section(few, number(None, reason="no golden replies"))}))
     assert found["sentences"][0] == "On this benchmark, by this estimator: nothing can be said of user and tone shift."
-    assert found["shifts"]["user"]["sentence"].startswith(
-        "User shift: open, since 8 lineages are fewer than its interval was validated for. Of whole replies"
+    assert found["shifts"]["user"]["sentence"] == (
+        "User shift: open, since 8 lineages are fewer than its interval was validated for."
     )
-    assert found["shifts"]["tone"]["sentence"].startswith("Tone shift: open, since no golden replies.")
+    assert found["shifts"]["tone"]["sentence"] == "Tone shift: open, since no golden replies."
 
 
 def test_without_a_headline_there_is_no_answer():
     found = verdict({"headline": {"shifts": None, "reason": "no golden replies", "scorer": "reasoned"}})
-    assert found == {"quantity": None, "sentences": ["No answer: no golden replies."], "shifts": {}}
+    assert found == {"quantity": None, "sentences": ["No answer: no golden replies."], "beside": [], "shifts": {}}

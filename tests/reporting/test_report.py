@@ -32,7 +32,13 @@ def page(written):
 
 
 def test_the_page_holds_every_number_of_every_table(results, page):
-    expected = [tables.headline(results), tables.conditions(results), tables.terms(results), tables.self_information(results)]
+    expected = [
+        tables.answers(results),
+        tables.headline(results),
+        tables.conditions(results),
+        tables.terms(results),
+        tables.self_information(results),
+    ]
     expected += [tables.controls(results), tables.diagnostics(results)]
     expected += [shift_tables.divergences(results), shift_tables.attribution(results), shift_tables.bounds(results)]
     expected += shift_tables.risks(results)
@@ -67,11 +73,12 @@ def test_missing_values_tell_their_reason_by_tooltip_and_footnote(page):
 
 def test_the_answer_comes_first_and_all_warnings_follow(results, written):
     body = written[written.index("<h1>") :]
-    sentences = [*results["estimates"]["verdict"]["sentences"], results["first_line"]]
+    verdict = results["estimates"]["verdict"]
+    sentences = [verdict["sentences"][0], "Loss under each shift", *verdict["beside"], results["first_line"]]
     places = [body.index(str(markupsafe.escape(text))) for text in (*sentences, *results["warnings"])]
     assert places == sorted(places)
     assert body.count("<li>german: 12%") == 1
-    assert body.index("<li>korean") < body.index("<table")
+    assert body.index("<li>korean") < body.index('id="headline"')
 
 
 def test_nothing_is_asked_of_the_network_and_nothing_runs(written, page):

