@@ -207,9 +207,9 @@ def _references(estimates: Mapping[str, Any], scorer: str, quantity: str) -> lis
             f", as if {_share(placed)} of the golden ones were swapped between contexts" if placed["value"] is not None else ""
         )
         sentences.append(
-            f"In familiar conditions ({name}) its replies tell {_with_interval(number)} nats a token of {WORDS[quantity]} "
-            f"against golden ones{as_if}"
-            + (f"; copied text included, {_with_interval(emi_of(section, 'emi', 'whole'))}." if quantity == "novel" else ".")
+            f"In familiar conditions ({name}) its replies tell {_beside_golden(number)} {WORDS[quantity]} than golden ones, "
+            f"nats a token{as_if}"
+            + (f"; copied text included, {_beside_golden(emi_of(section, 'emi', 'whole'))}." if quantity == "novel" else ".")
         )
         copied = categories[name].get("copied")
         shares = {side: _copied(copied[side]) for side in ("golden", "policy")} if copied else {}
@@ -260,6 +260,19 @@ def _with_interval(number: Estimate, digits: int = 2) -> str:
         return f"{number['value']:+.{digits}f}"
     mark = "" if is_trusted(bounds) else ", not validated"
     return f"{number['value']:+.{digits}f} ({bounds['low']:+.{digits}f}, {bounds['high']:+.{digits}f}{mark})"
+
+
+def _beside_golden(number: Estimate) -> str:
+    """An EMI as how much less, or more, than golden replies; "0.15 (-0.16 to 0.46) less" may be 0.16 more."""
+    bounds, value = number["interval"], number["value"]
+    if value is None:
+        return "an unknown amount of"
+    sign, word = (-1, "less") if value < 0 else (1, "more")
+    if bounds is None or bounds["low"] is None or bounds["high"] is None:
+        return f"{sign * value:.2f} {word}"
+    low, high = sorted((sign * bounds["low"], sign * bounds["high"]))
+    mark = "" if is_trusted(bounds) else ", not validated"
+    return f"{sign * value:.2f} ({low:.2f} to {high:.2f}{mark}) {word}"
 
 
 def _why_open(number: Estimate) -> str:

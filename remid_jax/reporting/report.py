@@ -132,6 +132,8 @@ def _measured(results: Results) -> Iterator[tuple[str, str]]:
         "contexts",
         cells.contexts(results["estimates"]) + (", averaged over subsamples of larger ones" if subsampled else ""),
     )
+    if horizon := results["estimates"].get("horizon"):
+        yield "horizon", f"the first {horizon} tokens of a reply (config.horizon, else config.policy.max_reply)"
     yield (
         "program",
         f"remid-jax {program['version']}" + (f", revision {program['git_revision']}" if program["git_revision"] else ""),

@@ -12,6 +12,10 @@ from remid_jax.shifts.attribution import NAMES, WHOLE
 from remid_jax.theory.bounds.balls import BALLS
 
 JOINT = NAMES[WHOLE]
+LOW = (
+    "All of these tend to be too low, with few texts most where three factors are looked at together: contexts are at least as "
+    "far apart as the largest says, and the bounds take that one."
+)
 
 
 def shift_data(results: Results) -> Mapping[str, Any]:
@@ -66,12 +70,15 @@ def divergences(results: Results) -> Table:
         ]
 
     weak = [name for name in names if data[name]["divergence"]["underpowered"]]
-    notes = [f"Underpowered: fewer than 32 texts a side in {'every category' if len(weak) == len(names) else ', '.join(weak)}."]
+    notes = [LOW]
+    if weak:
+        where = "every category" if len(weak) == len(names) else ", ".join(weak)
+        notes.append(f"Underpowered: fewer than 32 texts a side in {where}.")
     return Table(
         f"How far contexts are from those of {reference(results)}, nats",
         columns,
         _rows(results, row),
-        notes=notes if weak else (),
+        notes=notes,
     )
 
 

@@ -256,7 +256,7 @@ def self_information(results: Results) -> Table:
             for s in scorers
         ),
         Column("samples a context"),
-        Column("cut off", "samples in all that go on beyond what is scored"),
+        Column("cut off", "samples that go on beyond what is scored, of all"),
     ]
 
     def row(name: str) -> list[Cell]:
@@ -264,9 +264,11 @@ def self_information(results: Results) -> Table:
         if section["self_information"] is None:
             return [Cell(DASH, reason=section["reason"]) for _ in columns]
         information, mixed = section["self_information"], section["self_emi_mixed_scorers"]
+        drawn = section["samples"] * results["categories"][name]["records"]
         return [
             cell(information["response"]), cell(information["per_token"]), cell(section["leave_one_out"]),
-            *(cell(mixed[scorer]) for scorer in scorers), plain(section["samples"]), plain(section["truncated"]),
+            *(cell(mixed[scorer]) for scorer in scorers), plain(section["samples"]),
+            Cell(f"{section['truncated']}/{drawn}", section["truncated"]),
         ]  # fmt: skip
 
     return Table("Self information of the policy", columns, rows_of(results, row), notes=at_horizon(results))
@@ -323,7 +325,7 @@ def control_ranges(results: Results) -> Table:
         summaries = [min(values), sum(values) / len(values), max(values)] if values else [None] * 3
         reason = next((pair[i]["reason"] for pair in by_category.values() for i in (0, 1) if "reason" in pair[i]), "")
         cells = [Cell(DASH, reason=reason) if v is None else Cell(write_value(v, unit), v) for v in summaries]
-        cells += [plain(novel[name], "+.4f", reason)] if novel else []
+        cells += [_mean(novel[name], reason)] if novel else []
         cells.append(plain(sum(shares) / len(shares) if shares else None, ".0%", reason))
         rows.append(Row(POLICIES[name], cells, "shift" if name == "policy" else "category"))
     emi = f"{prefix(headline_key(results)[2])}EMI"
@@ -332,6 +334,10 @@ def control_ranges(results: Results) -> Table:
     columns.append(Column("own context retrieved"))
     note = f"by chance {1 / results['estimates']['n']:.0%} of contexts are retrieved"
     return Table(f"Controls, {measure(estimator, unit)}, over all categories", columns, rows, "policy", [note])
+
+
+def _mean(value: float | None, reason: str) -> Cell:
+    return Cell(DASH, reason=reason) if value is None else Cell(write_value(value, "token_rate"), value)
 
 
 def _novel_means(results: Results) -> dict[str, float | None]:

@@ -82,9 +82,9 @@ def test_each_shift_is_answered_and_the_answer_comes_first():
         "On this benchmark, by this estimator: user shift costs this policy something; under dialogue shift its replies fit "
         "better than in familiar conditions; no loss is shown under character shift, where up to 0.16 nats a token are not "
         "excluded.",
-        "In familiar conditions (IDTest) its replies tell -0.20 (-0.30, -0.10) nats a token of novel information against "
-        "golden ones, as if 40% (0% to 100%) of the golden ones were swapped between contexts; copied text included, "
-        "-0.10 (-0.30, +0.10).",
+        "In familiar conditions (IDTest) its replies tell 0.20 (0.10 to 0.30) less novel information than golden ones, nats a "
+        "token, as if 40% (0% to 100%) of the golden ones were swapped between contexts; copied text included, "
+        "0.10 (-0.10 to 0.30) less.",
         "26% of the policy's tokens there repeat its own context (0% of the golden ones): figures of whole replies praise "
         "that, and their intervals are then too narrow.",
         "User shift costs +0.31 (+0.12, +0.50) nats a token of novel information, as if 23% more of the replies had been meant "
