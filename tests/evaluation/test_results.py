@@ -1,14 +1,22 @@
 """What results.json says in words: its first line, and warnings."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from score_arrays import score_arrays
 
 from remid_jax.evaluation.estimating import estimates
 from remid_jax.evaluation.results import first_line, warnings
+from remid_jax.evaluation.settings import default_settings
 from remid_jax.information.estimates import Settings
 from remid_jax.information.score_arrays import parse
 from remid_jax.parallel import Devices
+
+
+def test_an_evaluation_and_its_own_arrays_are_estimated_with_the_same_settings():
+    chosen = default_settings().statistics.to_dict()
+    assert chosen == {name: value for name, value in dataclasses.asdict(Settings()).items() if name in chosen}
 
 
 @pytest.mark.parametrize("gain", [-2.0, 2.0])

@@ -68,6 +68,8 @@ def test_what_is_no_world_is_refused_with_its_slice_and_nothing_is_written(refus
     assert "theta has shape [5, 2, 3, 2, 3]" in of(theta=arrays["theta"][..., :3])
     (tmp_path / "worlds.npz").write_text("not an archive")
     assert "not an .npz of arrays" in refused("bounds", files)
+    np.save(tmp_path / "worlds.npy", arrays["theta"])
+    assert "not an .npz of arrays" in refused("bounds", files | {"worlds": "worlds.npy"})
     assert "no such file" in refused("bounds", files | {"worlds": "missing.npz"})
     assert "config.worlds is not set" in refused("bounds", {})
     assert "config.block=0" in refused("bounds", files | {"block": 0})

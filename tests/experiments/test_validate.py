@@ -77,5 +77,7 @@ def test_what_cannot_be_is_refused_at_once(refused, changes, said):
 
 
 def test_a_run_is_the_results_of_an_evaluation(refused, tmp_path):
-    (tmp_path / "other.json").write_text('{"estimates": {}}')
-    assert "not the results.json of an evaluation" in refused("validate", {"run": "other.json"})
+    headline = '{"headline": {"estimator": "club", "unit": "token_rate"}, "categories": []}'
+    for estimates in ("{}", headline):
+        (tmp_path / "other.json").write_text(f'{{"estimates": {estimates}}}')
+        assert "not the results.json of an evaluation" in refused("validate", {"run": "other.json"})

@@ -32,6 +32,7 @@ def estimates(shifts, reference=None, echoed=0.0, density=0.3, constant=None):
     id_section = section(number(-0.1, -0.3, 0.1), number(-0.2, -0.3, -0.1), 0.4) if reference is None else reference
     return {
         "headline": {"shifts": {}, "scorer": "reasoned"},
+        "horizon": None,
         "shifts": shifts,
         "categories": {
             "IDTest": {"reference": None, "copied": copied, "lengths": lengths(0.25), **id_section},
@@ -123,26 +124,34 @@ def test_the_end_above_which_a_loss_is_excluded_is_never_rounded_down():
 
 
 @pytest.mark.parametrize(
-    ("by_token", "share", "expected"),
+    ("by_token", "by_reply", "expected"),
     [
-        (number(-0.2, -0.42, 0.01), number(0.27, 0.09, 0.44), "unit"),
-        (number(0.2, 0.1, 0.3), number(0.1, -0.1, 0.3), "unit"),
-        (number(0.2, 0.1, 0.3), number(0.27, 0.09, 0.44), "loss"),
-        (number(-0.2, -0.3, -0.1), number(0.1, -0.1, 0.3), "gain"),
-        (number(-0.2, -0.42, 0.01), number(0.27, 0.09, 0.44, validated=False), "none"),
+        (number(-0.2, -0.42, 0.01), number(9.0, 1.0, 17.0), "unit"),
+        (number(0.2, 0.1, 0.3), number(1.0, -7.0, 9.0), "unit"),
+        (number(0.2, 0.1, 0.3), number(9.0, 1.0, 17.0), "loss"),
+        (number(-0.2, -0.3, -0.1), number(-10.83, -18.97, -2.69), "gain"),
+        (number(-0.2, -0.42, 0.01), number(-10.83, -18.97, -2.69), "none"),
+        (number(-0.2, -0.42, 0.01), number(9.0, 1.0, 17.0, validated=False), "none"),
     ],
 )
-def test_texts_of_unlike_density_are_said_to_be_so_and_where_units_disagree_nothing_else_is(by_token, share, expected):
-    of_shift = section(number(0.0, -0.2, 0.2), by_token, share=share)
-    found = verdict(estimates({"user": of_shift}, density=0.4))
+@pytest.mark.parametrize("horizon", [None, 40])
+@pytest.mark.parametrize("share", [number(None), number(0.27, 0.09, 0.44, validated=False)])
+def test_texts_of_unlike_density_are_told_by_reply_too_and_where_units_disagree_nothing_else_is(
+    by_token, by_reply, expected, horizon, share
+):
+    of_shift = section(number(0.0, -0.2, 0.2), by_token, share=share, by_reply=by_reply)
+    found = verdict(estimates({"user": of_shift}, density=0.4) | {"horizon": horizon})
     assert found["shifts"]["user"]["finding"] == expected
-    mark = "" if share["interval"]["validated"] else ", not validated"
-    said = f"{share['value']:.0%} ({share['interval']['low']:.0%} to {share['interval']['high']:.0%}{mark})"
+    ends = by_reply["interval"]
+    mark = "" if ends["validated"] else ", not validated"
+    said = f"{by_reply['value']:+.1f} ({ends['low']:+.1f}, {ends['high']:+.1f}{mark})"
+    said += ", a gain" if ends["high"] < 0 else ""
+    cut = ", though the horizon of 40 tokens leaves unlike amounts of text," if horizon else ""
+    placed = "" if share["value"] is None else ", as a share of replies meant for somebody else 27% (9% to 44%, not validated)"
     depends = ["So whether there is a loss depends on the unit."] if expected == "unit" else []
     assert found["shifts"]["user"]["notes"] == [
         "Golden replies of german hold over 1.5 times more or less text a token than those of familiar conditions, so the loss "
-        "in nats a token does not compare well; as the share of replies meant for somebody else, which needs no unit, it is "
-        f"{said}.",
+        f"in nats a token does not compare well; in nats a reply{cut} it is {said}{placed}.",
         *depends,
     ]
     assert ("whether user shift costs it something depends on the unit" in found["sentences"][0]) == (expected == "unit")
@@ -151,22 +160,17 @@ def test_texts_of_unlike_density_are_said_to_be_so_and_where_units_disagree_noth
     assert alike["finding"] == finding(by_token)
 
 
-@pytest.mark.parametrize(("by_reply", "expected"), [(number(-10.83, -18.97, -2.69), "none"), (number(9.0, 1.0, 17.0), "unit")])
-def test_where_no_share_is_known_nats_a_reply_stand_beside_nats_a_token(by_reply, expected):
-    of_shift = section(number(0.0, -0.2, 0.2), number(-0.2, -0.42, 0.01), by_reply=by_reply)
-    found = verdict(estimates({"user": of_shift}, density=0.4))["shifts"]["user"]
-    assert found["finding"] == expected
-    low, high = by_reply["interval"]["low"], by_reply["interval"]["high"]
-    told = f"in nats a reply, though a horizon in tokens leaves unlike amounts of text, it is {by_reply['value']:+.1f}"
-    assert f"{told} ({low:+.1f}, {high:+.1f}){', a gain' if high < 0 else ''}." in found["notes"][0]
-
-
 def test_what_is_not_validated_is_open_and_says_why():
     few = number(0.3, 0.1, 0.5, validated=False, clusters=8)
     found = verdict(estimates({"user": section(few, few), "tone": section(few, number(None, reason="no golden replies"))}))
     assert found["sentences"][0] == "On this benchmark, by this estimator: nothing can be said of user and tone shift."
     assert found["shifts"]["user"]["sentence"] == (
-        "User shift: open, since 8 lineages are fewer than its interval was validated for."
+        "User shift: open, since its interval is not validated for so few lineages in a category or fold."
+    )
+    few["interval"]["kinds"] = {"user": 8, "character": 12}
+    assert (
+        "not validated for so few clusters of several kinds."
+        in verdict(estimates({"user": section(few, few)}))["sentences"][-1]
     )
     assert found["shifts"]["tone"]["sentence"] == "Tone shift: open, since no golden replies."
 
