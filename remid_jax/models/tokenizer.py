@@ -178,7 +178,7 @@ class Tokenizer:
         return self._whole.encode(self.chat.render(hidden))
 
     def decode(self, ids: Iterable[int], keep: Iterable[str] = ()) -> str:
-        """Returns the text of the ids, special tokens left out but for those that are named in `keep`."""
+        """Returns the text of the ids, control tokens left out but for those that are named in `keep`."""
         kept = {self._controls.ids[name]: name for name in keep if name in self._controls.ids}
         runs: list[list[int]] = [[]]
         between: list[str] = []
@@ -186,18 +186,24 @@ class Tokenizer:
             if i in kept:
                 between.append(kept[i])
                 runs.append([])
-            else:
+            elif i not in self._control_ids:
                 runs[-1].append(i)
         texts = [self._backend.decode(run, skip_special_tokens=True) for run in runs]
         return texts[0] + "".join(name + text for name, text in zip(between, texts[1:], strict=True))
 
     def decode_beginnings(self, ids: Sequence[int]) -> list[str]:
         """Returns what `decode` makes of no id, of the first, of the first two, ... and of all of them."""
-        return self._backend.decode_batch([ids[:count] for count in range(len(ids) + 1)], skip_special_tokens=True)
+        beginnings = ([i for i in ids[:count] if i not in self._control_ids] for count in range(len(ids) + 1))
+        return self._backend.decode_batch(list(beginnings), skip_special_tokens=True)
 
     def token_name(self, token: int) -> str | None:
         """Returns how the vocabulary spells this id."""
         return self._backend.id_to_token(token)
+
+    @functools.cached_property
+    def _control_ids(self) -> frozenset[int]:
+        """Those that the backend calls special, and those that only their names tell."""
+        return frozenset(self._controls.ids.values())
 
     @functools.cached_property
     def _whole(self) -> Shield:
