@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NoReturn, TypeVar
 
 import jax
@@ -45,6 +45,17 @@ class Counts:
     padding: int = 0
     idle: int = 0
     buckets: dict[str, dict[int, int]] = dataclasses.field(default_factory=dict)  # kind of row -> bucket -> rows computed
+
+    def __add__(self, other: Counts) -> Counts:
+        def added(a: Mapping[int, int], b: Mapping[int, int]) -> dict[int, int]:
+            return {bucket: a.get(bucket, 0) + b.get(bucket, 0) for bucket in {**a, **b}}
+
+        names = [field.name for field in dataclasses.fields(self) if field.name != "buckets"]
+        kinds = {**self.buckets, **other.buckets}
+        return Counts(
+            **{name: getattr(self, name) + getattr(other, name) for name in names},
+            buckets={kind: added(self.buckets.get(kind, {}), other.buckets.get(kind, {})) for kind in kinds},
+        )
 
 
 class ScoringEngine:
