@@ -30,7 +30,7 @@ from remid_jax.learning.kept import KeptSteps
 from remid_jax.learning.loop import Heeding, Phase, Stopped, run
 from remid_jax.learning.optimizers import adamw
 from remid_jax.learning.settings import PolicyLoss
-from remid_jax.models.adapters import Adapter, check_config
+from remid_jax.models.adapters import adapter_of, check_config
 from remid_jax.models.config import LoRAConfig
 from remid_jax.models.loading import LanguageModel
 from remid_jax.parallel import is_first_host
@@ -299,10 +299,3 @@ def pair_of(part: Fold, learners: Mapping[str, LanguageModel]) -> Pair:
     """Returns the pair of a fold."""
     reasoner, responder = (adapter_of(learners[name]) for name in LEARNERS)
     return Pair(part.name, reasoner, responder, part.origins)
-
-
-def adapter_of(model: LanguageModel) -> Adapter:
-    """Returns the adapter of a model that has one."""
-    assert model.config.adapter is not None
-    assert model.added is not None
-    return Adapter(model.config.adapter, model.added)
