@@ -224,4 +224,4 @@ def write(folder: Path, trained: LanguageModel, base: LanguageModel) -> None:
     if trained.added is not None and trained.config.adapter is not None:
         save_adapter(folder, Adapter(trained.config.adapter, trained.added), base)
     else:
-        save_model(folder, base.config, trained.params, base.tokenizer)
+        save_model(folder, base.config, trained.params, base.tokenizer, base.end_ids)

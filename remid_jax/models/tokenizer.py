@@ -37,6 +37,7 @@ FILES = (
     "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "spiece.model", "tekken.json",
     "tiktoken.model",
 )  # fmt: skip
+BESIDE = ("special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "merges.txt")  # opened with one of FILES
 JSON_OBJECTS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 TOO_LONG = "sequence-length-is-longer-than-the-specified-maximum"  # a warning of transformers' for texts of one piece
 THINKING = ("enable_thinking", "thinking")  # what templates call their switch
@@ -111,11 +112,13 @@ class Tokenizer:
         return Tokenizer(self._library, self.place, reading)
 
     def save(self, directory: str | Path) -> None:
-        """Writes the files from which transformers' AutoTokenizer, and `from_directory`, make the same tokenizer."""
+        """Writes the files from which transformers' AutoTokenizer, and `from_directory`, make the same tokenizer.
+
+        A tokenizer already in the directory is replaced.
+        """
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        for stale in ("special_tokens_map.json", "added_tokens.json", "chat_template.jinja"):
-            (directory / stale).unlink(missing_ok=True)
+        remove_tokenizer(directory)
         self._library.save_pretrained(directory)
 
     @functools.cached_property
@@ -224,6 +227,12 @@ class Tokenizer:
 
     def _hidden(self, text: str) -> str:
         return self._controls.hide(text) if self.reading.control_tokens == "text" else text
+
+
+def remove_tokenizer(directory: Path) -> None:
+    """Removes all files from which a tokenizer is opened."""
+    for name in FILES + BESIDE:
+        (directory / name).unlink(missing_ok=True)
 
 
 def transformers_library() -> ModuleType:
