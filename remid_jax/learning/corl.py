@@ -34,7 +34,7 @@ from remid_jax.learning.supervised import Example, LikelihoodRecipe
 from remid_jax.learning.trainer import Trainer
 from remid_jax.models.adapters import adapted, adapter_of, fresh
 from remid_jax.models.config import LoRAConfig
-from remid_jax.models.loading import LanguageModel
+from remid_jax.models.loading import LanguageModel, on_this_host
 from remid_jax.models.sampling import Sampler
 from remid_jax.parallel import Devices
 from remid_jax.roles.reasoner import reason
@@ -175,7 +175,7 @@ class CoRL:
 
     def as_trained(self, learner: LanguageModel) -> LanguageModel:
         """A learner under a fingerprint of its matrices, for what is kept of it: a trainer's names no more than the step."""
-        return adapted(self.base, adapter_of(learner))
+        return adapted(self.base, adapter_of(on_this_host(learner)))
 
     def _replies(self, features: Mapping[str, str]) -> Recipe:
         """SFT of golden replies given core features."""

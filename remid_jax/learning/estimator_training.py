@@ -32,7 +32,7 @@ from remid_jax.learning.optimizers import adamw
 from remid_jax.learning.settings import PolicyLoss
 from remid_jax.models.adapters import adapter_of, check_config
 from remid_jax.models.config import LoRAConfig
-from remid_jax.models.loading import LanguageModel
+from remid_jax.models.loading import LanguageModel, on_this_host
 from remid_jax.parallel import is_first_host
 from remid_jax.progress import Reports, Silent
 from remid_jax.roles.pairs import Pair, Protocol, has_pair, save_pair, save_pairs, write_manifest
@@ -128,7 +128,7 @@ def train_estimator(
         corl = CoRL(inputs.base, part.seen, teacher, inputs.prompts, settings, inputs.devices, store)
         kept = KeptSteps(training, config.keep_every, keeping(corl, parts, part, about), part.name)
         learners = train_pair(corl, part.name, folder, identity, config, progress, stopping, kept)
-        pairs.append(pair_of(part, learners))
+        pairs.append(pair_of(part, {name: on_this_host(model) for name, model in learners.items()}))
         if part.unseen:
             heeding = Heeding(progress, stopping, Stopped(steps, steps, part.name))
             controls[part.name] = controls_of(corl, learners, part.unseen, part.name, heeding)

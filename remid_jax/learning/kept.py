@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from remid_jax.disk import writing
-from remid_jax.models.loading import LanguageModel
+from remid_jax.models.loading import LanguageModel, on_this_host
 from remid_jax.parallel import is_first_host
 from remid_jax.roles.training_runs import KEPT, WRITTEN_LAST, Kind, TrainingRun
 
@@ -54,7 +54,8 @@ class KeptSteps:
         return f"; {BEGINNINGS[self._run.kind].format(run=self._run.folder, step=step)} begins with step {step} of this run"
 
     def keep(self, step: int, learners: Mapping[str, LanguageModel]) -> None:
-        """Writes the learners after `step` steps; they are on disk when it returns."""
+        """Writes the learners after `step` steps; they are on disk when it returns. All hosts must call this."""
+        learners = {name: on_this_host(model) for name, model in learners.items()}
         if not is_first_host():
             return
         folder = self._run.kept_at(step)
