@@ -123,15 +123,19 @@ class ScoringEngine:
         """
         start = self.model.tokenizer.end_of_turn_id if self.model.tokenizer else 0
         groups = group or [""] * len(texts)
-        heads = [[start, *ids] if pooling == "mean" else ids for ids in texts]
+        # A request has something behind its prefix: behind a text of one token that is an id which is not pooled.
+        heads = [[start, *ids] if pooling == "mean" else [*ids, start] if len(ids) == 1 else ids for ids in texts]
         requests = [Request(ids[:1], [Continuation(ids[1:])], of) for ids, of in zip(heads, groups, strict=True)]
         plan = self.plan(requests)
         slots: list[list[np.ndarray]] = [[] for _ in plan.rows]
         where = []
-        for [place] in plan.places:
+        for ids, [place] in zip(texts, plan.places, strict=True):
             where.append((place.row, len(slots[place.row])))
-            own = plan.rows[place.row].scored[place.indices]
-            slots[place.row].append(own if pooling == "mean" else own[-1:])
+            row = plan.rows[place.row]
+            own = row.scored[place.indices]
+            if pooling == "last":
+                own = row.links()[1][own] if len(ids) == 1 else own[-1:]
+            slots[place.row].append(own)
         most = 1 << (max(map(len, slots), default=1) - 1).bit_length()
         digests = [row.digest + b"".join(own.tobytes() + b";" for own in of) for row, of in zip(plan.rows, slots, strict=True)]
 
