@@ -157,7 +157,8 @@ class ScoringEngine:
         rows = plan.rows
         self.check(plan)
         key = self.keys(kind)
-        # The last bits of a row may depend on the size of its step, so that is a part of what is computed.
+        # The last bits of a row may depend on the size of its step, so that is a part of what is computed. How devices share
+        # the step's rows is not: layouts share entries, which are equal up to rounding.
         keys = [key(digest, b"%d" % size) for digest, size in zip(digests, plan.steps, strict=True)]
         stored = self.store.get(keys)
         found = {n: stored[key] for n, key in enumerate(keys) if key in stored and _is_finite(stored[key])}
