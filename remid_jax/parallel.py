@@ -151,7 +151,7 @@ class Devices:
 
         def host(a: jax.Array) -> np.ndarray:
             if not a.is_fully_addressable:
-                return np.asarray(multihost_utils.process_allgather(a, tiled=True))
+                return gathered(a)
             return np.asarray(a).reshape(-1, *a.shape[2:]) if self.parallel == "pmap" else np.asarray(a)
 
         return jax.tree.map(host, result)
@@ -163,6 +163,11 @@ class Devices:
         placed = self.place_batch(jax.tree.map(lambda a: np.asarray(a)[chosen], rows))
         result = self.fetch(step(self.copies(shared), placed))
         return jax.tree.map(lambda a: a[:count], result)
+
+
+def gathered(array: jax.Array) -> np.ndarray:
+    """A host copy of an array that lies on the devices of several hosts, whole on each; all of them must call this."""
+    return np.asarray(multihost_utils.process_allgather(array, tiled=True))
 
 
 def join_hosts(coordinator: str, hosts: int, host: int, patience: int) -> None:

@@ -45,7 +45,7 @@ POSITIVE, SHARE, NOT_NEGATIVE, ANY = Range(0, open_low=True), Range(0, 1), Range
 RANGES: dict[str, Range] = (
     dict.fromkeys(
         ("batch", "block", "draws", "horizon", "keep_every", "lineages", "max_answer", "max_new", "max_prompt",
-         "max_reasoning", "max_reply", "max_row", "max_thinking", "mesh_model", "others", "pairs", "prompts_per_step",
+         "max_reasoning", "max_reply", "max_thinking", "mesh_model", "others", "pairs", "prompts_per_step",
          "replications", "rows", "sampling_rows", "save_every", "show_every", "steps", "subsamples", "tokens_per_step", "tries",
          "workers", "worlds"), COUNT,
     )
@@ -53,6 +53,7 @@ RANGES: dict[str, Range] = (
     | dict.fromkeys(("alpha", "beta", "clip", "learning_rate", "repetition_penalty"), POSITIVE)
     | dict.fromkeys(("clip_high", "penalty_weight", "temperature", "weight_decay"), NOT_NEGATIVE)
     | dict.fromkeys(("clip_low", "warmup"), SHARE)
+    | {"max_row": Range(1, 28_672, whole=True)}  # no row is longer: see `scoring.filling.BUCKETS`
     | {"restarts": Range(4, LARGEST, whole=True), "dropout": Range(0, 1, open_high=True), "entropy_weight": ANY,
        "dialogues": Range(1, 3, whole=True), "level": Range(0, 1, open_low=True, open_high=True)}
 )  # fmt: skip

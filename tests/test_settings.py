@@ -12,6 +12,7 @@ from remid_jax.settings import check_settings, override_faults
 
 CONFIGS = sorted(path.stem for path in Path(ROOT, "configs").glob("*.py") if path.stem != "__init__")
 COUNT, NUMBER = "must be a whole number from 1 to 2147483647", "must be a whole number from 0 to 2147483647"
+ROW = "must be a whole number from 1 to 28672"
 
 
 def config_of(name, **changes):
@@ -28,7 +29,8 @@ def test_every_config_is_within_bounds(name):
 @pytest.mark.parametrize(
     ("name", "changes", "said"),
     [
-        ("score", {"max_row": -5, "tokens_per_step": 0}, f"config.max_row=-5: {COUNT}; config.tokens_per_step=0: {COUNT}"),
+        ("score", {"max_row": -5, "tokens_per_step": 0}, f"config.max_row=-5: {ROW}; config.tokens_per_step=0: {COUNT}"),
+        ("corl_quickstart", {"devices__max_row": 28_673}, f"config.devices.max_row=28673: {ROW}"),
         ("score", {"dtype": "bloat16"}, "config.dtype='bloat16': choose one of float32, bfloat16 (did you mean 'bfloat16'?)"),
         ("score", {"mesh_model": 0}, f"config.mesh_model=0: {COUNT}"),
         ("score", {"parallel": "threads"}, "config.parallel='threads': choose one of mesh, pmap"),
@@ -61,7 +63,7 @@ def test_what_means_nothing_is_refused_by_name(name, changes, said):
 def test_a_config_file_may_have_another_type():
     with pytest.raises(UserError) as caught:
         check_settings(ConfigDict({"steps": 2.5, "devices": {"max_row": 8.0}}))
-    assert str(caught.value) == f"config.devices.max_row=8.0: {COUNT}; config.steps=2.5: {COUNT}"
+    assert str(caught.value) == f"config.devices.max_row=8.0: {ROW}; config.steps=2.5: {COUNT}"
 
 
 RATE = "optimizer.learning_rate"

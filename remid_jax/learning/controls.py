@@ -35,7 +35,8 @@ def controls_of(corl: CoRL, learners: Models, records: Sequence[Record], name: s
     s = corl.settings
     with progress.stage(f"reason {name}") as advance:
         features = corl.features(learners["reasoner"], records, advance)
-    engine = ScoringEngine(learners["responder"], corl.devices, corl.store, s.tokens_per_step, s.max_row)
+    responder = corl.as_trained(learners["responder"])
+    engine = ScoringEngine(responder, corl.devices, corl.store, s.tokens_per_step, s.max_row)
     with progress.stage(f"control {name}") as advance:
         given = control_features(records, features, corl.teacher_features, s.seed)
         likelihoods = golden_likelihoods(engine, corl.prompts, records, given, advance)

@@ -32,9 +32,9 @@ from remid_jax.learning.rollouts import Asked
 from remid_jax.learning.settings import PolicyLoss
 from remid_jax.learning.supervised import Example, LikelihoodRecipe
 from remid_jax.learning.trainer import Trainer
-from remid_jax.models.adapters import adapted, fresh
+from remid_jax.models.adapters import adapted, adapter_of, fresh
 from remid_jax.models.config import LoRAConfig
-from remid_jax.models.loading import LanguageModel
+from remid_jax.models.loading import LanguageModel, on_this_host
 from remid_jax.models.sampling import Sampler
 from remid_jax.parallel import Devices
 from remid_jax.roles.reasoner import reason
@@ -169,9 +169,13 @@ class CoRL:
         self, reasoner: LanguageModel, records: Sequence[Record], report: Report = lambda done, total: None
     ) -> dict[str, str]:
         """Core features of a reasoner's greedy reasoning, by record; they are kept, so a resumed phase repeats them."""
-        generator = Generator(reasoner, self.devices, self.store, self.settings.sampling_rows)
+        generator = Generator(self.as_trained(reasoner), self.devices, self.store, self.settings.sampling_rows)
         parsed = reason(records, self.prompts, generator, self.settings.max_reasoning, "empty", report)
         return {name: of.text for name, of in parsed.items()}
+
+    def as_trained(self, learner: LanguageModel) -> LanguageModel:
+        """A learner under a fingerprint of its matrices, for what is kept of it: a trainer's names no more than the step."""
+        return adapted(self.base, adapter_of(on_this_host(learner)))
 
     def _replies(self, features: Mapping[str, str]) -> Recipe:
         """SFT of golden replies given core features."""

@@ -30,9 +30,9 @@ from remid_jax.learning.kept import KeptSteps
 from remid_jax.learning.loop import Heeding, Phase, Stopped, run
 from remid_jax.learning.optimizers import adamw
 from remid_jax.learning.settings import PolicyLoss
-from remid_jax.models.adapters import Adapter, check_config
+from remid_jax.models.adapters import adapter_of, check_config
 from remid_jax.models.config import LoRAConfig
-from remid_jax.models.loading import LanguageModel
+from remid_jax.models.loading import LanguageModel, on_this_host
 from remid_jax.parallel import is_first_host
 from remid_jax.progress import Reports, Silent
 from remid_jax.roles.pairs import Pair, Protocol, has_pair, save_pair, save_pairs, write_manifest
@@ -128,7 +128,7 @@ def train_estimator(
         corl = CoRL(inputs.base, part.seen, teacher, inputs.prompts, settings, inputs.devices, store)
         kept = KeptSteps(training, config.keep_every, keeping(corl, parts, part, about), part.name)
         learners = train_pair(corl, part.name, folder, identity, config, progress, stopping, kept)
-        pairs.append(pair_of(part, learners))
+        pairs.append(pair_of(part, {name: on_this_host(model) for name, model in learners.items()}))
         if part.unseen:
             heeding = Heeding(progress, stopping, Stopped(steps, steps, part.name))
             controls[part.name] = controls_of(corl, learners, part.unseen, part.name, heeding)
@@ -299,10 +299,3 @@ def pair_of(part: Fold, learners: Mapping[str, LanguageModel]) -> Pair:
     """Returns the pair of a fold."""
     reasoner, responder = (adapter_of(learners[name]) for name in LEARNERS)
     return Pair(part.name, reasoner, responder, part.origins)
-
-
-def adapter_of(model: LanguageModel) -> Adapter:
-    """Returns the adapter of a model that has one."""
-    assert model.config.adapter is not None
-    assert model.added is not None
-    return Adapter(model.config.adapter, model.added)

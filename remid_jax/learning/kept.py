@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from remid_jax.disk import writing
-from remid_jax.models.loading import LanguageModel
+from remid_jax.models.loading import LanguageModel, on_this_host
 from remid_jax.parallel import is_first_host
-from remid_jax.roles.training_runs import KEPT, WRITTEN_LAST, TrainingRun
+from remid_jax.roles.training_runs import KEPT, WRITTEN_LAST, Kind, TrainingRun
 
 Write = Callable[[Path, int, Mapping[str, LanguageModel]], None]
+BEGINNINGS: dict[Kind, str] = {"adapter": "config.adapter={run}@{step}", "model": f"config.model={{run}}/{KEPT}/{{step}}"}
+"""What makes a run of training begin with a step that another has kept."""
 
 
 class KeptSteps:
@@ -43,8 +45,17 @@ class KeptSteps:
         """Whether the state after `step` steps is to be kept."""
         return self._every is not None and step % self._every == 0
 
+    @property
+    def beginning(self) -> str:
+        """Where another run may begin, as the end of a line for people; "" if no step is kept, or none can begin with one."""
+        if not self._run.kept or self._run.kind not in BEGINNINGS:
+            return ""
+        step = self._run.kept[-1]
+        return f"; {BEGINNINGS[self._run.kind].format(run=self._run.folder, step=step)} begins with step {step} of this run"
+
     def keep(self, step: int, learners: Mapping[str, LanguageModel]) -> None:
-        """Writes the learners after `step` steps; they are on disk when it returns."""
+        """Writes the learners after `step` steps; they are on disk when it returns. All hosts must call this."""
+        learners = {name: on_this_host(model) for name, model in learners.items()}
         if not is_first_host():
             return
         folder = self._run.kept_at(step)

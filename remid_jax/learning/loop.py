@@ -111,8 +111,8 @@ def run(
 
     Raises:
       Stopped: if `stopping()` said so after a step.
-      UserError: if the checkpoints belong to another run, or a loss or gradient is not finite: the last good state is saved
-        and the batch named.
+      UserError: if the checkpoints belong to another run, or a loss or gradient is not finite: the batch is named, and the step
+        last kept, from which another run may begin.
     """
     total, saved = sum(phase.steps for phase in phases), checkpoints.latest
     done = saved or 0
@@ -134,19 +134,15 @@ def run(
                     anchor = _copy(states[phase.learner].trainable) if phase.anchored else None
                 recipe = phase.begin(_models(trainers, _as_begun(states, phase.learner, anchor, done - first)))
             while done < last:
-                beside = {"identity": identity.as_json(), "places": [of.feed.place for of in phases]}
                 began = time.monotonic()
                 learner = phase.trainer.model_of(states[phase.learner])
                 lesson = recipe(learner, next(phase.feed), done)
                 states[phase.learner], metrics = phase.trainer.step(states[phase.learner], lesson.requests, lesson.columns)
                 if not np.isfinite([metrics["loss"], metrics["gradient_norm"]]).all():
-                    if done != saved:
-                        journal.flush()
-                        checkpoints.save(done, _with_anchor(states, anchor if done > first else None), beside)
                     raise UserError(
                         f"step {done} ({phase.name}): the loss is {metrics['loss']}, its gradient's norm "
-                        f"{metrics['gradient_norm']}, on records {', '.join(lesson.records)}: the state before it is saved; "
-                        "lower the learning rate, or mend or leave out those records"
+                        f"{metrics['gradient_norm']}, on records {', '.join(lesson.records)}: train in another workdir, with a "
+                        f"lower learning rate or without those records{kept.beginning if kept else ''}"
                     )
                 standing: dict[str, str | int] = {"phase": phase.name, "iteration": phase.iteration}
                 standing |= {f"{name}_updates": int(state.step) for name, state in states.items()}
@@ -163,9 +159,8 @@ def run(
                 asked = stopping()
                 if asked or done % save_every == 0 or done == last:
                     journal.flush()
-                    beside["places"] = [of.feed.place for of in phases]
+                    beside = {"identity": identity.as_json(), "places": [of.feed.place for of in phases]}
                     checkpoints.save(done, _with_anchor(states, anchor), beside)
-                    saved = done
                 if asked and done < total:
                     raise Stopped(done, total)
             first = last

@@ -25,11 +25,12 @@ from remid_jax.learning.policies import METHODS, Data, Start, asked_of, golden_e
 from remid_jax.learning.rewards import Resources, make_rewards
 from remid_jax.learning.settings import PolicyLoss
 from remid_jax.learning.trainer import Trainer
-from remid_jax.models.adapters import Adapter, adapted, check_config, fresh
+from remid_jax.models.adapters import Adapter, adapted, adapter_of, check_config, fresh
 from remid_jax.models.config import LoRAConfig
-from remid_jax.models.loading import LanguageModel
+from remid_jax.models.loading import LanguageModel, on_this_host
 from remid_jax.models.peft_files import save_adapter
 from remid_jax.models.saving import save_model
+from remid_jax.parallel import is_first_host
 from remid_jax.progress import Reports, Silent
 from remid_jax.roles.training_runs import TrainingRun, read_policy_adapter
 from remid_jax.scoring.kernel import KERNEL_VERSION
@@ -118,7 +119,9 @@ def train(
             [phase], Checkpoints(workdir / "checkpoints"), lambda step: Journal(workdir, step), identity, config.save_every,
             stopping=stopping, report=lambda done, total, phase, metrics: advance(done, total), kept=kept,
         )[LEARNER]  # fmt: skip
-    write(training.end, trained, base)
+    ended = on_this_host(trained)
+    if is_first_host():
+        write(training.end, ended, base)
     return Trained(trained, training.end, identity)
 
 
@@ -221,7 +224,7 @@ def lessons(config: ConfigDict, start: Start, resources: Resources, progress: Re
 
 def write(folder: Path, trained: LanguageModel, base: LanguageModel) -> None:
     """Writes the adapter, or all of a model that has none."""
-    if trained.added is not None and trained.config.adapter is not None:
-        save_adapter(folder, Adapter(trained.config.adapter, trained.added), base)
+    if trained.added is not None:
+        save_adapter(folder, adapter_of(trained), base)
     else:
-        save_model(folder, base.config, trained.params, base.tokenizer)
+        save_model(folder, base.config, trained.params, base.tokenizer, base.end_ids)

@@ -70,3 +70,10 @@ def adapted(model: LanguageModel, adapter: Adapter) -> LanguageModel:
         params = jax.device_put(params, parameter_shardings(params, model.mesh))
     fingerprint = hashlib.sha256(f"{model.fingerprint} {adapter.fingerprint}".encode()).hexdigest()
     return dataclasses.replace(model, config=config, fingerprint=fingerprint, base=model, added=params)
+
+
+def adapter_of(model: LanguageModel) -> Adapter:
+    """Returns the adapter of a model that has one."""
+    assert model.config.adapter is not None
+    assert model.added is not None
+    return Adapter(model.config.adapter, model.added)

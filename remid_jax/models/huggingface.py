@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 from remid_jax.errors import UserError
@@ -254,8 +254,8 @@ def _yarn_attention_factor(factor: float, own: Settings) -> float:
     return growth(None)
 
 
-def write_config(config: DecoderConfig, dtype: str, end_id: int | None, place: str) -> dict[str, Any]:
-    """The config.json from which transformers 5 builds the same model; `end_id` is the token that ends a generation.
+def write_config(config: DecoderConfig, dtype: str, end_ids: Sequence[int], place: str) -> dict[str, Any]:
+    """The config.json from which transformers 5 builds the same model; each of `end_ids` ends a generation.
 
     Raises:
       UserError: if the architecture has a trait that its family's config.json cannot express.
@@ -269,7 +269,7 @@ def write_config(config: DecoderConfig, dtype: str, end_id: int | None, place: s
         "model_type": config.family,
         "dtype": dtype,
         "bos_token_id": None,
-        "eos_token_id": end_id,
+        "eos_token_id": list(end_ids) if len(end_ids) > 1 else next(iter(end_ids), None),
         "pad_token_id": None,
         "vocab_size": config.vocab_size,
         "hidden_size": config.width,

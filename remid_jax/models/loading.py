@@ -32,7 +32,7 @@ from remid_jax.models.fingerprints import fingerprint
 from remid_jax.models.gguf import read_gguf
 from remid_jax.models.tensor_names import check_tensors
 from remid_jax.models.tokenizer import Tokenizer
-from remid_jax.parallel import parameter_shardings, path_name
+from remid_jax.parallel import gathered, parameter_shardings, path_name
 
 Dtype = Literal["float32", "bfloat16"]
 HUB_FILES = ["*.json", "*.jinja", "*.txt", "*.model", "model*.safetensors"]
@@ -97,6 +97,18 @@ def with_params(model: LanguageModel, params: nnx.State, fingerprint: str) -> La
     other = dataclasses.replace(model, fingerprint=fingerprint)
     other._held["params"] = params
     return other
+
+
+def on_this_host(model: LanguageModel) -> LanguageModel:
+    """The model with what was trained of it on each host: its adapter, or all parameters if it has none. Arrays that lie on the
+    devices of several hosts become host copies; all hosts must call this."""
+
+    def whole(params: nnx.State) -> nnx.State:
+        return jax.tree.map(lambda a: a if a.is_fully_addressable else gathered(a), params)
+
+    if model.added is not None:
+        return dataclasses.replace(model, added=whole(model.added))
+    return with_params(model, whole(model.params), model.fingerprint)
 
 
 def read_as(model: LanguageModel, **settings: Any) -> LanguageModel:

@@ -222,7 +222,8 @@ def choose(
 def _draw(sampler: Sampler, logits: Array, keys: Array, temperatures: Array, counts: Array) -> Array:
     logits = logits / jnp.where(temperatures > 0, temperatures, 1)[:, None]
     if sampler.top_k:
-        logits = jnp.where(logits < jax.lax.top_k(logits, sampler.top_k)[0][:, -1:], -jnp.inf, logits)
+        least = jax.lax.top_k(logits, min(sampler.top_k, logits.shape[-1]))[0][:, -1:]
+        logits = jnp.where(logits < least, -jnp.inf, logits)
     if sampler.top_p < 1.0:
         ranked = -jnp.sort(-logits, axis=-1)
         probabilities = jax.nn.softmax(ranked, axis=-1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -18,27 +18,30 @@ from remid_jax.files import write_text
 from remid_jax.models.config import DecoderConfig
 from remid_jax.models.huggingface import write_config
 from remid_jax.models.tensor_names import Tensors, layout
-from remid_jax.models.tokenizer import Tokenizer
+from remid_jax.models.tokenizer import Tokenizer, remove_tokenizer
 from remid_jax.parallel import path_name
 
 SHARD_BYTES = 4 * 2**30
 
 
-def save_model(directory: str | Path, config: DecoderConfig, params: nnx.State, tokenizer: Tokenizer | None) -> None:
-    """Writes config.json, safetensors in the parameters' dtype (in shards if large), and the tokenizer's files.
+def save_model(
+    directory: str | Path, config: DecoderConfig, params: nnx.State, tokenizer: Tokenizer | None, end_ids: Sequence[int] = ()
+) -> None:
+    """Writes safetensors in the parameters' dtype (in shards if large), the tokenizer's files, and at last config.json.
 
-    A model already in the directory is replaced.
+    `end_ids` end a generation, as the tokenizer's end of turn does. A model already in the directory is replaced: its
+    config.json goes first, without which there is none.
 
     Raises:
       UserError: if the architecture has a trait that its family's config.json cannot express.
     """
     directory = Path(directory)
     leaves = {path_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
-    end_id = None
+    ends = list(end_ids)
     if tokenizer is not None:
         with contextlib.suppress(UserError):  # a tokenizer without one
-            end_id = tokenizer.end_of_turn_id
-    raw = write_config(config, str(leaves["embedding"].dtype), end_id, str(directory))
+            ends.append(tokenizer.end_of_turn_id)
+    raw = write_config(config, str(leaves["embedding"].dtype), list(dict.fromkeys(ends)), str(directory))
     with writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
     tensors_of = layout(config)
@@ -47,8 +50,8 @@ def save_model(directory: str | Path, config: DecoderConfig, params: nnx.State, 
         "model.safetensors" if len(shards) == 1 else f"model-{n:05d}-of-{len(shards):05d}.safetensors"
         for n in range(1, len(shards) + 1)
     ]
-    for stale in directory.glob("model*.safetensors*"):
-        stale.unlink()
+    for stale in (directory / "config.json", directory / "generation_config.json", *directory.glob("model*.safetensors*")):
+        stale.unlink(missing_ok=True)
     weight_map: dict[str, str] = {}
     for name, paths in zip(names, shards, strict=True):
         tensors: dict[str, np.ndarray] = {}
@@ -61,7 +64,9 @@ def save_model(directory: str | Path, config: DecoderConfig, params: nnx.State, 
         total = sum(leaf.nbytes for leaf in leaves.values())
         index = {"metadata": {"total_size": total}, "weight_map": weight_map}
         write_text(directory / "model.safetensors.index.json", json.dumps(index, indent=1) + "\n")
-    if tokenizer is not None:
+    if tokenizer is None:
+        remove_tokenizer(directory)
+    else:
         tokenizer.save(directory)
     write_text(directory / "config.json", json.dumps(raw, indent=1) + "\n")
 

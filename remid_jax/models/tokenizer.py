@@ -37,6 +37,7 @@ FILES = (
     "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "spiece.model", "tekken.json",
     "tiktoken.model",
 )  # fmt: skip
+BESIDE = ("special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "merges.txt")  # opened with one of FILES
 JSON_OBJECTS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 TOO_LONG = "sequence-length-is-longer-than-the-specified-maximum"  # a warning of transformers' for texts of one piece
 THINKING = ("enable_thinking", "thinking")  # what templates call their switch
@@ -111,11 +112,13 @@ class Tokenizer:
         return Tokenizer(self._library, self.place, reading)
 
     def save(self, directory: str | Path) -> None:
-        """Writes the files from which transformers' AutoTokenizer, and `from_directory`, make the same tokenizer."""
+        """Writes the files from which transformers' AutoTokenizer, and `from_directory`, make the same tokenizer.
+
+        A tokenizer already in the directory is replaced.
+        """
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        for stale in ("special_tokens_map.json", "added_tokens.json", "chat_template.jinja"):
-            (directory / stale).unlink(missing_ok=True)
+        remove_tokenizer(directory)
         self._library.save_pretrained(directory)
 
     @functools.cached_property
@@ -178,7 +181,7 @@ class Tokenizer:
         return self._whole.encode(self.chat.render(hidden))
 
     def decode(self, ids: Iterable[int], keep: Iterable[str] = ()) -> str:
-        """Returns the text of the ids, special tokens left out but for those that are named in `keep`."""
+        """Returns the text of the ids, control tokens left out but for those that are named in `keep`."""
         kept = {self._controls.ids[name]: name for name in keep if name in self._controls.ids}
         runs: list[list[int]] = [[]]
         between: list[str] = []
@@ -186,18 +189,24 @@ class Tokenizer:
             if i in kept:
                 between.append(kept[i])
                 runs.append([])
-            else:
+            elif i not in self._control_ids:
                 runs[-1].append(i)
         texts = [self._backend.decode(run, skip_special_tokens=True) for run in runs]
         return texts[0] + "".join(name + text for name, text in zip(between, texts[1:], strict=True))
 
     def decode_beginnings(self, ids: Sequence[int]) -> list[str]:
         """Returns what `decode` makes of no id, of the first, of the first two, ... and of all of them."""
-        return self._backend.decode_batch([ids[:count] for count in range(len(ids) + 1)], skip_special_tokens=True)
+        beginnings = ([i for i in ids[:count] if i not in self._control_ids] for count in range(len(ids) + 1))
+        return self._backend.decode_batch(list(beginnings), skip_special_tokens=True)
 
     def token_name(self, token: int) -> str | None:
         """Returns how the vocabulary spells this id."""
         return self._backend.id_to_token(token)
+
+    @functools.cached_property
+    def _control_ids(self) -> frozenset[int]:
+        """Those that the backend calls special, and those that only their names tell."""
+        return frozenset(self._controls.ids.values())
 
     @functools.cached_property
     def _whole(self) -> Shield:
@@ -218,6 +227,12 @@ class Tokenizer:
 
     def _hidden(self, text: str) -> str:
         return self._controls.hide(text) if self.reading.control_tokens == "text" else text
+
+
+def remove_tokenizer(directory: Path) -> None:
+    """Removes all files from which a tokenizer is opened."""
+    for name in FILES + BESIDE:
+        (directory / name).unlink(missing_ok=True)
 
 
 def transformers_library() -> ModuleType:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NoReturn, TypeVar
 
 import jax
@@ -45,6 +45,17 @@ class Counts:
     padding: int = 0
     idle: int = 0
     buckets: dict[str, dict[int, int]] = dataclasses.field(default_factory=dict)  # kind of row -> bucket -> rows computed
+
+    def __add__(self, other: Counts) -> Counts:
+        def added(a: Mapping[int, int], b: Mapping[int, int]) -> dict[int, int]:
+            return {bucket: a.get(bucket, 0) + b.get(bucket, 0) for bucket in {**a, **b}}
+
+        names = [field.name for field in dataclasses.fields(self) if field.name != "buckets"]
+        kinds = {**self.buckets, **other.buckets}
+        return Counts(
+            **{name: getattr(self, name) + getattr(other, name) for name in names},
+            buckets={kind: added(self.buckets.get(kind, {}), other.buckets.get(kind, {})) for kind in kinds},
+        )
 
 
 class ScoringEngine:
@@ -112,15 +123,19 @@ class ScoringEngine:
         """
         start = self.model.tokenizer.end_of_turn_id if self.model.tokenizer else 0
         groups = group or [""] * len(texts)
-        heads = [[start, *ids] if pooling == "mean" else ids for ids in texts]
+        # A request has something behind its prefix: behind a text of one token that is an id which is not pooled.
+        heads = [[start, *ids] if pooling == "mean" else [*ids, start] if len(ids) == 1 else ids for ids in texts]
         requests = [Request(ids[:1], [Continuation(ids[1:])], of) for ids, of in zip(heads, groups, strict=True)]
         plan = self.plan(requests)
         slots: list[list[np.ndarray]] = [[] for _ in plan.rows]
         where = []
-        for [place] in plan.places:
+        for ids, [place] in zip(texts, plan.places, strict=True):
             where.append((place.row, len(slots[place.row])))
-            own = plan.rows[place.row].scored[place.indices]
-            slots[place.row].append(own if pooling == "mean" else own[-1:])
+            row = plan.rows[place.row]
+            own = row.scored[place.indices]
+            if pooling == "last":
+                own = row.links()[1][own] if len(ids) == 1 else own[-1:]
+            slots[place.row].append(own)
         most = 1 << (max(map(len, slots), default=1) - 1).bit_length()
         digests = [row.digest + b"".join(own.tobytes() + b";" for own in of) for row, of in zip(plan.rows, slots, strict=True)]
 
@@ -142,7 +157,8 @@ class ScoringEngine:
         rows = plan.rows
         self.check(plan)
         key = self.keys(kind)
-        # The last bits of a row may depend on the size of its step, so that is a part of what is computed.
+        # The last bits of a row may depend on the size of its step, so that is a part of what is computed. How devices share
+        # the step's rows is not: layouts share entries, which are equal up to rounding.
         keys = [key(digest, b"%d" % size) for digest, size in zip(digests, plan.steps, strict=True)]
         stored = self.store.get(keys)
         found = {n: stored[key] for n, key in enumerate(keys) if key in stored and _is_finite(stored[key])}

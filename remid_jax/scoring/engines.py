@@ -8,12 +8,12 @@ from typing import Any
 
 from remid_jax.models.loading import LanguageModel
 from remid_jax.parallel import Devices
-from remid_jax.scoring.engine import ScoringEngine
+from remid_jax.scoring.engine import Counts, ScoringEngine
 from remid_jax.scoring.generation import Generator
 from remid_jax.scoring.store import Store
 from remid_jax.scoring.texts import tokenizer_of
 
-_Who = tuple[str, str]
+_Who = tuple[str, str, str]
 
 
 class Engines:
@@ -36,19 +36,24 @@ class Engines:
         return self._generators.setdefault(_who(model), Generator(model, self.devices, self.store, self._sampling_rows))
 
     def counts(self) -> dict[str, Any]:
-        """Returns what the engines have done so far: {"scoring" | "sampling": {model: counts}, "loaded": {model: whether}}."""
+        """Returns what the engines have done so far: {"scoring" | "sampling": {source: counts}, "loaded": {source: whether}}.
+
+        Models of one source, such as one base under several adapters, are counted together.
+        """
         scoring, sampling = self._scoring.values(), self._generators.values()
-        return {
-            "scoring": _counts(scoring),
-            "sampling": _counts(sampling),
-            "loaded": {engine.model.source: engine.model.loaded for engine in scoring},
-        }
+        loaded: dict[str, bool] = {}
+        for engine in scoring:
+            loaded[engine.model.source] = loaded.get(engine.model.source, False) or engine.model.loaded
+        return {"scoring": _counts(scoring), "sampling": _counts(sampling), "loaded": loaded}
 
 
 def _who(model: LanguageModel) -> _Who:
-    """What tells two models apart: their weights, and how they read texts."""
-    return model.fingerprint, tokenizer_of(model).fingerprint
+    """What tells two models apart: their weights, in what dtype they compute, and how they read texts."""
+    return model.fingerprint, model.dtype, tokenizer_of(model).fingerprint
 
 
 def _counts(engines: Iterable[ScoringEngine] | Iterable[Generator]) -> dict[str, Any]:
-    return {engine.model.source: dataclasses.asdict(engine.counts) for engine in engines}
+    totals: dict[str, Counts] = {}
+    for engine in engines:
+        totals[engine.model.source] = totals.get(engine.model.source, Counts()) + engine.counts
+    return {source: dataclasses.asdict(counts) for source, counts in totals.items()}

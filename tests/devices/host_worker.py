@@ -1,4 +1,4 @@
-"""One of the two hosts of test_two_hosts: host number, port, folder."""
+"""One of the hosts of test_two_hosts that score: how many, which, port, folder."""
 
 import os
 import pickle
@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import dataclasses
 
@@ -19,8 +18,8 @@ from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.generation import Draw, Generator, Prompt, record_key
 from remid_jax.scoring.store import Store
 
-host, port, folder = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
-jax.distributed.initialize(f"127.0.0.1:{port}", 2, host)
+hosts, host, port, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
+jax.distributed.initialize(f"127.0.0.1:{port}", hosts, host)
 
 
 devices = Devices("mesh", 2)

@@ -16,7 +16,7 @@ from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.records import Record, Turn
 from remid_jax.errors import UserError
 from remid_jax.identity import identify
-from remid_jax.learning.controls import control_features, copied, golden_likelihoods
+from remid_jax.learning.controls import control_features, controls_of, copied, golden_likelihoods
 from remid_jax.learning.corl import KINDS, CoRL, Settings, taught
 from remid_jax.learning.journal import Journal
 from remid_jax.learning.loop import Stopped, run
@@ -24,6 +24,7 @@ from remid_jax.learning.optimizers import adamw
 from remid_jax.learning.settings import PolicyLoss
 from remid_jax.models.config import LoRAConfig
 from remid_jax.parallel import Devices
+from remid_jax.progress import Silent
 from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.store import Store
 
@@ -188,6 +189,25 @@ def test_a_penalty_is_of_the_distance_from_where_the_phase_began_also_after_a_st
                 np.testing.assert_allclose(reference, expected, atol=2e-4)
                 far.append(np.abs(reference - drawn).max())
     assert max(far[:6]) < 1e-4 < 1e-2 < max(far[-6:])  # at first the learner is its own reference
+
+
+def test_what_is_kept_of_a_learner_is_of_its_matrices_and_not_of_its_step():
+    """Runs of one workdir whose learning rates or records differ name their learners alike."""
+
+    def learners(scale):
+        corl = CoRL(MODEL, RECORDS, TEACHER, PROMPTS, settings(), Devices(), Store(":memory:"))
+        changed = {name: jax.tree.map(lambda a: a + scale, learner.added) for name, learner in corl.learners.items()}
+        named = {name: dataclasses.replace(corl.learners[name], added=changed[name], fingerprint=name) for name in changed}
+        return corl, named
+
+    def controlled(corl, named):
+        return corl.features(named["reasoner"], RECORDS), controls_of(corl, named, RECORDS, "pair", Silent())["records"]
+
+    shared, first = learners(0.3)
+    _, second = learners(-0.3)
+    alone = controlled(*learners(-0.3))
+    assert controlled(shared, first) != alone
+    assert controlled(shared, second) == alone
 
 
 def test_what_a_teacher_wrote_is_taught_after_the_opening():

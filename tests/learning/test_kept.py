@@ -10,12 +10,13 @@ from tiny import tiny_model
 
 from remid_jax.checkpoints import Checkpoints
 from remid_jax.errors import UserError
+from remid_jax.learning.grpo import GroupRelativeRecipe
 from remid_jax.learning.kept import KeptSteps
 from remid_jax.learning.loop import Stopped
 from remid_jax.models.adapters import Adapter, named
 from remid_jax.models.peft_files import read_adapter, save_adapter
 from remid_jax.parallel import Devices
-from remid_jax.roles.training_runs import TrainingRun
+from remid_jax.roles.training_runs import TrainingRun, read_policy_adapter
 
 
 def save(folder, learner):
@@ -129,6 +130,31 @@ def test_steps_that_no_checkpoint_remembers_are_dropped(whole, tmp_path):
         tiny_run.train(tmp_path, Devices(), stopping=lambda: True, kept=kept_steps(tmp_path))
     assert run_in(tmp_path).kept == [2, 4]  # 4 by this run, now
     assert contents(tmp_path / "kept" / "4") == contents(whole / "kept" / "4")
+
+
+def test_a_run_that_cannot_go_on_says_where_another_may_begin(whole, tmp_path, monkeypatch):
+    def poisoned(self, learner, numbers, step):
+        lesson = relative(self, learner, numbers, step)
+        if step == 5:
+            lesson.columns["advantages"][0][0] = float("nan")
+        return lesson
+
+    relative = GroupRelativeRecipe.__call__
+    monkeypatch.setattr(GroupRelativeRecipe, "__call__", poisoned)
+    with pytest.raises(UserError) as caught:
+        tiny_run.train(tmp_path, Devices(), kept=kept_steps(tmp_path))
+    setting, said = str(caught.value).rpartition("; config.adapter=")[2].split(" ", 1)
+    assert said == "begins with step 4 of this run"
+    found, expected = (read_policy_adapter(of, tiny_model()).fingerprint for of in (setting, run_in(whole).kept_at(4)))
+    assert found == expected
+    for kind, last, beginning in (
+        ("model", "config.json", f"; config.model={tmp_path}/kept/2 begins with step 2 of this run"),
+        ("estimator", "manifest.json", ""),
+    ):
+        of_kind = KeptSteps(TrainingRun(tmp_path, kind, "f", "tiny", 6), 2, save_responder)
+        assert of_kind.beginning == ""
+        (tmp_path / "kept" / "2" / last).write_text("{}")
+        assert of_kind.beginning == beginning
 
 
 def test_parts_keep_their_own_and_only_together_they_are_whole(tmp_path):

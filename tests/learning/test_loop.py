@@ -17,6 +17,7 @@ from remid_jax.checkpoints import Checkpoints
 from remid_jax.errors import UserError
 from remid_jax.identity import Identity, identify
 from remid_jax.learning.feed import Feed
+from remid_jax.learning.grpo import GroupRelativeRecipe
 from remid_jax.learning.loop import Stopped
 from remid_jax.models.adapters import named
 from remid_jax.parallel import Devices
@@ -158,9 +159,7 @@ def test_a_run_of_an_earlier_version_does_not_go_on(tmp_path, monkeypatch):
         tiny_run.train(tmp_path, Devices())
 
 
-def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_good_state(uninterrupted, tmp_path, monkeypatch):
-    from remid_jax.learning.grpo import GroupRelativeRecipe
-
+def test_a_loss_that_is_not_a_number_stops_and_names_its_records(uninterrupted, tmp_path, monkeypatch):
     whole = GroupRelativeRecipe.__call__
 
     def poisoned(self, learner, numbers, step):
@@ -170,12 +169,13 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_good_state(uninter
         return lesson
 
     monkeypatch.setattr(GroupRelativeRecipe, "__call__", poisoned)
-    with pytest.raises(UserError, match=r"step 4 \(grpo\): the loss is nan.* on records \d, \d: the state before it is saved"):
-        tiny_run.train(tmp_path, Devices(), save_every=100)
-    assert state(tmp_path)[0] == 4
+    said = r"step 4 \(grpo\): the loss is nan.* on records \d, \d: train in another workdir, with .* those records$"
+    with pytest.raises(UserError, match=said):
+        tiny_run.train(tmp_path, Devices(), save_every=3)
+    assert state(tmp_path)[0] == 3
     assert len(rows(tmp_path).splitlines()) == 4
     monkeypatch.undo()
-    tiny_run.train(tmp_path, Devices(), save_every=100)  # the step that failed is made again, of the same records
+    assert steps_of(tmp_path) == [3, 4, 5]  # the steps since the last save are made again, of the same records
     assert_equal_runs(tmp_path, uninterrupted)
 
 

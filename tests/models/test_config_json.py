@@ -98,7 +98,7 @@ def assert_means_the_same(raw):
                 assert_same_rope(rope, head_size, table, factor)
     else:
         assert_same_rope(ours.rope, head_size, rotary.inv_freq, rotary.attention_scaling)
-    assert huggingface.read_config(huggingface.write_config(ours, "float32", 1, "here"), "config.json") == ours
+    assert huggingface.read_config(huggingface.write_config(ours, "float32", [1], "here"), "config.json") == ours
 
 
 def assert_same_rope(rope, head_size, inverse_frequencies, attention_scaling):
@@ -213,7 +213,7 @@ def test_a_config_that_cannot_be_honoured_is_refused_in_one_line(raw, says):
 def test_a_trait_that_the_family_cannot_express_is_not_saved():
     config = DecoderConfig("llama", 50, 32, 3, 4, 2, 8, 48, 1e-5, Rope(), 512, tied_embeddings=False, qk_norm=True)
     with pytest.raises(UserError, match=r"llama config\.json cannot express this model's qk_norm"):
-        huggingface.write_config(config, "float32", None, "here")
+        huggingface.write_config(config, "float32", [], "here")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from remid_jax import parallel
 from remid_jax.errors import UserError
+from remid_jax.learning.policy_training import write
 from remid_jax.models import loading, saving, weight_files
 from remid_jax.models.config import DecoderConfig, Rope
 from remid_jax.models.loading import open_model
@@ -273,3 +274,26 @@ def test_a_generation_ends_where_the_files_or_the_chat_template_say(folder, tmp_
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "saved")
     found = theirs.apply_chat_template([{"role": "user", "content": "hello"}], return_dict=False)
     assert found == model.tokenizer.encode_chat([{"role": "user", "content": "hello"}]) == [8, 2, 7]
+
+
+def test_a_fully_trained_policy_ends_where_its_base_does_whatever_stood_in_its_folder(folder, tmp_path, monkeypatch):
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 5]}))
+    base, target = open_model(str(folder), "float32"), tmp_path / "policy"
+    target.mkdir()
+    for name in ("config.json", "generation_config.json", "model.safetensors"):
+        (target / name).write_text('{"eos_token_id": 9}')
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        (target / name).write_text("another model's")
+    write(target, base, base)
+    assert sorted(path.name for path in target.iterdir()) == ["config.json", "model.safetensors"]
+    policy = open_model(str(target), "float32")
+    assert (policy.end_ids, policy.tokenizer) == ((2, 5), None)
+    assert transformers.AutoModelForCausalLM.from_pretrained(target).generation_config.eos_token_id == [2, 5]
+
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(saving, "save_file", full)
+    with pytest.raises(UserError, match="the disk is full"):
+        write(target, base, base)
+    assert not (target / "config.json").exists()  # nobody takes what is left for a model

@@ -109,8 +109,12 @@ def kept(temperature=1.0, top_k=0, top_p=1.0):
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"temperature": 0.5}, {"top_k": 3}, {"top_p": 0.7}, {"top_k": 4, "top_p": 0.8, "temperature": 1.5}]
-)
+    "settings",
+    [
+        {}, {"temperature": 0.5}, {"top_k": 3}, {"top_k": 1000}, {"top_p": 0.7},
+        {"top_k": 4, "top_p": 0.8, "temperature": 1.5},
+    ],
+)  # fmt: skip
 def test_draws_follow_the_filtered_distribution(settings):
     draws = 20_000
     sampler = Sampler(1, (), settings.get("top_k", 0), settings.get("top_p", 1.0))

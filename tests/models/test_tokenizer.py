@@ -225,6 +225,19 @@ def test_tokens_defined_by_users_are_read_in_text_unless_shaped_like_control_tok
     assert user in ours.encode_prompt("a<|user|>b")
 
 
+def test_an_end_of_turn_that_is_not_marked_special_is_no_text():
+    backend = Backend.from_str(trained("smollm").to_str())
+    backend.add_tokens([AddedToken("<|im_end|>", normalized=False), AddedToken("<think>", normalized=False)])
+    chatml = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    ours = Tokenizer.from_backend(backend, chatml, {"eos_token": "<|end|>"}, "here")
+    end, think = (backend.token_to_id(name) for name in ("<|im_end|>", "<think>"))
+    assert ours.end_of_turn_id == end
+    said = ours.encode("Hello there.")
+    assert ours.decode([*said, end]) == ours.decode_beginnings([*said, end])[-1] == "Hello there."
+    assert ours.decode([*said, end, *said], keep=["<|im_end|>"]) == "Hello there.<|im_end|>Hello there."
+    assert ours.decode([think, *said]) == "<think>Hello there."  # a token of that kind, but no control
+
+
 def test_rows_that_only_pad_the_embedding_are_no_tokens():
     fields = fields_of(trained("smollm"), "smollm")
     tokens, kinds = (fields[f"tokenizer.ggml.{key}"] for key in ("tokens", "token_type"))

@@ -43,8 +43,9 @@ def test_the_mean_is_over_the_texts_own_tokens_behind_one_start(tmp_path, group)
 
 
 def test_the_last_is_the_last_tokens(tmp_path):
-    found = engine(tmp_path).embed(TEXTS[1:], "last")
-    for vector, ids in zip(found, TEXTS[1:], strict=True):
+    texts = [*TEXTS, TEXTS[1][:1], SHARED[:1]]  # of one token alone, and of one that others begin with
+    found = engine(tmp_path).embed(texts, "last")
+    for vector, ids in zip(found, texts, strict=True):
         np.testing.assert_allclose(vector, alone(ids)[-1], atol=1e-4)
 
 

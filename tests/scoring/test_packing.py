@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from remid_jax.errors import UserError
-from remid_jax.scoring.filling import Limits
+from remid_jax.learning.rows import pack
+from remid_jax.scoring.filling import BUCKETS, Limits
 from remid_jax.scoring.packing import LEAST_SHARED, _cuts, plan_rows
 from remid_jax.scoring.requests import Continuation, Request
+from remid_jax.settings import RANGES
 
 ids = st.lists(st.integers(0, 3), min_size=1, max_size=12)
 
@@ -93,6 +95,17 @@ def test_shared_prefixes_are_encoded_once_whoever_asks():
         [Request(prefix, answers[:3]), Request(prefix, answers[2:]), Request(prefix[:50], answers)], Limits(2048, 1e9)
     )
     assert [len(row.tokens) for row in plan.rows] == [100 + 5 * 2 + 5 * 2]
+
+
+def test_rows_of_the_largest_setting_hold_no_more_than_the_longest_bucket():
+    most = int(RANGES["max_row"].high)
+    assert most == BUCKETS[-1]
+    prefix, answers = [1] * 10, [Continuation([n] * 14_500) for n in (2, 3)]
+    assert most < 10 + 2 * 14_500
+    rows = plan_rows([Request(prefix, answers)], Limits(most, 1e9)).rows
+    assert [len(row.tokens) for row in rows] == [14_510, 14_510]
+    rows = pack([Request(prefix, [answer]) for answer in answers], most, 1e9)
+    assert [len(of.row.tokens) for of in rows] == [14_510, 14_510]
 
 
 def test_an_edit_moves_no_row_of_another_group():

@@ -94,7 +94,7 @@ class Said(Silent):
             f"requests: number 1 ('x'): token id {PIECES} is not below the vocabulary size {PIECES}",
         ),
         (LINES, {"date": "yesterday"}, "date: 'yesterday' is no date: write it as 2026-01-31"),
-        (LINES, {"max_row": 0}, "config.max_row=0: must be a whole number from 1 to 2147483647"),
+        (LINES, {"max_row": 0}, "config.max_row=0: must be a whole number from 1 to 28672"),
         (LINES, {"control_tokens": "all"}, "config.control_tokens='all': choose text or tokens"),
     ],
 )
