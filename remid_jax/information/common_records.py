@@ -185,8 +185,9 @@ def _same_folds(one: Outline, other: Outline) -> bool:
 
 
 def changed_lineages(run: ScoreTable, baseline: ScoreTable, within: float) -> dict[str, int]:
-    """Returns {category: lineages in which a policy reply is another}, of two tables on the same records; where clusters are of
-    several kinds, those of the kind with fewest.
+    """Returns {category: lineages in which a policy reply is another}, of two tables on the same records.
+
+    Of folds the one counts in which they are fewest, but some; where clusters are of several kinds, the kind with fewest.
 
     A reply is the same if it is as long and its log-likelihoods in every context are `within` nats a token of one another.
     """
@@ -197,7 +198,8 @@ def changed_lineages(run: ScoreTable, baseline: ScoreTable, within: float) -> di
         for scorer in before.loglik:
             other |= _gaps(now, before, scorer, category.folds) > within
         kinds = category.clusters.values() or [category.lineage]
-        counts[name] = min(len(np.unique(clusters[other])) for clusters in kinds)
+        folds = [other & (category.folds == fold) for fold in np.unique(category.folds[other])]
+        counts[name] = min((len(np.unique(clusters[fold])) for clusters in kinds for fold in folds), default=0)
     return counts
 
 

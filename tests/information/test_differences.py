@@ -17,7 +17,7 @@ from remid_jax.information.common_records import changed_lineages, golden_gap, i
 from remid_jax.information.copying import has_sources
 from remid_jax.information.differences import OVERALL, Headline, Layout, Measuring, Place, differences, joined, of_run
 from remid_jax.information.estimates import Settings
-from remid_jax.information.intervals import number
+from remid_jax.information.intervals import Replicates, number, numbers
 from remid_jax.information.score_arrays import parse
 from remid_jax.information.score_table import NOVEL, SOURCES
 from remid_jax.parallel import Devices
@@ -284,6 +284,29 @@ def test_a_reply_has_changed_if_its_length_or_its_scores_did(runs):
     arrays["spanish/loglik/reasoned/policy"][:, 1] += 1.0
     counts = changed_lineages(parse(arrays), parse(runs[0]), 1e-4)
     assert counts == {"IDTest": 0, "german": 2, "spanish": 1, "Gaming": 0}
+
+
+def test_of_folds_the_one_counts_in_which_fewest_lineages_changed_but_some():
+    arrays = score_arrays({"IDTest": 8, "german": 8})
+    for name in ("IDTest", "german"):
+        arrays[f"{name}/fold"] = np.arange(8) % 2
+        arrays[f"{name}/lineage"] = np.array(list("abcdefgh"))
+    other = dict(arrays) | {f"{name}/chars/policy": arrays[f"{name}/chars/policy"].copy() for name in ("IDTest", "german")}
+    other["IDTest/chars/policy"][[0, 2, 4, 1]] += 1  # three of one fold, one of the other
+    other["german/chars/policy"][[0, 2]] += 1  # two of one fold; the other is as it was
+    assert changed_lineages(parse(other), parse(arrays), 1e-4) == {"IDTest": 1, "german": 2}
+
+
+def test_a_difference_is_not_called_cautious_for_what_both_runs_have_in_folds():
+    place = Place("category", "german", "emi", "plain", *CLUB[0])
+    values = np.random.default_rng(0).normal(size=(2, 1 + 16))
+    runs = Replicates(values, np.ones(16, bool), 8, in_folds=16)
+    [changed] = differences({place: runs}, {"german": np.array([8])}, Layout({"german": None}, {})).values()
+    alone = number(runs._replace(values=values[0]), unit="token_rate", estimator="club", n=8, level=0.95)
+    [told] = numbers(changed.by, changed.fewest.tolist(), unit="token_rate", estimator="club", n=8, level=0.95)
+    assert alone["interval"]["cautious"]
+    assert "cautious" not in told["interval"]
+    assert not told["interval"]["validated"]
 
 
 def test_categories_may_have_references_of_their_own(runs):
