@@ -40,6 +40,7 @@ from remid_jax.validation import (
 from . import cli
 
 Report = Callable[[int, int], None]
+ROOMS = ("information", "scoring", "shifts", "synthetic", "theory", "validation")
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
@@ -177,9 +178,9 @@ class Parts:
 
 
 def sources() -> str:
-    """sha256 of the rooms information and validation, but for the page: a changed estimator is validated anew."""
+    """sha256 of the rooms that numbers come from, but for the page: a changed estimator or bound is validated anew."""
     digest = hashlib.sha256()
-    for room in ("information", "validation"):
+    for room in ROOMS:
         for path in sorted((Path(remid_jax.__file__).parent / room).rglob("*.py")):
             if path != Path(page.__file__):
                 digest.update(path.read_bytes())

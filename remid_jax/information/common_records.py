@@ -48,7 +48,8 @@ class Common:
         categories = {
             name: _restricted(table.categories[name], records, self.folds[name]) for name, records in self.records.items()
         }
-        return ScoreTable(table.scorers, categories, baseline.design)
+        dials = {name: point for name, point in baseline.dials.items() if name in categories}
+        return ScoreTable(table.scorers, categories, baseline.design, dials=dials)
 
 
 class Gap(NamedTuple):

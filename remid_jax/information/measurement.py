@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -113,12 +113,18 @@ def make_plan(table: ScoreTable, devices: Devices, *, subsamples: int, pairs: in
     clusters = {name: category.clusters for name, category in table.categories.items()}
     resampling = Resampling.of(lineages, bootstrap, seed, clusters)
     group = resampling.components
-    by_block = {
-        f"{name}/{i}": [group[lineage] for lineage in lineages[name][block].tolist()]
-        for name, of in members.items()
-        for i, block in enumerate(of)
-    }
-    of_group = calibration.folds(by_block)
+
+    def folds_of(names: Iterable[str]) -> dict[str, int]:
+        return calibration.folds(
+            {
+                f"{name}/{i}": [group[lineage] for lineage in lineages[name][block].tolist()]
+                for name in names
+                for i, block in enumerate(members[name])
+            }
+        )
+
+    # Categories that dials made change nothing of others: they decide about lineages alone that these do not have.
+    of_group = folds_of(table.dials) | folds_of(name for name in members if name not in table.dials)
     folds = {lineage: of_group[name] for lineage, name in group.items()}
     scales = {scorer: _fit_scales(table, scorer, blocks, folds, resampling) for scorer in table.scorers}
     return Plan(n, blocks, mismatched_pairs(n, pairs, seed), resampling, folds, scales, devices)

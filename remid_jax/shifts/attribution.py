@@ -11,7 +11,7 @@ Everything here is an estimate and nothing is a guarantee.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -96,11 +96,20 @@ def compare(
     )  # fmt: skip
 
 
-def features_of(embeddings: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, dict[str, np.ndarray]]:
-    """Unit rows for {category: {factor: [n, D]}}: columns standardised over the texts of all categories together."""
+def features_of(
+    embeddings: Mapping[str, Mapping[str, np.ndarray]], dials: Collection[str] = ()
+) -> dict[str, dict[str, np.ndarray]]:
+    """Unit rows for {category: {factor: [n, D]}}: columns standardised over the texts of all categories together.
+
+    Categories that dials made, `dials`, take part in that only if there are no others.
+    """
+    deciding = [of_category for name, of_category in embeddings.items() if name not in dials] or list(embeddings.values())
     found: dict[str, dict[str, np.ndarray]] = {name: {} for name in embeddings}
     for factor in FACTORS:
-        rows = standardised(np.concatenate([of_category[factor] for of_category in embeddings.values()]))
+        rows = standardised(
+            np.concatenate([of_category[factor] for of_category in embeddings.values()]),
+            np.concatenate([of_category[factor] for of_category in deciding]),
+        )
         ends = np.cumsum([len(of_category[factor]) for of_category in embeddings.values()])
         for name, end, of_category in zip(embeddings, ends, embeddings.values(), strict=True):
             found[name][factor] = rows[end - len(of_category[factor]) : end]

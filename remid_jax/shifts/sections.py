@@ -97,7 +97,7 @@ class _Shifts:
     @functools.cached_property
     def features(self) -> dict[str, dict[str, np.ndarray]]:
         embedded = {name: category.embeddings for name, category in self.table.categories.items() if category.embeddings}
-        return attribution.features_of(embedded) if embedded else {}
+        return attribution.features_of(embedded, self.table.dials) if embedded else {}
 
     def pair(self, name: str, theirs: np.ndarray, ours: np.ndarray, resampling: Resampling) -> attribution.Pair:
         """The contexts `theirs` of a category's reference beside its own, `ours`."""

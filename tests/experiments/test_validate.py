@@ -3,6 +3,7 @@
 import pytest
 from scripts import load
 
+from experiments import validate
 from remid_jax.validation import (
     copying_study,
     coverage_study,
@@ -74,6 +75,18 @@ def test_parts_are_kept_and_too_large_a_claim_is_an_error(refused, tmp_path, mon
 )
 def test_what_cannot_be_is_refused_at_once(refused, changes, said):
     assert said in refused("validate", changes)
+
+
+@pytest.mark.parametrize("room", ["information", "shifts", "theory"])
+def test_whatever_changes_in_these_rooms_is_validated_anew(room, tmp_path, monkeypatch):
+    package = tmp_path / "remid_jax"
+    for name in validate.ROOMS:
+        (package / name).mkdir(parents=True)
+        (package / name / "some.py").write_text("A = 1")
+    monkeypatch.setattr(validate.remid_jax, "__file__", str(package / "__init__.py"))
+    before = validate.sources()
+    (package / room / "some.py").write_text("A = 2")
+    assert validate.sources() != before
 
 
 def test_a_run_is_the_results_of_an_evaluation(refused, tmp_path):

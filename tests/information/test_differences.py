@@ -18,6 +18,7 @@ from remid_jax.information.copying import has_sources
 from remid_jax.information.differences import OVERALL, Headline, Layout, Measuring, Place, differences, joined, of_run
 from remid_jax.information.estimates import Settings
 from remid_jax.information.intervals import Replicates, number, numbers
+from remid_jax.information.measurement import make_plan
 from remid_jax.information.score_arrays import parse
 from remid_jax.information.score_table import NOVEL, SOURCES
 from remid_jax.parallel import Devices
@@ -214,6 +215,19 @@ def test_records_are_paired_by_id_and_the_others_are_named(runs):
             np.testing.assert_array_equal(german.replies[side].tokens, source[f"german/tokens/{side}"][[0, 1, 3]])
         assert tables[run].categories["IDTest"].record.tolist() == [f"IDTest-{i}" for i in range(5)]
         assert list(tables[run].categories) == ["IDTest", "german", "Gaming"]
+
+
+def test_dials_stay_dials_so_that_scales_are_those_of_the_evaluation(runs):
+    dial = {"german/dial": np.array("mixture(spanish)"), "german/position": np.array(0.5)}
+    runs = [parse(of_run | dial) for of_run in runs]
+    _, tables = on_common_records({"base": runs[0], "other": runs[1]})
+
+    def scales(table):
+        plan = make_plan(table, DEVICES, subsamples=1, pairs=100, bootstrap=0, seed=0)
+        return [scale.values for scale in plan.scales["plain"]]
+
+    np.testing.assert_array_equal(scales(tables["base"]), scales(runs[0]))
+    assert tables["other"].dials == runs[0].dials
 
 
 def test_a_category_that_one_run_lacks_is_left_out(runs):

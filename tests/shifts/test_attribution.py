@@ -128,6 +128,21 @@ def test_features_are_standardised_over_all_categories_together():
         np.testing.assert_allclose(np.concatenate([found[name][factor] for name in embedded]), scaled, atol=1e-12)
 
 
+def test_categories_of_dials_are_standardised_as_the_others_are_and_change_them_in_nothing():
+    rng = np.random.default_rng(4)
+    embedded = {name: {factor: rng.normal(size=(5, 3)) for factor in FACTORS} for name in ("A", "B")}
+    alone = features_of(embedded)
+    dial = {"dial": {factor: 9 + rng.normal(size=(5, 3)) for factor in FACTORS}}
+    found = features_of(embedded | dial, ("dial",))
+    for factor in FACTORS:
+        for name in embedded:
+            np.testing.assert_array_equal(found[name][factor], alone[name][factor])
+        rows = np.concatenate([embedded[name][factor] for name in embedded])
+        scaled = (dial["dial"][factor] - rows.mean(0)) / rows.std(0)
+        scaled /= np.linalg.norm(scaled, axis=1, keepdims=True)
+        np.testing.assert_allclose(found["dial"][factor], scaled, atol=1e-12)
+
+
 def test_increments_name_every_order_and_sum_to_the_whole():
     resampling = Resampling.of({"P": np.array(["a", "b"])}, 0, 0)
     rng = np.random.default_rng(5)

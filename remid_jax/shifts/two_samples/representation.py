@@ -26,11 +26,13 @@ SUBSETS = tuple(subset for size in range(4) for subset in itertools.combinations
 AT_ONCE = 16  # relabellings in memory together
 
 
-def standardised(features: np.ndarray) -> np.ndarray:
-    """Unit rows [N, D] of features centred and scaled column by column: hidden states share a few huge directions."""
-    centred = features - features.mean(0)
-    scaled = centred / np.maximum(centred.std(0), 1e-12)
-    return unit_rows(scaled)
+def standardised(features: np.ndarray, by: np.ndarray | None = None) -> np.ndarray:
+    """Unit rows [N, D] of features centred and scaled column by column, as it is right for the rows `by`, by default all.
+
+    Hidden states share a few huge directions.
+    """
+    of = features if by is None else by
+    return unit_rows((features - of.mean(0)) / np.maximum(of.std(0), 1e-12))
 
 
 def unit_rows(features: np.ndarray) -> np.ndarray:
