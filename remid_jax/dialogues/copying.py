@@ -1,6 +1,7 @@
 """What of a reply is copied from its own context (docs/protocol.md, rule 23).
 
-A unit is a word, or a character of a script that is written without spaces; case and punctuation do not count. A run is a
+A unit is a word, with its vowel signs and combining accents, or a character of a script that is written without spaces; case
+and punctuation do not count, nor whether an accent is a character of its own. A run is a
 sequence of units of the reply that stands in one turn of the dialogue, or in one line of the user's or the character's profile.
 It weighs two for each word and one for each character of such a script: eight are a run, sixteen a long one.
 """
@@ -25,7 +26,9 @@ UNSPACED = (
     "\u1000-\u109f\u1780-\u17ff"  # Burmese, Khmer
     "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # kana, Han
 )
-_UNIT = re.compile(rf"(?P<character>[{UNSPACED}])|(?:(?![{UNSPACED}])[^\W_])(?:['’]?(?![{UNSPACED}])[^\W_])*")
+_JOINING = "\u200c\u200d" + "".join(c for c in map(chr, range(0x300, 0x20000)) if unicodedata.category(c) in ("Mn", "Mc"))
+_LETTER, _MARK = rf"(?![{UNSPACED}])[^\W_]", rf"(?![\0-\u02ff{UNSPACED}])[{_JOINING}]"  # none up to U+02FF: soon done with
+_UNIT = re.compile(rf"(?P<character>[{UNSPACED}][\u3099\u309a]?)|{_LETTER}(?:['’]?{_LETTER}|{_MARK})*")
 
 _SPACED_OFF = re.compile(r"\s+")
 

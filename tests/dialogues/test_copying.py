@@ -1,6 +1,7 @@
 """What a reply copies from its context, against a search by hand over all runs."""
 
 import re
+import unicodedata
 
 import numpy as np
 import pytest
@@ -78,6 +79,36 @@ def test_korean_is_written_with_spaces_so_its_words_count():
 def test_words_and_characters_of_two_scripts_make_one_run():
     assert marked("用 Python 写 代码吧啊", dialogue="我用 Python 写代码吧啊 ok") == "e" * 15  # 2 + 6 x 1: eight
     assert marked("用 Python 写代", dialogue="我用 Python 写代码") == "." * 11
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["वह", "विश्वविद्यालय", "में", "हिन्दी", "पढ़ता", "है"],
+        ["আমি", "প্রতিদিন", "বিশ্ববিদ্যালয়ে", "বাংলা", "পড়ি"],
+        ["ශ්\u200dරී", "ලංකා"],  # a joiner makes one letter of two
+        ["l'été", "à", "l'école", "más", "naïf"],
+    ],
+)
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_word_goes_on_over_vowel_signs_and_accents(words, form):
+    text = unicodedata.normalize(form, " ".join(words))
+    found = list(units(f"«{text}»"))
+    assert [unit.folded for unit in found] == [unicodedata.normalize("NFKC", word) for word in words]
+    assert [text[unit.start - 1 : unit.end - 1] for unit in found] == text.split()
+    assert {unit.weight for unit in found} == {2}
+
+
+def test_one_long_word_of_hindi_is_no_run_and_four_are():
+    assert set(marked("वह विश्वविद्यालय कहाँ है?", dialogue="मैं विश्वविद्यालय गया")) == {"."}
+    run = "विश्वविद्यालय में हिन्दी पढ़ता"
+    assert marked(f"मैं {run} था", dialogue=f"वह {run} है") == "...." + "e" * len(run) + "..."
+
+
+def test_accents_may_be_characters_of_their_own_in_the_reply_alone():
+    for text, run in (("à l'école en été déjà", 21), ("ガードがぶどうだ", 8)):
+        apart = unicodedata.normalize("NFD", text)
+        assert (len(text), marked(apart, dialogue=text)) == (run, "e" * len(apart))
 
 
 def by_hand(reply, text):
