@@ -133,7 +133,7 @@ class Remote:
                 f"{again} later"
             )
         said = _said(text)
-        said = said if key is None else said.replace(self._key, "***")
+        said = (said if key is None else said.replace(self._key, "***"))[:SHOWN]
         return Unanswered(f"it answered with status {status}{said and f' ({said})'}")
 
 
@@ -160,7 +160,7 @@ def _said(text: str) -> str:
         said = json.loads(text)["error"]["message"]
     except (ValueError, TypeError, KeyError):
         said = text
-    return " ".join(str(said).split())[:SHOWN]
+    return " ".join(str(said).split())
 
 
 def _library(source: str, name: str) -> ModuleType:

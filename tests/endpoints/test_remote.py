@@ -12,6 +12,7 @@ from refusal import refusal
 
 from remid_jax.endpoints.chat import Chat, ChatReply, Missing, Sampling, Usage
 from remid_jax.endpoints.opening import open_endpoint
+from remid_jax.endpoints.remote import SHOWN
 from remid_jax.errors import UserError
 from remid_jax.scoring.store import Store
 
@@ -194,3 +195,11 @@ def test_nobody_listens_and_no_such_host(opened, slept):
     said = refusal(ask, opened("http://no-such-host.invalid/v1", retries=0), chats(3))
     assert said.startswith("endpoint:it: http://no-such-host.invalid/v1 cannot be reached (")
     assert said.endswith(') : check its "base_url" and the network, then run the same command again'.replace(") :", "):"))
+
+
+def test_a_key_at_the_end_of_what_is_shown_of_a_refusal_is_not_told_in_part(opened, slept):
+    words = "x" * (SHOWN - len("no, with the key ") - 5)
+    server = FaultyServer(lambda number, content: 400, key=SECRET, refused=words)
+    [[missing]] = ask(opened(server, key="THE_KEY"), chats(1))
+    server.close()
+    assert missing == Missing(f"it answered with status 400 ({words}no, with the key ***)")
