@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -20,6 +21,7 @@ from remid_jax.endpoints.recorded import Unanswered
 from remid_jax.errors import UserError
 
 FINISHES: Mapping[str | None, Finish] = {"length": "length", "content_filter": "filtered"}
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, of which no file and no tokenizer can be made
 SHOWN = 200  # characters of what a server says
 
 
@@ -147,7 +149,7 @@ def _read(answer: Any) -> ChatReply:
     usage, told = answer.get("usage"), choice.get("logprobs")
     content = told.get("content") if told else None
     return ChatReply(
-        text,
+        LONE_SURROGATE.sub("\ufffd", text),
         FINISHES.get(choice.get("finish_reason"), "stop"),
         Usage(int(usage["prompt_tokens"]), int(usage["completion_tokens"])) if usage else None,
         tuple(float(token["logprob"]) for token in content) if content else None,

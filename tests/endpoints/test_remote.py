@@ -203,3 +203,15 @@ def test_a_key_at_the_end_of_what_is_shown_of_a_refusal_is_not_told_in_part(open
     [[missing]] = ask(opened(server, key="THE_KEY"), chats(1))
     server.close()
     assert missing == Missing(f"it answered with status 400 ({words}no, with the key ***)")
+
+
+def answered(text, usage):
+    """The body of an answer."""
+    return json.dumps({"choices": [{"message": {"content": text}, "finish_reason": "stop"}], "usage": usage}).encode()
+
+
+def test_half_a_character_in_a_reply_is_replaced(opened):
+    usage = {"prompt_tokens": 1, "completion_tokens": 2}
+    server = FaultyServer(lambda number, content: answered("Hi \ud83d, \U0001f600 \ude00", usage))
+    assert ask(opened(server), chats(1)) == [[ChatReply("Hi \ufffd, \U0001f600 \ufffd", "stop", Usage(1, 2))]]
+    server.close()
