@@ -129,6 +129,8 @@ class Remote:
             return UserError(
                 f'{where} knows no model {model!r} or is no such address (status 404): check "model" and "base_url"'
             )
+        if status == 402:
+            return UserError(f"{where} answers that no credit is left (status 402): what came is kept, {again} once there is")
         if status == 429:
             return UserError(
                 f"{where} answers that there are too many requests or no credit is left (status 429): what came is kept, "
@@ -146,14 +148,22 @@ def _read(answer: Any) -> ChatReply:
     text = message.get("content") or message.get("refusal") or ""
     if not isinstance(text, str):
         raise TypeError
-    usage, told = answer.get("usage"), choice.get("logprobs")
+    told = choice.get("logprobs")
     content = told.get("content") if told else None
     return ChatReply(
         LONE_SURROGATE.sub("\ufffd", text),
         FINISHES.get(choice.get("finish_reason"), "stop"),
-        Usage(int(usage["prompt_tokens"]), int(usage["completion_tokens"])) if usage else None,
+        _usage(answer.get("usage")),
         tuple(float(token["logprob"]) for token in content) if content else None,
     )
+
+
+def _usage(told: Any) -> Usage | None:
+    """What a server says of usage; None where it says it in another form, since the reply is good all the same."""
+    try:
+        return Usage(int(told["prompt_tokens"]), int(told["completion_tokens"]))
+    except (TypeError, KeyError, ValueError):
+        return None
 
 
 def _said(text: str) -> str:

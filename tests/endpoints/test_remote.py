@@ -169,6 +169,7 @@ def test_other_keys_of_the_environment_stay_here(opened, monkeypatch):
     ("status", "said"),
     [
         (404, 'knows no model \'m-1\' or is no such address (status 404): check "model" and "base_url"'),
+        (402, "answers that no credit is left (status 402): what came is kept, run the same command again once there is"),
         (
             429,
             "answers that there are too many requests or no credit is left (status 429): what came is kept, run the same "
@@ -215,3 +216,14 @@ def test_half_a_character_in_a_reply_is_replaced(opened):
     server = FaultyServer(lambda number, content: answered("Hi \ud83d, \U0001f600 \ude00", usage))
     assert ask(opened(server), chats(1)) == [[ChatReply("Hi \ufffd, \U0001f600 \ufffd", "stop", Usage(1, 2))]]
     server.close()
+
+
+@pytest.mark.parametrize("usage", [{"total_tokens": 5}, {"prompt_tokens": 1, "completion_tokens": None}, {}, "5", None])
+def test_a_reply_with_unusual_usage_is_taken_but_for_a_cap(opened, usage):
+    server = FaultyServer(lambda number, content: answered("hello", usage))
+    assert ask(opened(server), chats(1)) == [[ChatReply("hello", "stop", None)]]
+    assert refusal(ask, opened(server, cap_tokens=10), chats(2)[1:]) == (
+        "endpoint:it: does not say how many tokens it took, so its cap cannot be kept: leave the cap out"
+    )
+    server.close()
+    assert server.tries.total() == 2
