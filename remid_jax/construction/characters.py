@@ -137,8 +137,6 @@ class Casting:
             chosen = [entry for kind, count in lacking.items() for entry in waiting[kind][:count]]
             for kind, count in lacking.items():
                 del waiting[kind][:count]
-            if not chosen:
-                break
             _place(self._classified(self._profiled(chosen)), cast, wanted)
         return cast
 

@@ -173,3 +173,15 @@ def test_names_that_are_looked_up_as_one_character_have_one_place():
 
     asked, _, _ = casting(answer, rounds=9)
     assert names(asked.cast({"real": 3})) == {"real": ["Ada Lovelace", "Frederick Douglass"]}
+
+
+def test_a_round_that_names_known_characters_alone_is_not_the_last():
+    rounds = [["Ada Lovelace"], ["Ada Lovelace"], ["Frederick Douglass"]]
+
+    def answer(content):
+        if '"characters"' in content:
+            return json.dumps({"characters": [{"name": name} for name in rounds.pop(0)]})
+        return writer.answer(content)
+
+    asked, _, _ = casting(answer, rounds=3)
+    assert names(asked.cast({"real": 2})) == {"real": ["Ada Lovelace", "Frederick Douglass"]}
