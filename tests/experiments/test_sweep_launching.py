@@ -146,3 +146,8 @@ def test_the_quickstart_has_24_points_of_known_tasks():
     sweep = config.sweep(config)
     assert len(sweep.points) == 24
     assert {point.task for point in sweep.points} == {"degrade", "evaluate"} <= set(TASKS)
+
+
+def test_a_model_that_the_quickstart_does_not_know_is_refused(refused, tmp_path):
+    changes = {"models": ("bas",), "output": str(tmp_path / "numbers.json"), "page": str(tmp_path / "numbers.md")}
+    assert refused(changes=changes, **SWEEP) == "config.models: 'bas': choose some of base, shipped"
