@@ -68,9 +68,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
     if shard is None:
         write_text(config.page, tables.page(sweep, index))
     outcome = None
-    if config.only_tables or config.merge:
-        index.save()
-    else:
+    if not config.only_tables and not config.merge:
         outcome = launch(config, sweep, plan, index, names, workdir, progress)
     if shard is None:
         write_text(config.page, tables.page(sweep, index))
@@ -92,7 +90,7 @@ def launch(
 
     cli.use_compilation_cache()
     surroundings = Surroundings(progress, saving)
-    with locks.alone(workdir / f"{output.name}.lock", f"runs the sweep of {output}"):
+    with locks.sweeping(output):
         remove_leftovers(output.parent, output.name)
         if config.launcher == "ray":
             with connection.connected(config):
@@ -101,7 +99,9 @@ def launch(
 
                 return run_on_ray(plan, index, names, workdir, surroundings, config, config.retry_failed, entered)
         try:
-            return run_serially(plan, index, names, workdir, surroundings, config.retry_failed, entered)
+            with locks.keeping(output):
+                index.refresh()  # others may have entered more before they let go of it
+                return run_serially(plan, index, names, workdir, surroundings, config.retry_failed, entered)
         except Stopped as stop:
             end(f"{stop}, saved: {GO_ON}")
 

@@ -14,10 +14,14 @@ def described() -> dict[str, str | None]:
 
 
 def git_revision() -> str | None:
-    """Returns the commit of the working tree this runs from, if it is one."""
-    command = ["git", "rev-parse", "HEAD"]
+    """Returns the commit of the working tree this runs from, if it is one: not of another, in which it is installed."""
     try:
-        asked = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+        return (_git("rev-parse", "HEAD") or None) if _git("ls-files", Path(__file__).name) else None
     except OSError:  # there is no git
         return None
-    return asked.stdout.strip() or None
+
+
+def _git(*arguments: str) -> str:
+    """What git says of the package's folder; nothing of what it does not know."""
+    command = ["git", *arguments]
+    return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False).stdout.strip()

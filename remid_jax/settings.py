@@ -49,9 +49,9 @@ RANGES: dict[str, Range] = (
          "replications", "rows", "sampling_rows", "save_every", "show_every", "steps", "subsamples", "tokens_per_step", "tries",
          "workers", "worlds"), COUNT,
     )
-    | dict.fromkeys(("bootstrap", "rank", "records", "seed", "seeds", "self_samples", "train_lineages"), NUMBER)
+    | dict.fromkeys(("bootstrap", "rank", "records", "seed", "seeds", "self_samples", "train_lineages", "retries"), NUMBER)
     | dict.fromkeys(("alpha", "beta", "clip", "learning_rate", "repetition_penalty"), POSITIVE)
-    | dict.fromkeys(("clip_high", "penalty_weight", "temperature", "weight_decay"), NOT_NEGATIVE)
+    | dict.fromkeys(("clip_high", "cpus", "gpus", "memory", "penalty_weight", "temperature", "weight_decay"), NOT_NEGATIVE)
     | dict.fromkeys(("clip_low", "warmup"), SHARE)
     | {"max_row": Range(1, 28_672, whole=True)}  # no row is longer: see `scoring.filling.BUCKETS`
     | {"restarts": Range(4, LARGEST, whole=True), "dropout": Range(0, 1, open_high=True), "entropy_weight": ANY,
@@ -62,6 +62,7 @@ CHOICES: dict[str, Sequence[str]] = {
     "fallback": ("empty", "whole_text"),
     "parallel": ("mesh", "pmap"),
 }
+TEXTS = ("categories", "controls", "models", "only", "policies", "rungs", "runs", "scenarios", "targets")  # tuples of them
 KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text", tuple: "a tuple such as (1, 2)"}
 
 
@@ -75,6 +76,8 @@ def check_settings(config: ConfigDict) -> None:
         values = value if isinstance(value, (tuple, list)) else [value]
         if wanted and value is not None and not all(of in wanted for of in values):
             faults.append(f"config.{name}={value!r}: must be {wanted}")
+        elif last in TEXTS and not all(isinstance(of, str) for of in values):
+            faults.append(f"config.{name}={value!r}: must be texts, such as ('a', 'b')")
         elif last in CHOICES and value not in CHOICES[last]:
             nearest = difflib.get_close_matches(str(value), CHOICES[last], 1)
             meant = f" (did you mean {nearest[0]!r}?)" if nearest else ""

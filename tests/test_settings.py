@@ -48,6 +48,11 @@ def test_every_config_is_within_bounds(name):
         ("sweeps.ablation", {"seeds": (0, -1)}, f"config.seeds=(0, -1): {NUMBER}"),
         ("sweeps.policies", {"train__sft__steps": 0}, f"config.train.sft.steps=0: {COUNT}"),
         ("validate", {"restarts": 3}, "config.restarts=3: must be a whole number from 4 to 2147483647"),
+        ("judge", {"runs": (5,)}, "config.runs=(5,): must be texts, such as ('a', 'b')"),
+        ("build_benchmark", {"categories": (5,)}, "config.categories=(5,): must be texts, such as ('a', 'b')"),
+        ("sweeps.quickstart", {"only": (5,)}, "config.only=(5,): must be texts, such as ('a', 'b')"),
+        ("sweeps.quickstart", {"retries": -1}, f"config.retries=-1: {NUMBER}"),
+        ("sweeps.quickstart", {"point__cpus": -1}, "config.point.cpus=-1: must be a number from 0"),
         ("bounds", {"block": 0, "worlds": "worlds.npz"}, f"config.block=0: {COUNT}"),
     ],
 )  # fmt: skip

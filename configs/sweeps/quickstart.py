@@ -9,6 +9,7 @@ Beside others: --config.launcher=ray --config.workers=2, or --config.shard=1/3, 
 
 from ml_collections import ConfigDict
 
+from remid_jax.errors import UserError
 from remid_jax.evaluation.settings import default_settings as evaluation_settings
 from remid_jax.sweeps.layouts import Layout, Line, Selector, Sweep
 from remid_jax.sweeps.points import Point, output
@@ -44,6 +45,8 @@ def get_config() -> ConfigDict:
 
 def sweep(config: ConfigDict) -> Sweep:
     """A point makes replies and one measures them; or one measures a model."""
+    if unknown := [name for name in config.models if name not in MODELS]:
+        raise UserError(f"config.models: {', '.join(map(repr, unknown))}: choose some of {', '.join(MODELS)}")
     points, lines = [], []
     for rung in config.rungs:
         name = rung.replace(" ", "_").removesuffix("%")

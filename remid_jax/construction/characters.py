@@ -116,7 +116,8 @@ class Casting:
     def cast(self, wanted: Mapping[str, int]) -> dict[str, list[Character]]:
         """Returns characters by kind: "real", or a category of `DOMAINS` for fictional ones; as many as `wanted`, or fewer.
 
-        Those that are given come first. A character whose name was proposed before is left out. One that turns out to be of
+        Those that are given come first. A character whose name was proposed before, or whose profile has the name of one that
+        has a place, is left out. One that turns out to be of
         another kind than was asked for is used as what it is.
 
         Raises:
@@ -136,8 +137,6 @@ class Casting:
             chosen = [entry for kind, count in lacking.items() for entry in waiting[kind][:count]]
             for kind, count in lacking.items():
                 del waiting[kind][:count]
-            if not chosen:
-                break
             _place(self._classified(self._profiled(chosen)), cast, wanted)
         return cast
 
@@ -243,11 +242,13 @@ def _lines_of(path: str | Path, form: type[Line], texts: Callable[[Line], Mappin
 
 
 def _place(characters: Iterable[Character], cast: Mapping[str, list[Character]], wanted: Mapping[str, int]) -> None:
-    """Puts characters among those of their kind, as long as more of it are wanted."""
+    """Puts characters among those of their kind, each name once, as long as more of it are wanted."""
+    placed = {_folded(character.name) for own in cast.values() for character in own}
     for character in characters:
-        kind = character.domain if character.is_fictional else REAL
-        if len(cast.get(kind, ())) < wanted.get(kind, 0):
+        kind, name = character.domain if character.is_fictional else REAL, _folded(character.name)
+        if name not in placed and len(cast.get(kind, ())) < wanted.get(kind, 0):
             cast[kind].append(character)
+            placed.add(name)
 
 
 def _folded(name: str) -> str:

@@ -94,11 +94,19 @@ def all_replies(endpoint: Endpoint, chats: Sequence[Chat], report: Advance) -> l
     """
     answers = endpoint.ask(chats, report)
     reasons = collections.Counter(reply.why for replies in answers for reply in replies if isinstance(reply, Missing))
-    if reasons:
-        count = sum(map(len, answers))
-        listed = "; ".join(f"{times} x {why}" for why, times in reasons.most_common(5))
-        raise UserError(
-            f"{endpoint.name}: {sum(reasons.values())} of {count} replies did not come ({listed}): the others are kept, run "
-            "the same command again for these"
-        )
+    check_missing(endpoint.name, reasons, sum(map(len, answers)))
     return [[reply for reply in replies if isinstance(reply, ChatReply)] for replies in answers]
+
+
+def check_missing(name: str, reasons: Mapping[str, int], count: int) -> None:
+    """Refuses replies of the endpoint `name`, `count` of them, of which some are missing, {why: how many}.
+
+    Raises:
+      UserError: if one is.
+    """
+    if reasons:
+        listed = "; ".join(f"{times} x {why}" for why, times in collections.Counter(reasons).most_common(5))
+        raise UserError(
+            f"{name}: {sum(reasons.values())} of {count} replies did not come ({listed}): the others are kept, run the same "
+            "command again for these"
+        )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -20,6 +21,7 @@ from remid_jax.endpoints.recorded import Unanswered
 from remid_jax.errors import UserError
 
 FINISHES: Mapping[str | None, Finish] = {"length": "length", "content_filter": "filtered"}
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, of which no file and no tokenizer can be made
 SHOWN = 200  # characters of what a server says
 
 
@@ -127,13 +129,15 @@ class Remote:
             return UserError(
                 f'{where} knows no model {model!r} or is no such address (status 404): check "model" and "base_url"'
             )
+        if status == 402:
+            return UserError(f"{where} answers that no credit is left (status 402): what came is kept, {again} once there is")
         if status == 429:
             return UserError(
                 f"{where} answers that there are too many requests or no credit is left (status 429): what came is kept, "
                 f"{again} later"
             )
         said = _said(text)
-        said = said if key is None else said.replace(self._key, "***")
+        said = (said if key is None else said.replace(self._key, "***"))[:SHOWN]
         return Unanswered(f"it answered with status {status}{said and f' ({said})'}")
 
 
@@ -144,14 +148,22 @@ def _read(answer: Any) -> ChatReply:
     text = message.get("content") or message.get("refusal") or ""
     if not isinstance(text, str):
         raise TypeError
-    usage, told = answer.get("usage"), choice.get("logprobs")
+    told = choice.get("logprobs")
     content = told.get("content") if told else None
     return ChatReply(
-        text,
+        LONE_SURROGATE.sub("\ufffd", text),
         FINISHES.get(choice.get("finish_reason"), "stop"),
-        Usage(int(usage["prompt_tokens"]), int(usage["completion_tokens"])) if usage else None,
+        _usage(answer.get("usage")),
         tuple(float(token["logprob"]) for token in content) if content else None,
     )
+
+
+def _usage(told: Any) -> Usage | None:
+    """What a server says of usage; None where it says it in another form, since the reply is good all the same."""
+    try:
+        return Usage(int(told["prompt_tokens"]), int(told["completion_tokens"]))
+    except (TypeError, KeyError, ValueError):
+        return None
 
 
 def _said(text: str) -> str:
@@ -160,7 +172,7 @@ def _said(text: str) -> str:
         said = json.loads(text)["error"]["message"]
     except (ValueError, TypeError, KeyError):
         said = text
-    return " ".join(str(said).split())[:SHOWN]
+    return " ".join(str(said).split())
 
 
 def _library(source: str, name: str) -> ModuleType:

@@ -16,6 +16,7 @@ from remid_jax import program
 from remid_jax.dialogues.judge_prompts import ContextTexts
 from remid_jax.dialogues.rated import RatedReply
 from remid_jax.dialogues.records import Record
+from remid_jax.endpoints.chat import check_missing
 from remid_jax.evaluation.replies_of_runs import Metrics
 from remid_jax.files import write_rows, write_text
 from remid_jax.information.agreement import RatedNumbers, agreement_estimates, mean_estimate
@@ -35,7 +36,8 @@ class Judgement:
     Attributes:
       results: everything in the layout of judge.json:
         {"schema_version", "kind", "program", "judge": who judges, "settings", "criteria",
-         "counts": {"replies", "contexts", "pairs", "unread": answers that hold no rating or preference},
+         "counts": {"replies", "contexts", "pairs", "answers": those wanted, "missing": {why an answer did not come: how many},
+                    "unread": others that hold no rating or preference},
          "systems": {system: {criterion: mean rating}},
          "ratings": {system: {category: {criterion: mean rating}}},
          "wins": {criterion: {system: share of its comparisons, over orders}},
@@ -53,11 +55,13 @@ class Judgement:
         """Writes judge.json and judged.jsonl, which `read_rated` reads, to a folder.
 
         Raises:
-          UserError: if they cannot be written.
+          UserError: if they cannot be written; once they are, if answers of the judge are missing.
         """
         folder = Path(workdir)
         write_rows(folder / JUDGED, (of.to_json() for of in self.replies))
         write_text(folder / RESULTS, json.dumps(self.results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        counts = self.results["counts"]
+        check_missing(self.results["judge"]["source"], counts["missing"], counts["answers"])
 
 
 def judge(
@@ -105,7 +109,9 @@ def judge(
             "replies": len(judged),
             "contexts": len({of.record.id for of in judged}),
             "pairs": len(pairs),
-            "unread": int(np.isnan(ratings).sum() + np.isnan(preferences).sum()),
+            "answers": ratings.size + preferences.size,
+            "missing": dict(by.missing),
+            "unread": int(np.isnan(ratings).sum() + np.isnan(preferences).sum()) - sum(by.missing.values()),
         },
         "systems": _systems(judged, means, criteria, lineage, level, seed),
         "ratings": ratings_of_cells,

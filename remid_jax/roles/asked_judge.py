@@ -2,13 +2,14 @@
 
 A rating is a whole number from 1 to 10, a preference a lone A or B, 1 for the first reply and 0 for the other: the one that its
 first line is, or else the only one in all that it says. What it thinks before is not heard. An answer that holds none or
-several, or did not come, is NaN.
+several, or did not come, is NaN; those that did not come are counted.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -37,6 +38,7 @@ class AskedJudge:
 
     def __init__(self, endpoint: Recorded, prompts: JudgePrompts, max_new: int):
         self.endpoint, self.prompts, self.max_new = endpoint, prompts, max_new
+        self.missing: Counter[str] = Counter()
 
     def described(self) -> dict[str, Any]:
         """Returns who judges, for results."""
@@ -87,6 +89,8 @@ class AskedJudge:
 
             chats = [Chat(messages, Sampling(self.max_new)) for messages in itertools.islice(questions, AT_ONCE)]
             for [reply] in self.endpoint.ask(chats, advance):
+                if isinstance(reply, Missing):
+                    self.missing[reply.why] += 1
                 yield reply
 
     def _check(self, found: np.ndarray, wanted: str) -> None:

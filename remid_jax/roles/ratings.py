@@ -6,7 +6,7 @@ so that 1 is not the beginning of 10.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -37,6 +37,11 @@ class Judge(Protocol):
     prompts: JudgePrompts
     unit: str
 
+    @property
+    def missing(self) -> Mapping[str, int]:
+        """Why answers did not come, and how many each; they are among those that are NaN."""
+        ...
+
     def described(self) -> dict[str, Any]:
         """Returns who judges, for results: {"source", "dtype", ...}."""
         ...
@@ -54,6 +59,7 @@ class LocalJudge:
     """A language model on this machine."""
 
     unit = "tokens"
+    missing: Mapping[str, int] = {}
 
     def __init__(self, engine: ScoringEngine, prompts: JudgePrompts):
         self.engine, self.prompts = engine, prompts

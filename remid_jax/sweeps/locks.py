@@ -1,4 +1,5 @@
-"""One process at a time computes a point in a folder: by a lock that the system takes back when its holder ends, however."""
+"""One process at a time computes a point in a folder, runs a sweep, or writes an index: by locks that the system takes back
+when their holder ends, however."""
 
 from __future__ import annotations
 
@@ -61,6 +62,28 @@ def alone(path: Path, work: str) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def sweeping(output: str | Path) -> Iterator[None]:
+    """Holds the sweep of the index `output`, to run or to merge it, whatever the workdir.
+
+    Raises:
+      UserError: as `alone`.
+    """
+    with alone(_beside(output, "lock"), f"runs or merges the sweep of {output}"):
+        yield
+
+
+@contextlib.contextmanager
+def keeping(output: str | Path) -> Iterator[None]:
+    """Holds the index `output`, to write it; a keeper whose driver was killed may live a moment longer, and is waited for.
+
+    Raises:
+      UserError: as `held`.
+    """
+    with held(_beside(output, "keeper.lock"), lambda: None):
+        yield
+
+
 def is_claimed(folder: Path) -> bool:
     """Returns whether a process that runs now holds the folder."""
     try:
@@ -68,6 +91,10 @@ def is_claimed(folder: Path) -> bool:
             return not _taken(file, fcntl.LOCK_SH)
     except FileNotFoundError:
         return False
+
+
+def _beside(output: str | Path, kind: str) -> Path:
+    return Path(f"{Path(output).resolve()}.{kind}")
 
 
 def _taken(file: IO[bytes], kind: int) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from remid_jax.errors import UserError
 from remid_jax.files import write_text
 from remid_jax.sweeps.index import Entries, Index, as_text, journal_beside, read_entries
+from remid_jax.sweeps.locks import keeping, sweeping
 from remid_jax.sweeps.plan import Done, Plan
 
 TIMES = frozenset({"training_hours"})  # of a summary, which two runs of one point have each their own
@@ -66,8 +67,13 @@ def merge(output: str, plan: Plan) -> tuple[Index, int]:
     The shards' own files stay as they are.
 
     Raises:
-      UserError: if there is no shard, or two files have one point with other settings or other numbers.
+      UserError: if there is no shard, two files have one point with other settings or other numbers, or the sweep is run now.
     """
+    with sweeping(output), keeping(output):
+        return _merge(output, plan)
+
+
+def _merge(output: str, plan: Plan) -> tuple[Index, int]:
     paths = indexes_of_shards(output)
     if not paths:
         raise UserError(f"config.merge: there is no {Shard(1, 3).path(output)} or the like: run the shards first")

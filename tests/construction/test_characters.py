@@ -160,3 +160,28 @@ def test_personas_are_read_in_order(tmp_path):
     path = tmp_path / "personas.jsonl"
     path.write_text('{"persona": "A cook."}\n\n{"persona": " Un marin. "}\n')
     assert read_personas(path) == ["A cook.", "Un marin."]
+
+
+def test_names_that_are_looked_up_as_one_character_have_one_place():
+    aliases = ["Ada Lovelace", "Countess of Lovelace", "Augusta Ada King", "Frederick Douglass"]
+
+    def answer(content):
+        if '"characters"' in content:
+            return json.dumps({"characters": [{"name": name} for name in aliases if name not in content][:2]})
+        name = re.search(r"^Name: (.*)$", content, re.M)
+        return writer.answer(content.replace(name[1], aliases[0]) if name and name[1] in aliases[:3] else content)
+
+    asked, _, _ = casting(answer, rounds=9)
+    assert names(asked.cast({"real": 3})) == {"real": ["Ada Lovelace", "Frederick Douglass"]}
+
+
+def test_a_round_that_names_known_characters_alone_is_not_the_last():
+    rounds = [["Ada Lovelace"], ["Ada Lovelace"], ["Frederick Douglass"]]
+
+    def answer(content):
+        if '"characters"' in content:
+            return json.dumps({"characters": [{"name": name} for name in rounds.pop(0)]})
+        return writer.answer(content)
+
+    asked, _, _ = casting(answer, rounds=3)
+    assert names(asked.cast({"real": 2})) == {"real": ["Ada Lovelace", "Frederick Douglass"]}

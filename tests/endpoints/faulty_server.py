@@ -12,9 +12,9 @@ WORDS = 5  # tokens of every reply, as it counts them
 class FaultyServer:
     """Answers "reply to CONTENT"; `faults(try, content)` says what goes wrong with try number 0, 1, ... of a request.
 
-    A fault is None, a status, ("status", Retry-After), "timeout", "cut", "broken" or "other". A request is paid for when its
-    whole answer has left; `paid` counts by Idempotency-Key. With `heeds_keys` an answer that is asked for again, under the
-    key of one that was paid for, is free; `given_again` counts those.
+    A fault is None, a status, ("status", Retry-After), "timeout", "cut", "broken", "other", or another body in bytes. A request
+    is paid for when its whole answer has left; `paid` counts by Idempotency-Key. With `heeds_keys` an answer that is asked for
+    again, under the key of one that was paid for, is free; `given_again` counts those. A refusal begins with `refused`.
     """
 
     def __init__(
@@ -23,7 +23,9 @@ class FaultyServer:
         key=None,
         content_of=lambda content: f"reply to {content}",
         heeds_keys=False,
+        refused="",
     ):
+        self.refused = refused
         self.faults, self.key, self.content_of, self.heeds_keys = faults, key, content_of, heeds_keys
         self.tries, self.paid, self.given_again = collections.Counter(), collections.Counter(), collections.Counter()
         self.bodies, self.at_once, self.most_at_once = [], 0, 0
@@ -87,9 +89,11 @@ class FaultyServer:
             self.send(request, 200, answer[:-2])
         elif fault == "other":
             self.send(request, 200, b'{"hello": "world"}')
+        elif isinstance(fault, bytes):
+            self.send(request, 200, fault)
         else:
             status, after = fault if isinstance(fault, tuple) else (fault, None)
-            said = json.dumps({"error": {"message": f"no, with the key {self.key}"}}).encode()
+            said = json.dumps({"error": {"message": f"{self.refused}no, with the key {self.key}"}}).encode()
             self.send(request, status, said, headers={} if after is None else {"Retry-After": after})
 
     def send(self, request, status, body, length=None, headers=None):

@@ -12,6 +12,7 @@ from refusal import refusal
 
 from remid_jax.endpoints.chat import Chat, ChatReply, Missing, Sampling, Usage
 from remid_jax.endpoints.opening import open_endpoint
+from remid_jax.endpoints.remote import SHOWN
 from remid_jax.errors import UserError
 from remid_jax.scoring.store import Store
 
@@ -168,6 +169,7 @@ def test_other_keys_of_the_environment_stay_here(opened, monkeypatch):
     ("status", "said"),
     [
         (404, 'knows no model \'m-1\' or is no such address (status 404): check "model" and "base_url"'),
+        (402, "answers that no credit is left (status 402): what came is kept, run the same command again once there is"),
         (
             429,
             "answers that there are too many requests or no credit is left (status 429): what came is kept, run the same "
@@ -194,3 +196,34 @@ def test_nobody_listens_and_no_such_host(opened, slept):
     said = refusal(ask, opened("http://no-such-host.invalid/v1", retries=0), chats(3))
     assert said.startswith("endpoint:it: http://no-such-host.invalid/v1 cannot be reached (")
     assert said.endswith(') : check its "base_url" and the network, then run the same command again'.replace(") :", "):"))
+
+
+def test_a_key_at_the_end_of_what_is_shown_of_a_refusal_is_not_told_in_part(opened, slept):
+    words = "x" * (SHOWN - len("no, with the key ") - 5)
+    server = FaultyServer(lambda number, content: 400, key=SECRET, refused=words)
+    [[missing]] = ask(opened(server, key="THE_KEY"), chats(1))
+    server.close()
+    assert missing == Missing(f"it answered with status 400 ({words}no, with the key ***)")
+
+
+def answered(text, usage):
+    """The body of an answer."""
+    return json.dumps({"choices": [{"message": {"content": text}, "finish_reason": "stop"}], "usage": usage}).encode()
+
+
+def test_half_a_character_in_a_reply_is_replaced(opened):
+    usage = {"prompt_tokens": 1, "completion_tokens": 2}
+    server = FaultyServer(lambda number, content: answered("Hi \ud83d, \U0001f600 \ude00", usage))
+    assert ask(opened(server), chats(1)) == [[ChatReply("Hi \ufffd, \U0001f600 \ufffd", "stop", Usage(1, 2))]]
+    server.close()
+
+
+@pytest.mark.parametrize("usage", [{"total_tokens": 5}, {"prompt_tokens": 1, "completion_tokens": None}, {}, "5", None])
+def test_a_reply_with_unusual_usage_is_taken_but_for_a_cap(opened, usage):
+    server = FaultyServer(lambda number, content: answered("hello", usage))
+    assert ask(opened(server), chats(1)) == [[ChatReply("hello", "stop", None)]]
+    assert refusal(ask, opened(server, cap_tokens=10), chats(2)[1:]) == (
+        "endpoint:it: does not say how many tokens it took, so its cap cannot be kept: leave the cap out"
+    )
+    server.close()
+    assert server.tries.total() == 2

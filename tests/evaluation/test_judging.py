@@ -1,5 +1,6 @@
 """Replies and numbers of finished evaluations, and what a judge whose answers are planted says of them."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,17 @@ from scipy import stats
 
 from remid_jax.dialogues.judge_prompts import JudgePrompts
 from remid_jax.dialogues.rated import RatedReply, read_rated
+from remid_jax.endpoints.canned import Canned
+from remid_jax.endpoints.ledger import Ledger
+from remid_jax.endpoints.recorded import Recorded, Unanswered
 from remid_jax.errors import UserError
 from remid_jax.evaluation.evaluation import Evaluation
 from remid_jax.evaluation.joint_agreement import joint_agreement
 from remid_jax.evaluation.judging import judge, pairs_of
-from remid_jax.evaluation.replies_of_runs import replies_of_runs
+from remid_jax.evaluation.replies_of_runs import Metrics, replies_of_runs
 from remid_jax.progress import Silent
+from remid_jax.roles.asked_judge import AskedJudge
+from remid_jax.scoring.store import Store
 
 CONTROLS = ("golden", "golden_other", "constant", "parrot")
 
@@ -102,7 +108,7 @@ class Planted:
     One rating it does not give.
     """
 
-    prompts, unit = JudgePrompts.load(), "replies"
+    prompts, unit, missing = JudgePrompts.load(), "replies", {}
 
     def __init__(self, replies):
         self.systems = {(of.record.id, of.reply): of.system for of in replies}
@@ -134,7 +140,7 @@ def test_ratings_and_comparisons_are_means(planted):
     scores = {of.system: of.scores for of in planted.replies if of.record.category == "IDTest"}
     assert scores["sft"] == {f"judge: {name}": 7.0 for name in ("role consistency", "user fit", "continuity")}
     planted = planted.results
-    assert planted["counts"] == {"replies": 45, "contexts": 9, "pairs": 90, "unread": 1}
+    assert planted["counts"] == {"replies": 45, "contexts": 9, "pairs": 90, "answers": 810, "missing": {}, "unread": 1}
     assert planted["ratings"]["sft"]["german"]["continuity"]["value"] == 6.0
     assert planted["systems"]["naive"]["continuity"]["value"] == pytest.approx(5 - 1 / 3)  # a third of the contexts is german
     wins = {system: number["value"] for system, number in planted["wins"]["user fit"].items()}
@@ -229,3 +235,27 @@ def test_equal_texts_and_replies_of_one_system_are_not_compared():
     replies = read_rated([{**row, "context_id": of[0], "system": of[1], "reply": of[2]} for of in said], scored=False)
     assert pairs_of(replies).tolist() == [[0, 3], [1, 2], [1, 3], [2, 3]]
     assert pairs_of(replies[:1]).shape == (0, 2)
+
+
+def test_answers_that_did_not_come_are_counted_by_reason_and_refused_once_the_others_are_saved(tmp_path):
+    def answer(chat, draw):
+        asked = chat.messages[-1]["content"]
+        if "Never." in asked:
+            raise Unanswered("it timed out")
+        return "As you like." if "Mute." in asked else "7"
+
+    backend, store = Canned(answer), Store(":memory:")
+    endpoint = Recorded("endpoint:it", backend, store, Ledger(), 1)
+    messages = [{"role": "user", "content": "Hm?"}]
+    said = [("m1", "Good."), ("m2", "Never."), ("m3", "Mute.")]
+    rows = [{"context_id": of, "messages": messages, "system": name, "reply": reply} for of in "ab" for name, reply in said]
+    replies = read_rated(rows, scored=False)
+    found = judge(replies, Metrics(), AskedJudge(endpoint, JudgePrompts.load(), 8), False, 0.95, 0, Silent())
+    with pytest.raises(UserError) as refused:
+        found.save(tmp_path)
+    assert str(refused.value) == (
+        "endpoint:it: 12 of 36 replies did not come (12 x it timed out): the others are kept, run the same command again for "
+        "these"
+    )
+    counts = json.loads((tmp_path / "judge.json").read_text())["counts"]
+    assert (counts["answers"], counts["missing"], counts["unread"]) == (36, {"it timed out": 12}, 12)

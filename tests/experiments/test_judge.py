@@ -20,7 +20,7 @@ def test_the_script_writes_scores_that_agreement_reads(call, tiny_directory, tmp
     changes = {"input": str(path), "model": str(tiny_directory), "page": "judge.md", "tokens_per_step": 1024}
     work = call("judge", changes)
     found = load(work / "judge.json")
-    assert found["counts"] == {"replies": 4, "contexts": 2, "pairs": 2, "unread": 0}
+    assert found["counts"] == {"replies": 4, "contexts": 2, "pairs": 2, "answers": 36, "missing": {}, "unread": 0}
     assert tuple(found["wins"]) == CRITERIA
     assert found["metrics"] == {}
     for name in CRITERIA:

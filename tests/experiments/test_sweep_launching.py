@@ -7,10 +7,12 @@ import pytest
 from counted_tasks import POINTS, runs, sweep_of
 from scripts import load
 
+from remid_jax.sweeps.index import Index
 from remid_jax.sweeps.layouts import Sweep
-from remid_jax.sweeps.locks import alone
+from remid_jax.sweeps.locks import sweeping
+from remid_jax.sweeps.plan import Done, planned
 from remid_jax.sweeps.points import Point
-from remid_jax.sweeps.tasks import TASKS
+from remid_jax.sweeps.tasks import TASKS, VERSIONS
 
 SWEEP = {"script": "sweep", "config": "sweeps.quickstart"}
 
@@ -73,15 +75,44 @@ def test_what_failed_is_said_at_the_end_and_run_again_when_asked(call, refused, 
 
 
 def test_two_processes_do_not_run_one_sweep_and_what_a_killed_one_left_is_removed(call, refused, numbers, tmp_path):
-    (tmp_path / "work").mkdir()
     (tmp_path / ".numbers.json.abc.part").write_text("half")
-    (lock := tmp_path / "work" / "numbers.json.lock").touch()
-    with alone(lock, "is a test"):
-        assert refused(changes=numbers(), **SWEEP) == (
-            f"{lock}: another process runs the sweep of {tmp_path / 'numbers.json'}: let it end, or stop it"
-        )
+    call(changes=numbers() | {"shard": "1/1"}, **SWEEP)
+    with sweeping(tmp_path / "numbers.json"):
+        for changes in ({}, {"merge": True}):
+            assert refused(changes=numbers() | changes, **SWEEP) == (
+                f"{tmp_path / 'numbers.json.lock'}: another process runs or merges the sweep of {tmp_path / 'numbers.json'}: "
+                "let it end, or stop it"
+            )
     call(changes=numbers(), **SWEEP)
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob(".*.part"))
+
+
+def test_tables_beside_a_run_leave_what_it_has_entered_where_it_is(call, numbers, tmp_path):
+    plan = planned(sweep_of(tmp_path / "counts").points, counted_tasks.TASKS, VERSIONS)
+    index = Index(tmp_path / "numbers.json", plan)
+    for name in ("draw0", "draw1"):  # the second stands in the journal alone
+        index.add(name, Done(plan.identities[name], None, 0.1, {"value": 1.5, "half": {"value": 0.75}}))
+    call(changes=numbers() | {"only_tables": True}, **SWEEP)
+    index.add("draw2", Done(plan.identities["draw2"], None, 0.1, {"value": 2.5, "half": {"value": 1.25}}))
+    again = Index(tmp_path / "numbers.json", plan)
+    assert [name in again for name in ("draw0", "draw1", "draw2", "draw3")] == [True, True, True, False]
+
+
+def test_what_another_process_entered_before_it_let_go_is_not_lost(call, numbers, tmp_path, monkeypatch):
+    with monkeypatch.context() as first:
+
+        def after_another(output):
+            first.undo()
+            call(changes=numbers() | {"only": ("draw*",)}, workdir="other", **SWEEP)
+            return sweeping(output)
+
+        script = importlib.import_module("experiments.sweep")
+        first.setattr(script, "TASKS", counted_tasks.TASKS)
+        first.setattr(script.locks, "sweeping", after_another)
+        call(changes=numbers() | {"only": ("once/3*",)}, **SWEEP)
+    assert set(load(tmp_path / "numbers.json")["points"]) == {
+        *(f"draw{seed}" for seed in range(4)), *(f"once/3-{factor}" for factor in counted_tasks.FACTORS)
+    }  # fmt: skip
 
 
 def points(*given):
@@ -115,3 +146,8 @@ def test_the_quickstart_has_24_points_of_known_tasks():
     sweep = config.sweep(config)
     assert len(sweep.points) == 24
     assert {point.task for point in sweep.points} == {"degrade", "evaluate"} <= set(TASKS)
+
+
+def test_a_model_that_the_quickstart_does_not_know_is_refused(refused, tmp_path):
+    changes = {"models": ("bas",), "output": str(tmp_path / "numbers.json"), "page": str(tmp_path / "numbers.md")}
+    assert refused(changes=changes, **SWEEP) == "config.models: 'bas': choose some of base, shipped"

@@ -13,6 +13,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from remid_jax.errors import UserError
+from remid_jax.settings import NOT_NEGATIVE
 
 ANSWERS = 5.0  # seconds in which a head must take a connection
 GIB = 2**30
@@ -51,9 +52,18 @@ def connected(config: ConfigDict) -> Iterator[None]:
 
 
 def requirements(config: ConfigDict) -> dict[str, float]:
-    """Returns what a worker asks for, by Ray's names: {"CPU", "GPU", "memory" in bytes, others}."""
+    """Returns what a worker asks for, by Ray's names: {"CPU", "GPU", "memory" in bytes, others}.
+
+    Raises:
+      UserError: if `config.point.resources` are no pairs of a name and an amount.
+    """
+    others = config.point.resources
+    if not all(
+        isinstance(of, tuple | list) and len(of) == 2 and isinstance(of[0], str) and of[1] in NOT_NEGATIVE for of in others
+    ):
+        raise UserError(f"config.point.resources={others!r}: must be names with amounts, such as (('TPU', 4),)")
     wanted = {"CPU": config.point.cpus, "GPU": config.point.gpus, "memory": (config.point.memory or 0) * GIB}
-    return {name: amount for name, amount in (wanted | dict(config.point.resources)).items() if amount}
+    return {name: amount for name, amount in (wanted | dict(others)).items() if amount}
 
 
 def options(wanted: Mapping[str, float]) -> dict[str, Any]:

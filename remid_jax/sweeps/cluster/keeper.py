@@ -11,7 +11,7 @@ from pathlib import Path
 from remid_jax.scoring.store import Store
 from remid_jax.sweeps.cluster.folders import packed, unpack
 from remid_jax.sweeps.index import Index
-from remid_jax.sweeps.locks import claimed, held, is_claimed
+from remid_jax.sweeps.locks import claimed, is_claimed, keeping
 from remid_jax.sweeps.plan import Done, Failure, Plan
 
 
@@ -29,9 +29,9 @@ class Keeper:
     """
 
     def __init__(self, plan: Plan, output: str, beside: Sequence[str], workdir: str):
-        self._alone = contextlib.ExitStack()  # one whose driver was killed may live a moment longer
+        self._alone = contextlib.ExitStack()
         Path(workdir).mkdir(parents=True, exist_ok=True)
-        self._alone.enter_context(held(Path(workdir, f"{Path(output).name}.keeper.lock"), lambda: None))
+        self._alone.enter_context(keeping(output))
         self._plan, self._index, self._workdir = plan, Index(output, plan, beside), Path(workdir)
         self._lock = threading.Lock()
         self._stores: dict[str, Store] = {}

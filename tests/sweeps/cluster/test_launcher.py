@@ -165,3 +165,12 @@ def test_room_is_counted_by_what_is_scarcest():
     assert connection.unasked(nodes, {"CPU": 1}) == "6 GPU"
     change(config, {"point.resources": (("TPU", 4),)})
     assert connection.room(nodes, connection.requirements(config)) == 0
+
+
+@pytest.mark.parametrize("given", [("TPU", 4), (("TPU", -4),), ((4, "TPU"),), (("TPU", 4, 5),)])
+def test_resources_that_are_no_pairs_are_refused(given):
+    config = default_settings()
+    config.point.resources = given
+    with pytest.raises(UserError) as refusal:
+        connection.requirements(config)
+    assert str(refusal.value) == f"config.point.resources={given!r}: must be names with amounts, such as (('TPU', 4),)"

@@ -11,7 +11,7 @@ from remid_jax.sweeps.cluster.folders import packed, unpack
 from remid_jax.sweeps.cluster.keeper import Keeper
 from remid_jax.sweeps.cluster.worker import Home, Worker
 from remid_jax.sweeps.index import Index
-from remid_jax.sweeps.locks import EVERY, alone, is_claimed
+from remid_jax.sweeps.locks import EVERY, is_claimed, keeping
 from remid_jax.sweeps.plan import Done, Failure
 
 
@@ -48,7 +48,7 @@ def test_a_point_runs_where_nothing_is_and_its_files_come_home(start, keeper, sw
     result, _ = start("node2").run("once/1-0.7")  # its need was computed on another node
     assert result.summary["value"] == 0.7 * 0.25
     names = sorted(str(path.relative_to(tmp_path / "home")) for path in (tmp_path / "home").rglob("*") if path.is_file())
-    assert names == ["draw1/log.txt", "draw1/point.json", "draw1/point.lock", "draw1/value.json", "index.json.keeper.lock",
+    assert names == ["draw1/log.txt", "draw1/point.json", "draw1/point.lock", "draw1/value.json",
                      "once/1-0.7/log.txt", "once/1-0.7/point.json", "once/1-0.7/point.lock", "once/1-0.7/value.json",
                      "store.sqlite", "store.sqlite-shm", "store.sqlite-wal"]  # fmt: skip
     assert keeper.heard() == [("draw1", "at work on draw1"), ("once/1-0.7", "at work on once-1-0.7")]
@@ -97,7 +97,7 @@ def test_a_second_keeper_of_an_index_waits_for_the_first_to_end(sweep, tmp_path)
         second.append(Keeper(plan_of(sweep), str(tmp_path / "index.json"), [], str(home)))
 
     thread = threading.Thread(target=start)
-    with alone(home / "index.json.keeper.lock", "is a test"):
+    with keeping(tmp_path / "index.json"):
         thread.start()
         thread.join(3 * EVERY)
         assert not second
