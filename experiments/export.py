@@ -1,4 +1,4 @@
-"""Writes a checkpoint of a training run into a folder of its own: a PEFT adapter, or the pairs of an estimator.
+"""Writes a checkpoint of a training run into a folder of its own: an adapter, a model or the pairs of an estimator.
 
     python -m experiments.export runs/policy_sft --step=24 --folder=adapters/sft24
 
