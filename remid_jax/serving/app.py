@@ -1,7 +1,7 @@
 """The routes of the server: `/v1/models`, `/v1/completions`, `/v1/chat/completions` and `/v1/score`.
 
 Starlette's web framework serves them. Whatever is wrong with a request is answered with a status of 4xx and OpenAI's error
-object. Whoever hangs up is not computed for, if their turn has not come.
+object; a disk or store that fails is a 503. Whoever hangs up is not computed for, if their turn has not come.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -185,6 +186,9 @@ async def _refusal(request: Request, error: Refusal) -> Response:
 
 
 async def _user_error(request: Request, error: UserError) -> Response:
+    if isinstance(error.__cause__, OSError | sqlite3.Error):  # a fault of this machine, which is told to nobody outside it
+        LOG.error("%s", error)
+        return JSONResponse(refused("the server cannot answer now: ask again later", "server_error", "unavailable"), 503)
     return JSONResponse(wrong(str(error)).body(), 400)
 
 

@@ -3,6 +3,7 @@
 import concurrent.futures
 import json
 import socket
+import sqlite3
 import threading
 import time
 
@@ -12,6 +13,7 @@ from running import running
 from tiny import tiny_chat_model
 
 import remid_jax.serving.app as app
+from remid_jax.disk import database_error
 from remid_jax.progress import Silent
 from remid_jax.scoring.score import score
 
@@ -102,6 +104,27 @@ def test_refusals(client, base_url, path, body, status, message):
     error = answer.json()["error"]
     assert error["type"] == "invalid_request_error"
     assert message is None or error["message"] == message
+
+
+def test_a_fault_of_the_servers_own_is_a_503_and_says_nothing_of_the_machine(
+    client, base_url, running_server, is_well, monkeypatch, caplog
+):
+    def get(keys):
+        try:
+            raise sqlite3.OperationalError("database or disk is full")
+        except sqlite3.Error as error:
+            raise database_error(error, "/home/me/store.sqlite") from error
+
+    with monkeypatch.context() as full:
+        full.setattr(running_server[1]._scoring.store, "get", get)
+        answer = client.post(f"{base_url}/score", json={"requests": [line(5)]})
+    assert answer.status_code == 503
+    assert answer.json()["error"] == {
+        "message": "the server cannot answer now: ask again later", "type": "server_error", "param": None,
+        "code": "unavailable",
+    }  # fmt: skip
+    assert "/home/me/store.sqlite: the disk is full" in caplog.text
+    is_well()
 
 
 def test_get_where_post_is_wanted(client, base_url):
