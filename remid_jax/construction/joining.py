@@ -38,7 +38,7 @@ def join(slices: Mapping[str, str], folder: Path, progress: Reports) -> Built:
     records = [
         dataclasses.replace(record, id=f"{name}/{record.id}", lineage=f"{name}/{record.lineage}")
         for name, place in slices.items()
-        for record in read_records(Path(place) / RECORDS)
+        for record in _records(Path(place) / RECORDS)
     ]
     records = _of_one_lineage(records)
     with progress.stage("gates", "records") as advance:
@@ -56,6 +56,11 @@ def join(slices: Mapping[str, str], folder: Path, progress: Reports) -> Built:
     if is_first_host():
         write_benchmark(folder, benchmark, screening, results)
     return Built(benchmark, screening, results)
+
+
+def _records(path: Path) -> list[Record]:
+    """The records of a slice; none where its gates kept none."""
+    return [] if path.is_file() and not path.stat().st_size else read_records(path)
 
 
 def _of_one_lineage(records: list[Record]) -> list[Record]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from remid_jax.construction.characters import read_personas
 from remid_jax.construction.prompts import ConstructionPrompts
+from remid_jax.construction.retrieval import SUFFIXES
 from remid_jax.dialogues.dials.spelling import parse_dials
 from remid_jax.dialogues.judge_prompts import JudgePrompts
 from remid_jax.dialogues.manifest_files import manifest_beside
@@ -105,9 +106,9 @@ def text(path: str, reader: None) -> str:
 
 
 def folder(path: str, reader: None) -> str:
-    """Returns a hash of the names and contents of all files in a folder and its subfolders."""
+    """Returns a hash of the names and contents of all texts in a folder and its subfolders."""
     digest = hashlib.sha256()
-    for file in sorted(each for each in Path(path).rglob("*") if each.is_file()):
+    for file in sorted(each for each in Path(path).rglob("*") if each.suffix in SUFFIXES and each.is_file()):
         digest.update(json.dumps([str(file.relative_to(path)), text(str(file), None)]).encode())
     return digest.hexdigest()
 

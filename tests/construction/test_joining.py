@@ -75,6 +75,13 @@ def test_copies_are_taken_out_and_one_character_is_one_lineage(one, changed, tmp
     assert found.results["counts"]["categories"]["IDTest"] == {"made": 4, "kept": 4, "lineages": 2}
 
 
+def test_a_slice_of_which_nothing_was_kept_adds_nothing(one, changed, tmp_path):
+    empty = changed(lambda row: row)
+    (empty / "records.jsonl").write_text("")
+    found = join({"a": str(one), "b": str(empty)}, tmp_path, Silent())
+    assert [of.id for of in found.screening.kept] == [f"a/{of.id}" for of in read_records(one / "records.jsonl")]
+
+
 def test_training_records_that_another_slice_tests_are_taken_out(one, changed, tmp_path):
     other = changed(lambda row: unlike(row) | {"agent_character": row["agent_character"], "subset_tag": "IDTrain"})
     found = join({"a": str(one), "b": str(other)}, tmp_path, Silent())

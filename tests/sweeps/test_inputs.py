@@ -31,6 +31,16 @@ def rows(tmp_path):
     return path
 
 
+def test_a_folder_of_texts_is_known_by_its_texts_alone(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "one.md").write_text("Ada was a countess.")
+    before = inputs.folder(str(tmp_path), None)
+    (tmp_path / ".gitkeep").write_text("")
+    assert inputs.folder(str(tmp_path), None) == before
+    (tmp_path / "two.txt").write_text("Basho walked.")
+    assert inputs.folder(str(tmp_path), None) != before
+
+
 def test_cards_that_rows_name_are_found_once_wherever_they_stand(rows):
     assert named_cards(rows) == [rows.parent / "cards" / "mill.json"]
 
