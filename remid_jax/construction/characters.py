@@ -117,8 +117,7 @@ class Casting:
         """Returns characters by kind: "real", or a category of `DOMAINS` for fictional ones; as many as `wanted`, or fewer.
 
         Those that are given come first. A character whose name was proposed before, or whose profile has the name of one that
-        has a place, is left out. One that turns out to be of
-        another kind than was asked for is used as what it is.
+        has a place, is left out. One that turns out to be of another kind than was asked for is used as what it is.
 
         Raises:
           UserError: as `Questioner.ask`.
