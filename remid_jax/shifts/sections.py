@@ -215,8 +215,8 @@ class _Shifts:
         return sides[0], sides[1]
 
     def correlation(self, scorer: str) -> dict[str, object]:
-        """Of each bound with the measured self EMID, over the categories that have both."""
-        names = [name for name in self.references if (scorer, name) in self.found]
+        """Of each bound with the measured self EMID, over the categories that have both, but for those that dials made."""
+        names = [name for name in self.references if (scorer, name) in self.found and name not in self.table.dials]
         result: dict[str, object] = {}
         for bound in BOUNDS:
             here = [name for name in names if bound in self.found[scorer, name]]

@@ -31,8 +31,9 @@ def standardised(features: np.ndarray, by: np.ndarray | None = None) -> np.ndarr
 
     Hidden states share a few huge directions.
     """
-    of = features if by is None else by
-    return unit_rows((features - of.mean(0)) / np.maximum(of.std(0), 1e-12))
+    by = features if by is None else by
+    mean = by.mean(0)
+    return unit_rows((features - mean) / np.maximum((by - mean).std(0), 1e-12))
 
 
 def unit_rows(features: np.ndarray) -> np.ndarray:
