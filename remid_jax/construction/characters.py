@@ -131,11 +131,14 @@ class Casting:
             lacking = {kind: count - len(cast[kind]) for kind, count in wanted.items() if len(cast[kind]) < count}
             if not lacking:
                 break
-            for kind, domain, proposal in self._proposed(lacking, waiting, names, turns):
+            proposed, answered = self._proposed(lacking, waiting, names, turns)
+            for kind, domain, proposal in proposed:
                 waiting[kind].append((domain, proposal))
             chosen = [entry for kind, count in lacking.items() for entry in waiting[kind][:count]]
             for kind, count in lacking.items():
                 del waiting[kind][:count]
+            if not chosen and not answered:
+                break
             _place(self._classified(self._profiled(chosen)), cast, wanted)
         return cast
 
@@ -151,8 +154,9 @@ class Casting:
         waiting: Mapping[str, Sequence[tuple[str, _Proposal]]],
         names: dict[str, str],
         turns: Mapping[str, Iterator[tuple[str, str]]],
-    ) -> Iterator[tuple[str, str, _Proposal]]:
-        """(kind, category of works, proposal) of new characters, whose names are added to `names`."""
+    ) -> tuple[list[tuple[str, str, _Proposal]], bool]:
+        """(kind, category of works, proposal) of new characters, whose names are added to `names`; and whether any answer could
+        be read."""
         asked: list[tuple[str, str]] = []
         questions = []
         known = "; ".join(list(names.values())[-KNOWN:]) or "(nobody yet)"
@@ -165,11 +169,14 @@ class Casting:
                 )
                 asked.append((kind, domain))
                 questions.append(Question(f"{kind}, from {DOMAINS[domain]}: {persona}", messages, _proposals))
-        for (kind, domain), proposals in zip(asked, self.model.ask("propose", questions), strict=True):
+        found = []
+        answers = self.model.ask("propose", questions)
+        for (kind, domain), proposals in zip(asked, answers, strict=True):
             for proposal in proposals or ():
                 if _folded(proposal.name) not in names:
                     names[_folded(proposal.name)] = proposal.name
-                    yield kind, domain, proposal
+                    found.append((kind, domain, proposal))
+        return found, any(proposals is not None for proposals in answers)
 
     def _profiled(self, chosen: Sequence[tuple[str, _Proposal]]) -> list[tuple[str, dict[str, object]]]:
         """(category of works, profile) of the characters that could be looked up."""

@@ -127,20 +127,12 @@ class Plan:
 
     def missing(self, names: Container[str], done: Container[str], workdir: Path) -> list[Point]:
         """Returns the points to run, in order: those of `names` that are not `done`, and before them those that they need and
-        whose files are not in the workdir, though they be done elsewhere; also those that are neither done nor in the workdir
-        and that points which are done need."""
+        whose files are not in the workdir, though they be done elsewhere."""
         wanted: set[str] = set()
-        needed: set[str] = set()
         for point in reversed(self.points):
-            if point.name not in names and point.name not in needed:
-                continue
-            needed.update(point.needs)
-            lacking = {need for need in point.needs if not self.is_here(need, workdir)}
-            undone = {need for need in point.needs if need not in done}
             if (point.name in names and point.name not in done) or point.name in wanted:
-                wanted |= {point.name} | lacking | undone
-            else:
-                wanted |= lacking & undone
+                wanted.add(point.name)
+                wanted.update(need for need in point.needs if need not in done or not self.is_here(need, workdir))
         return [point for point in self.points if point.name in wanted]
 
     def is_outdated(self, point: Point, saved: Identity) -> bool:

@@ -31,7 +31,7 @@ def states(plan: Plan, index: Index, names: Sequence[str], workdir: Path, retry_
     """Returns the state of each point that the sweep is for, and of those that they need.
 
     done       stands in the index
-    not needed lies in the workdir alone, and all that need it are done
+    not needed does not stand in the index, and all that need it are done
     again      is done elsewhere, and run for the files that another point needs
     failed     was tried, and is not run again unless that is asked for
     running    is computed by a process of this machine, or one that shares the workdir

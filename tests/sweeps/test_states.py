@@ -101,15 +101,11 @@ def test_a_sum_is_unknown_where_a_summand_is():
     assert Forecast.total([]) == Forecast(0, 0, 0)
 
 
-def test_a_need_of_a_done_point_that_was_deleted_from_the_index_is_run_again_unless_its_files_are_there(sweep, tmp_path):
+def test_a_need_that_the_index_lacks_of_a_point_that_is_done_is_not_needed(sweep, tmp_path):
     plan, _ = sweep
     index = Index(tmp_path / "mended.json", plan)
     index.add("middle", Done(plan.identities["middle"], None, 0.25, {}, {}))
-    assert [point.name for point in plan.missing(["middle"], index, tmp_path)] == ["begin"]
-    assert words(states(plan, index, ["middle"], tmp_path)) == {"begin": "ready", "middle": "done"}
-    (tmp_path / "begin").mkdir()
-    account = {"identity": plan.identities["begin"].as_json(), "key": plan.identities["begin"].key}
-    (tmp_path / "begin" / "point.json").write_text(json.dumps(account))
+    assert plan.missing(["middle"], index, tmp_path) == []
     standings = states(plan, index, ["middle"], tmp_path)
     assert words(standings) == {"begin": "not needed", "middle": "done"}
     assert [row.label for row in listed(standings, index).rows] == ["begin", "middle"]
