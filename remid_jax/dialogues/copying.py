@@ -1,9 +1,9 @@
 """What of a reply is copied from its own context (docs/protocol.md, rule 23).
 
 A unit is a word, with its vowel signs and combining accents, or a character of a script that is written without spaces; case
-and punctuation do not count, nor whether an accent is a character of its own. A run is a
-sequence of units of the reply that stands in one turn of the dialogue, or in one line of the user's or the character's profile.
-It weighs two for each word and one for each character of such a script: eight are a run, sixteen a long one.
+and punctuation do not count, nor whether an accent is a character of its own. A run is a sequence of units of the reply that
+stands in one turn of the dialogue, or in one line of the user's or the character's profile. It weighs two for each word and
+one for each character of such a script: eight are a run, sixteen a long one.
 """
 
 from __future__ import annotations

@@ -190,9 +190,7 @@ def differences(
     for place, quantity in quantities.items():
         runs, baseline = (quantity._replace(values=quantity.values[of]) for of in (slice(1, None), 0))
         fewest = np.min([changed[name] for name in _took_part(place, layout, changed)], axis=0)
-        by = difference(runs, baseline)._replace(
-            in_folds=0
-        )  # counts of lineages, changed or not, say nothing of those in folds
+        by = difference(runs, baseline)._replace(in_folds=0)  # which counts lineages, whether their replies changed or not
         result[place] = Changed(by, np.minimum(fewest, by.fewest))
     return result
 

@@ -171,9 +171,9 @@ def _in_other_units(section: Mapping[str, Any], quantity: str, horizon: int | No
     end = ", a gain" if finding(by_reply) == GAIN else ""
     told = f"in nats a reply{cut} it is {_with_interval(by_reply, 1)}{end}"
     share: Estimate = section["misplaced_equivalent"]["emid"][quantity]
-    return by_reply, told if share[
-        "value"
-    ] is None else f"{told}, as a share of replies meant for somebody else {_share(share)}"
+    if share["value"] is not None:
+        told = f"{told}, as a share of replies meant for somebody else {_share(share)}"
+    return by_reply, told
 
 
 def _unlike(estimates: Mapping[str, Any], section: Mapping[str, Any]) -> list[str]:

@@ -16,9 +16,9 @@ from remid_jax.reporting.cells import DAGGER, DASH, Cell, Column, Results, Table
 
 WARNINGS_SHOWN = 6
 ANSWERS = (
-    "Larger = worse. Detectable: a true loss that four of five such runs would find; four times the "
-    "lineages halve it. Constant reply: what one constant reply "
-    "to everybody there would lose, and the share of such runs that would find it. Golden replies: what these lose themselves."
+    "Larger = worse. Detectable: a true loss that four of five such runs would find; four times the lineages halve it. "
+    "Constant reply: what one constant reply to everybody there would lose, and the share of such runs that would find it. "
+    "Golden replies: what these lose themselves."
 )
 GOLDEN_DROP = "Golden drop: the same loss of the golden replies alone, which is the estimator's own shift."
 

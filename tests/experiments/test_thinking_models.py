@@ -102,7 +102,7 @@ def test_thoughts_cut_at_the_limit_are_empty_counted_replies(call, thinker, few_
     for category in found["categories"].values():
         assert category["replies"]["thoughts"] == {"replies": 2, "cut": 2, "tokens": 4}
         assert category["replies"]["empty"] == 2
-    assert any(line == "thoughts cut at the token limit: 2/2 in every category" for line in found["warnings"])
+    assert "thoughts cut at the token limit: 2/2 in every category" in found["warnings"]
 
 
 def test_ready_replies_are_scored_without_the_thoughts_that_stand_in_them(call, thinker, few_records, tmp_path):
