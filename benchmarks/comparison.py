@@ -20,6 +20,7 @@ import torch
 import transformers
 from absl import logging
 
+from experiments.huge_pages import start_with_huge_pages
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.models.loading import LanguageModel
@@ -44,7 +45,8 @@ class Measured(NamedTuple):
 
 
 def prepare(description: str) -> None:
-    """Both sides get the CPU and all of its cores; says what else the machine was doing at the start."""
+    """Both sides get the CPU, all of its cores, and huge pages; says what else the machine was doing at the start."""
+    start_with_huge_pages()
     jax.config.update("jax_platforms", "cpu")
     cores = len(os.sched_getaffinity(0))
     torch.set_num_threads(cores)

@@ -1,8 +1,11 @@
-"""Scripts: `python -m experiments.NAME`."""
+"""Scripts: `python -m experiments.NAME`, or `remid-NAME` where the package is installed."""
 
 import sys
+from pathlib import Path
 
+from .huge_pages import start_with_huge_pages
 from .stopping import heed_signals
 
-if sys.argv[0] == "-m":  # the script itself comes next, and with it all that takes long to import
+if sys.argv[0] == "-m" or Path(sys.argv[0]).name.startswith("remid-"):  # the script itself comes next, with what is heavy
+    start_with_huge_pages()
     heed_signals()
