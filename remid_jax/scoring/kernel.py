@@ -14,7 +14,7 @@ from remid_jax.models.config import DecoderConfig
 from remid_jax.models.decoder import Decoder, TokenTree, bind
 from remid_jax.models.sampling import largest
 
-KERNEL_VERSION = 3  # part of every store key: raise it when a change here or in the decoder can change a number
+KERNEL_VERSION = 3  # part of every store key: raise it when a change here or in the decoder changes more than the last bits
 HEAD_ELEMENTS = 2**25  # logits alive at once (128 MiB in float32); [B, T, V] never exists
 
 

@@ -1,6 +1,7 @@
 """Attention over token trees against a dense one in float64; what it needs at lengths no test machine can run."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from remid_jax.models.attention.attend import BLOCK, LONGEST_TRIANGLE, attend
 from remid_jax.models.attention.blocks import attend_blocks
 from remid_jax.models.attention.triangle import attend_triangle
-from remid_jax.models.attention.visibility import UNLIMITED, visible_blocks
+from remid_jax.models.attention.visibility import UNLIMITED, strips, visible_blocks
 
 CASES = st.fixed_dictionaries({
     "seed": st.integers(0, 2**20), "window": st.sampled_from([None, 1, 7, 100, UNLIMITED]),
@@ -56,6 +57,21 @@ def test_a_pair_of_blocks_is_skipped_only_if_nobody_sees_anyone(options, count):
     window = None if case.window is None else jnp.int32(case.window)
     pairs = np.asarray(visible_blocks(jnp.asarray(case.positions), jnp.asarray(case.ends), window, 8))
     assert not (case.seen().reshape(-1, count, 8, count, 8).any(axis=(2, 4)) & ~pairs).any()
+
+
+@given(st.lists(st.lists(st.booleans(), min_size=13, max_size=13), min_size=1, max_size=3))
+def test_strips_cover_each_seen_block_once_and_each_run_by_as_few_as_can_be(seen):
+    covered, widths = np.zeros((len(seen), 13), int), [[] for _ in seen]
+    for width, (order, counts) in zip((4, 2, 1), strips(jnp.array(seen), (4, 2, 1)), strict=True):
+        for row, of_row in enumerate(widths):
+            for first in map(int, order[row, : int(counts[row])]):
+                covered[row, first : first + width] += 1
+                of_row.append(width)
+    np.testing.assert_array_equal(covered, np.array(seen, int))
+    tails = {0: [], 1: [1], 2: [2], 3: [2, 1]}
+    for shown, of_row in zip(seen, widths, strict=True):
+        runs = [len(list(run)) for is_seen, run in itertools.groupby(shown) if is_seen]
+        assert sorted(of_row) == sorted(width for length in runs for width in [4] * (length // 4) + tails[length % 4])
 
 
 def test_texts_side_by_side_skip_each_others_blocks():

@@ -6,7 +6,7 @@ No [T, T] array, and blocks that no query sees are skipped. `remid_jax.models.at
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,18 +14,33 @@ from jaxtyping import Array, Float, Int
 
 from remid_jax.models.attention.softmax import Manner, State, absorb, finish, nothing, slopes
 from remid_jax.models.attention.triangle import capped
-from remid_jax.models.attention.visibility import listed, visible, visible_blocks
+from remid_jax.models.attention.visibility import strips, visible, visible_blocks
 from remid_jax.models.matrices import contract
+
+WIDTHS = (4, 2, 1)  # blocks of keys side by side that are taken at once: four take a CPU little longer than two one by one
+
+
+S = TypeVar("S")
 
 
 class Blocks(NamedTuple):
-    """The tree of padded rows, and for each block of queries the blocks of keys that any row needs."""
+    """The tree of padded rows, and for each block of queries the strips of key blocks that any row needs: of each of `WIDTHS`
+    the first blocks, and how many strips there are."""
 
     positions: Int[Array, "B T"]
     ends: Int[Array, "B T"]
     window: Int[Array, ""] | None
-    order: Int[Array, "Q Q"]
-    counts: Int[Array, " Q"]
+    strips: tuple[tuple[Int[Array, "Q Q"], Int[Array, " Q"]], ...]
+
+    @property
+    def widths(self) -> list[int]:
+        """Of the strips."""
+        return fitting(len(self.strips[0][1]))
+
+
+def fitting(count: int) -> list[int]:
+    """The widths of strips in a row of so many blocks."""
+    return [width for width in WIDTHS if width <= count]
 
 
 Mix = Callable[[Manner, Array, Array, Array, Blocks], Array]
@@ -62,12 +77,11 @@ def forward_plain(
     def one(_: None, given: tuple[Array, Array]) -> tuple[None, tuple[Array, Array]]:
         number, queries = given
 
-        def add(n: Array, state: State) -> State:
-            where = blocks.order[number, n]
-            logits, seen = _logits(manner, queries, _cut(k, where, manner.block), blocks, number, where)
-            return absorb(state, logits, seen, lambda w: contract("bkms,bksh->bkmh", w, _cut(v, where, manner.block)))
+        def add(where: Array, width: int, state: State) -> State:
+            logits, seen = _logits(manner, queries, _cut(k, where, manner.block, width), blocks, number, where)
+            return absorb(state, logits, seen, lambda w: contract("bkms,bksh->bkmh", w, _cut(v, where, manner.block, width)))
 
-        return None, finish(jax.lax.fori_loop(0, blocks.counts[number], add, nothing(queries.shape)))
+        return None, finish(_over_strips(blocks, number, add, nothing(queries.shape)))
 
     return jax.lax.scan(one, None, (jnp.arange(len(q)), q))[1]
 
@@ -82,10 +96,9 @@ def backward_plain(
         common = (changed * mix).sum(axis=-1, keepdims=True)
         low = changed.astype(v.dtype)
 
-        def add(n: Array, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        def add(where: Array, width: int, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             to_q, to_k, to_v = state
-            where = blocks.order[number, n]
-            keys, values = _cut(k, where, manner.block), _cut(v, where, manner.block)
+            keys, values = _cut(k, where, manner.block, width), _cut(v, where, manner.block, width)
             logits, seen = _logits(manner, queries, keys, blocks, number, where)
             weights, found = slopes(manner, logits, seen, log_sum, contract("bkmh,bksh->bkms", low, values), common)
             to_q = to_q + contract("bkms,bksh->bkmh", found, keys)
@@ -93,7 +106,7 @@ def backward_plain(
             return to_q, to_k, _add(to_v, contract("bkms,bkmh->bksh", weights, low), where, manner.block)
 
         start = (jnp.zeros(queries.shape, jnp.float32), *sums)
-        to_q, to_k, to_v = jax.lax.fori_loop(0, blocks.counts[number], add, start)
+        to_q, to_k, to_v = _over_strips(blocks, number, add, start)
         return (to_k, to_v), to_q.astype(q.dtype)
 
     none = jnp.zeros(k.shape, jnp.float32)
@@ -122,25 +135,33 @@ def attend_blocks(
     fill = -length % block
     q, k, v = (jnp.pad(a, ((0, 0), (0, 0), (0, fill), (0, 0))) for a in (q, k, v))
     positions, ends = (jnp.pad(a, ((0, 0), (0, fill))) for a in (positions, ends))
-    order, counts = listed(visible_blocks(positions, ends, window, block).any(axis=0))
+    seen = visible_blocks(positions, ends, window, block).any(axis=0)
     b, heads, whole, size = q.shape
     queries = q.reshape(b, k.shape[1], heads // k.shape[1], whole // block, block, size).transpose(3, 0, 1, 2, 4, 5)
     queries = queries.reshape(whole // block, b, k.shape[1], -1, size)
-    mixed = mix(Manner(scale, softcap, block), queries, k, v, Blocks(positions, ends, window, order, counts))
+    mixed = mix(Manner(scale, softcap, block), queries, k, v, Blocks(positions, ends, window, strips(seen, fitting(len(seen)))))
     mixed = mixed.reshape(whole // block, b, k.shape[1], -1, block, size).transpose(1, 0, 4, 2, 3, 5)
     return mixed.reshape(b, whole, heads * size)[:, :length]
 
 
+def _over_strips(blocks: Blocks, number: Array, add: Callable[[Array, int, S], S], start: S) -> S:
+    """`start` with all strips that queries of a block need: `add` takes a strip's first block and width, and the state."""
+    state = start
+    for width, (order, counts) in zip(blocks.widths, blocks.strips, strict=True):
+        state = jax.lax.fori_loop(0, counts[number], lambda n, s, o=order, w=width: add(o[number, n], w, s), state)
+    return state
+
+
 def _logits(manner: Manner, queries: Array, keys: Array, blocks: Blocks, number: Array, where: Array) -> tuple[Array, Array]:
-    """Logits [B, K, M, S] of a block of queries and one of keys, and who sees whom, of the same shape."""
-    slots = jnp.arange(manner.block)
+    """Logits [B, K, M, S] of a block of queries and a strip of keys, and who sees whom, of the same shape."""
+    slots, along = jnp.arange(manner.block), jnp.arange(keys.shape[2])
     first, start = number * manner.block, where * manner.block
     seen = visible(
         (first + slots)[None, :, None],
         jax.lax.dynamic_slice_in_dim(blocks.positions, first, manner.block, 1)[:, :, None],
-        (start + slots)[None, None],
-        jax.lax.dynamic_slice_in_dim(blocks.positions, start, manner.block, 1)[:, None],
-        jax.lax.dynamic_slice_in_dim(blocks.ends, start, manner.block, 1)[:, None],
+        (start + along)[None, None],
+        jax.lax.dynamic_slice_in_dim(blocks.positions, start, len(along), 1)[:, None],
+        jax.lax.dynamic_slice_in_dim(blocks.ends, start, len(along), 1)[:, None],
         blocks.window,
     )
     logits = capped(contract("bkmh,bksh->bkms", queries, keys), manner.scale, manner.softcap)
@@ -148,9 +169,10 @@ def _logits(manner: Manner, queries: Array, keys: Array, blocks: Blocks, number:
     return logits, jnp.broadcast_to(seen[:, None, None], shape).reshape(logits.shape)
 
 
-def _cut(a: Array, number: Array, block: int) -> Array:
-    return jax.lax.dynamic_slice_in_dim(a, number * block, block, 2)
+def _cut(a: Array, number: Array, block: int, width: int) -> Array:
+    return jax.lax.dynamic_slice_in_dim(a, number * block, width * block, 2)
 
 
 def _add(sums: Array, more: Array, number: Array, block: int) -> Array:
-    return jax.lax.dynamic_update_slice_in_dim(sums, _cut(sums, number, block) + more, number * block, 2)
+    whole = _cut(sums, number, block, more.shape[2] // block) + more
+    return jax.lax.dynamic_update_slice_in_dim(sums, whole, number * block, 2)

@@ -5,6 +5,9 @@ The token in slot t sees the token in slot s iff s <= t < ends[s]; with a window
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
@@ -44,3 +47,23 @@ def visible_blocks(
 def listed(seen: Bool[Array, "*shape S"]) -> tuple[Int[Array, "*shape S"], Int[Array, "*shape"]]:
     """The numbers of the blocks that are seen, in order and before all others, and how many they are."""
     return jnp.argsort(~seen, axis=-1, stable=True).astype(jnp.int32), seen.sum(axis=-1, dtype=jnp.int32)
+
+
+def strips(
+    seen: Bool[Array, "*shape S"], widths: Sequence[int]
+) -> tuple[tuple[Int[Array, "*shape S"], Int[Array, "*shape"]], ...]:
+    """Parts runs of blocks that are seen into strips of so many, as `listed` the first blocks of each width.
+
+    Each of `widths`, largest first, divides the one before it, and the last is 1. A run begins with the widest that it holds.
+    """
+    blocks, axis = jnp.arange(seen.shape[-1]), seen.ndim - 1
+    place = blocks - jax.lax.cummax(jnp.where(seen, -1, blocks), axis=axis) - 1
+    left = jax.lax.cummin(jnp.where(seen, len(blocks), blocks), axis=axis, reverse=True) - blocks
+    found, wider = [], None
+    for width in widths:
+        first = seen & (place % width == 0) & (left >= width)
+        if wider is not None:
+            first &= place % wider + left < wider  # else it lies in a strip of that width
+        found.append(listed(first))
+        wider = width
+    return tuple(found)
