@@ -40,9 +40,9 @@ class Texts(NamedTuple):
 
 
 def head_chunk(batch: int, vocab_size: int) -> int:
-    """How many scored positions a row the head takes at a time: a power of two within 8 .. 256."""
+    """How many scored positions a row the head takes at a time: a power of two within 8 .. 128."""
     wanted = HEAD_ELEMENTS // (batch * vocab_size)
-    return min(256, max(8, 1 << max(wanted, 1).bit_length() - 1))
+    return min(128, max(8, 1 << max(wanted, 1).bit_length() - 1))
 
 
 def score_batch(config: DecoderConfig, chunk: int, params: nnx.State, batch: Batch) -> Float[Array, "B T"]:

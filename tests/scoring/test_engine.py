@@ -86,7 +86,7 @@ def test_probabilities_of_all_answers_of_one_token_sum_to_one(tmp_path):
 
 
 def test_head_chunks_keep_the_logits_small():
-    assert head_chunk(1, 49_152) == 256
+    assert head_chunk(1, 49_152) == 128
     assert head_chunk(4, 262_144) * 4 * 262_144 <= 2**25
     assert head_chunk(10_000, 262_144) == 8
 
