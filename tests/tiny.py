@@ -10,12 +10,14 @@ from flax import nnx
 from small_vocabulary import small_tokenizer
 
 from remid_jax.models.config import DecoderConfig, Rope
-from remid_jax.models.decoder import NEVER, Decoder, TokenTree, bind
+from remid_jax.models.decoder import Decoder, TokenTree, bind
 from remid_jax.models.loading import LanguageModel, with_params
 from remid_jax.parallel import path_name
 from remid_jax.scoring.requests import Continuation, Request
 
 CONFIG = DecoderConfig("llama", 97, 32, 2, 4, 2, 8, 48, 1e-5, Rope(), 8192, tied_embeddings=False)
+
+NEVER = jnp.iinfo(jnp.int32).max  # an `ends` value for tokens that all later slots may see
 
 
 @functools.cache

@@ -26,8 +26,6 @@ from remid_jax.models.lora import Keys, LoRA, fold_in
 from remid_jax.models.matrices import contract, project
 from remid_jax.models.rope import angles, rotate
 
-NEVER = jnp.iinfo(jnp.int32).max  # an `ends` value for tokens that all later slots may see
-
 
 class TokenTree(NamedTuple):
     """Where each slot of a row stands: `positions` counts from the root of its tree, `ends` closes its subtree."""

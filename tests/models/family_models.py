@@ -11,8 +11,9 @@ import jax
 import numpy as np
 import torch
 import transformers
+from tiny import NEVER
 
-from remid_jax.models.decoder import NEVER, TokenTree, bind
+from remid_jax.models.decoder import TokenTree, bind
 from remid_jax.models.loading import open_model
 
 VOCAB, WINDOW, LONG = 307, 17, 300

@@ -31,8 +31,9 @@ from family_models import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import NEVER
 
-from remid_jax.models.decoder import NEVER, TokenTree, bind
+from remid_jax.models.decoder import TokenTree, bind
 from remid_jax.models.decoding import Cache, decode_tokens, unstacked
 from remid_jax.models.loading import open_model
 from remid_jax.models.sampling import Prompts, encode

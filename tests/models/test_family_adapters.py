@@ -9,11 +9,12 @@ import peft
 import pytest
 import torch
 from family_models import CONFIGS, VOCAB, gap, ours, reference
+from tiny import NEVER
 from tiny_adapters import logits
 
 from remid_jax.models.adapters import Adapter, adapted, fresh
 from remid_jax.models.config import TARGETS, LoRAConfig
-from remid_jax.models.decoder import NEVER, TokenTree, bind
+from remid_jax.models.decoder import TokenTree, bind
 from remid_jax.models.peft_files import read_adapter, save_adapter
 
 IDS = np.random.default_rng(1).integers(0, VOCAB, (2, 23))

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
-from tiny import CONFIG, tiny_model
+from tiny import CONFIG, NEVER, tiny_model
 
-from remid_jax.models.decoder import NEVER, TokenTree, bind
+from remid_jax.models.decoder import TokenTree, bind
 from remid_jax.models.sampling import Sampler, choose
 from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import ScoringEngine

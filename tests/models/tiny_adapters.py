@@ -5,11 +5,11 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tiny import CONFIG
+from tiny import CONFIG, NEVER
 
 from remid_jax.models.adapters import fresh
 from remid_jax.models.config import LoRAConfig
-from remid_jax.models.decoder import NEVER, TokenTree, bind
+from remid_jax.models.decoder import TokenTree, bind
 
 IDS = np.random.default_rng(0).integers(2, 97, (2, 11))
 SOME = LoRAConfig(4, 8.0, ("query", "value", "down"))

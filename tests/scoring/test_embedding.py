@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from tiny import CONFIG, tiny_model, tokens
+from tiny import CONFIG, NEVER, tiny_model, tokens
 
 from remid_jax.errors import UserError
-from remid_jax.models.decoder import NEVER, TokenTree, bind
+from remid_jax.models.decoder import TokenTree, bind
 from remid_jax.models.loading import open_model
 from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import ScoringEngine
