@@ -2,7 +2,7 @@
 
     python -m experiments.validate
 
-14 minutes on two cores; killed, the same command goes on with the next part. Writes validation.json to the workdir and, with
+26 minutes on two cores; killed, the same command goes on with the next part. Writes validation.json to the workdir and, with
 --config.page=docs/validation.md, the page of the documentation.
 """
 
