@@ -16,7 +16,7 @@ SHOWN = ("club token_rate", "novel club token_rate", "identified", "novel identi
 UNITS = {"token_rate": "nats a token", "per_token": "nats a token", "response": "nats a reply", "per_char": "nats a character"}
 POWER_OF = ("misplaced 25%", "half_golden_parrot", "parrot 50%", "deleted 25%")
 """The mildest rungs of their kinds: what a measure has to see on few lineages."""
-PLANTED = ("covered", "short", "beyond", "named")  # shares of draws
+PLANTED = ("covered", "short", "beyond", "named", "skewed", "others")  # shares of draws
 FEW = 20  # replies that lose something: where fewer do, intervals of a planted loss end too soon
 PLANTED_VIEWS = {"club token_rate": "whole", "novel club token_rate": "novel"}
 
@@ -145,6 +145,10 @@ def _ratio(value: float | None) -> str:
     return DASH if value is None else f"{value:.1f}"
 
 
+def _percent(value: float | None) -> str:
+    return DASH if value is None else f"{value:.1%}"
+
+
 def _planted(found: Results) -> Iterator[str]:
     yield "## A planted shift"
     yield ""
@@ -153,15 +157,15 @@ def _planted(found: Results) -> Iterator[str]:
         "lineages with replacement and misplaces at random: `changed` replies in the mean, in all categories of the shift; "
         "`planted` is the true R-EMID, nats a token. Covered: the 95% interval holds it; short: it ends below; beyond: it "
         "begins above. Named: the verdict's rule finds a loss under this shift; under the others R-EMID is 0 and none is found."
+        " Skewed: the interval is marked as one that few lineages carry; others: how many of those not marked hold the loss."
     )
     rows = [
         [str(row["lineages"]), row["shift"], f"{row['share']:.0%}", row["view"], f"{row['changed']:.0f}",
-         f"{row['planted']:+.3f}", f"{row['mean']:+.3f}", *(f"{row[name]:.1%}" for name in PLANTED), str(row["draws"])]
+         f"{row['planted']:+.3f}", f"{row['mean']:+.3f}", *(_percent(row[name]) for name in PLANTED), str(row["draws"])]
         for row in found["planted"]
     ]  # fmt: skip
     of_draw = ("lineages", "shift", "share", "of replies", "changed", "planted", "mean estimate")
     yield from plain_table((*of_draw, *PLANTED, "draws"), rows)
-    yield ""
     yield from paragraph(_where_short(found["planted"]))
 
 
@@ -175,9 +179,8 @@ def _where_short(rows: Sequence[Mapping[str, Any]]) -> str:
     return (
         f"Intervals hold the loss in these shares of the draws: {'; '.join(told)}. A draw in which few replies happen to lose "
         "shows a small loss with a small error, so that its interval ends too soon; at most "
-        f"{max(row['beyond'] for row in rows):.1%} of a row's begin above the loss. The larger a part of its replies a policy "
-        "answers as well as golden replies do, the less the upper end of its R-EMID is to be trusted; a loss that is named is "
-        "there."
+        f"{max(row['beyond'] for row in rows):.1%} of a row's begin above the loss. So where a policy answers most contexts as "
+        "well as golden replies do, the upper end of its R-EMID is the one not to be trusted."
     )
 
 

@@ -55,10 +55,12 @@ def study(
 ) -> list[dict[str, Any]]:
     """Returns a row for each number of lineages, shift, share and view of replies:
 
-        {"lineages", "shift", "share", "view", "draws", "changed", "planted", "mean", "covered", "short", "beyond", "named"}
+        {"lineages", "shift", "share", "view", "draws", "changed", "planted", "mean", "covered", "short", "beyond", "named",
+         "skewed", "others"}
 
     `changed` is how many replies a draw misplaces, in the mean; `planted` the true R-EMID, nats a token, and `mean` its mean
-    estimate. The rest are shares of the draws: whose interval holds the truth, ends below it, begins above it; that are named.
+    estimate. The rest are shares of the draws: whose interval holds the truth, ends below it, begins above it; that are named;
+    whose interval is marked as skewed; and the share of the others that hold the truth, None where there are none.
 
     Raises:
       UserError: the table has folds or lacks `golden_other`, or fewer than 8 lineages have one record in every category.
@@ -84,14 +86,16 @@ def study(
                     ]
                     many = lost(grown, of_draw, pairs, some)
                     made = numbers(many, [n] * len(some), unit=RATE[1], estimator=RATE[0], n=n, level=level)
-                    found += [(of["value"], *side(of, planted), finding(of) == LOSS) for of in made]
+                    found += [(of["value"], *side(of, planted), finding(of) == LOSS, _skewed(of)) for of in made]
                     done += len(some)
                     report(done, total)
-                mean, short, beyond, named = np.array(found, float).mean(axis=0).tolist()
+                mean, short, beyond, named, skewed = np.array(found, float).mean(axis=0).tolist()
+                others = [not (short or beyond) for _, short, beyond, _, skewed in found if not skewed]
                 rows.append(
                     {"lineages": n, "shift": shift, "share": share, "view": view, "draws": draws}
                     | {"changed": share * n * len(pairs), "planted": planted, "mean": mean}
                     | {"covered": 1 - short - beyond, "short": short, "beyond": beyond, "named": named}
+                    | {"skewed": skewed, "others": float(np.mean(others)) if others else None}
                 )
     return rows
 
@@ -145,6 +149,10 @@ def side(made: Estimate, truth: float) -> tuple[bool, bool]:
     assert bounds["low"] is not None
     assert bounds["high"] is not None
     return bounds["high"] < truth, bounds["low"] > truth
+
+
+def _skewed(made: Estimate) -> bool:
+    return made["interval"] is not None and made["interval"].get("skewed", False)
 
 
 def _plan(table: ScoreTable, seed: int) -> Plan:
