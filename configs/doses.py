@@ -16,7 +16,7 @@ def get_config() -> ConfigDict:
     config = default_settings()
     config.workdir = "runs/doses"
     config.page = config_dict.placeholder(str)  # a Markdown file to write the page to, its figure beside it
-    config.draws = 200  # of the planted shift, for each of its cells
+    config.draws = 2000  # of the planted shift, for each of its cells
     config.benchmark.categories = ("IDTest", "german", "Literature")
     config.estimator.adapters = ""
     config.estimator.plain = "golden"

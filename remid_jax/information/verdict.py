@@ -233,14 +233,22 @@ def _references(estimates: Mapping[str, Any], scorer: str, quantity: str) -> lis
 
 
 def _caution(estimates: Mapping[str, Any], scorer: str, quantity: str) -> list[str]:
-    """Where intervals are of means over folds of few lineages: that they are too wide, if anything."""
-    numbers = [emi_of(section[scorer], "emid", quantity) for section in estimates["shifts"].values()]
-    if any(number["interval"] is not None and number["interval"].get("cautious") for number in numbers):
-        return [
+    """Where intervals are of means over folds of few lineages: that they are too wide, if anything. Where few lineages carry
+    what they are about: that they may end too soon."""
+    numbers = {shift: emi_of(section[scorer], "emid", quantity) for shift, section in estimates["shifts"].items()}
+    intervals = {shift: number["interval"] for shift, number in numbers.items() if number["interval"] is not None}
+    cautions = []
+    if skewed := [shift for shift, bounds in intervals.items() if bounds.get("skewed")]:
+        cautions.append(
+            f"Few lineages carry what is measured under {_listed(skewed)} shift: such an interval may be too narrow, and "
+            "a loss larger than it says."
+        )
+    if any(bounds.get("cautious") for bounds in intervals.values()):
+        cautions.append(
             "The estimator is cross-fitted, so intervals come from folds of few lineages; in simulated runs these were "
             "cautious, that is too wide if anything."
-        ]
-    return []
+        )
+    return cautions
 
 
 def _copied(shares: Mapping[str, Estimate]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,8 @@ SHOWN = ("club token_rate", "novel club token_rate", "identified", "novel identi
 UNITS = {"token_rate": "nats a token", "per_token": "nats a token", "response": "nats a reply", "per_char": "nats a character"}
 POWER_OF = ("misplaced 25%", "half_golden_parrot", "parrot 50%", "deleted 25%")
 """The mildest rungs of their kinds: what a measure has to see on few lineages."""
+PLANTED = ("covered", "short", "beyond", "named", "skewed", "others")  # shares of draws
+FEW = 20  # replies that lose something: where fewer do, intervals of a planted loss end too soon
 PLANTED_VIEWS = {"club token_rate": "whole", "novel club token_rate": "novel"}
 
 
@@ -142,20 +145,43 @@ def _ratio(value: float | None) -> str:
     return DASH if value is None else f"{value:.1f}"
 
 
+def _percent(value: float | None) -> str:
+    return DASH if value is None else f"{value:.1%}"
+
+
 def _planted(found: Results) -> Iterator[str]:
     yield "## A planted shift"
     yield ""
     yield from paragraph(
-        "A policy that is golden but in one shift, where it misplaces a known share of its replies. Each draw takes lineages "
-        "with replacement and misplaces at random; `planted` is the true R-EMID, nats a token. Covered: the 95% interval holds "
-        "it. Named: the verdict's rule finds a loss under this shift; under the others R-EMID is 0 and none is found."
+        "A policy that is golden but in one shift, where it misplaces a known share of its replies. Each draw takes so many "
+        "lineages with replacement and misplaces at random: `changed` replies in the mean, in all categories of the shift; "
+        "`planted` is the true R-EMID, nats a token. Covered: the 95% interval holds it; short: it ends below; beyond: it "
+        "begins above. Named: the verdict's rule finds a loss under this shift; under the others R-EMID is 0 and none is found."
+        " Skewed: the interval is marked as one that few lineages carry; others: how many of those not marked hold the loss."
     )
     rows = [
-        [row["shift"], f"{row['share']:.0%}", row["view"], f"{row['planted']:+.3f}", f"{row['mean']:+.3f}",
-         f"{row['covered']:.1%}", f"{row['named']:.1%}", str(row["draws"])]
+        [str(row["lineages"]), row["shift"], f"{row['share']:.0%}", row["view"], f"{row['changed']:.0f}",
+         f"{row['planted']:+.3f}", f"{row['mean']:+.3f}", *(_percent(row[name]) for name in PLANTED), str(row["draws"])]
         for row in found["planted"]
     ]  # fmt: skip
-    yield from plain_table(("shift", "share", "of replies", "planted", "mean estimate", "covered", "named", "draws"), rows)
+    of_draw = ("lineages", "shift", "share", "of replies", "changed", "planted", "mean estimate")
+    yield from plain_table((*of_draw, *PLANTED, "draws"), rows)
+    yield from paragraph(_where_short(found["planted"]))
+
+
+def _where_short(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Where the intervals of a planted loss hold it less often than they say, and on which side they miss it."""
+    parts = {
+        f"where {FEW} or more replies changed": [row["covered"] for row in rows if round(row["changed"]) >= FEW],
+        "where fewer did": [row["covered"] for row in rows if round(row["changed"]) < FEW],
+    }
+    told = [f"{where} {min(of):.1%} to {max(of):.1%}" for where, of in parts.items() if of]
+    return (
+        f"Intervals hold the loss in these shares of the draws: {'; '.join(told)}. A draw in which few replies happen to lose "
+        "shows a small loss with a small error, so that its interval ends too soon; at most "
+        f"{max(row['beyond'] for row in rows):.1%} of a row's begin above the loss. So where a policy answers most contexts as "
+        "well as golden replies do, the upper end of its R-EMID is the one not to be trusted."
+    )
 
 
 def _languages(found: Results) -> Iterator[str]:

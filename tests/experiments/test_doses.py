@@ -29,8 +29,8 @@ def test_the_script_writes_its_page_and_goes_on_from_its_store(call, tiny_direct
     assert found["rungs"]["misplaced 50%"]["changed"] == {"IDTest": 0.5, "german": 0.5}
     assert list(found["power"]) == ["8"]
     assert found["claims"]["identified"].keys() == {"golden > half_golden_parrot", "half_golden_parrot > parrot 100%"}
-    assert [(row["shift"], row["share"], row["view"]) for row in found["planted"]] == [
-        ("user", share, view) for share in (0.25, 0.5) for view in ("whole", "novel")
+    assert [(row["lineages"], row["shift"], row["share"], row["view"]) for row in found["planted"]] == [
+        (n, "user", share, view) for n in (8, 16) for share in (0.1, 0.25, 0.5, 1.0) for view in ("whole", "novel")
     ]
     golden = {name: of["IDTest"]["golden"]["value"] for name, of in found["values"].items()}
     assert {name for name, value in golden.items() if value is not None and value != 0} == set()

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from remid_jax.information.intervals import Replicates, Resampling, average, difference, interval, number, ratio
+from remid_jax.information.intervals import (
+    Replicates,
+    Resampling,
+    average,
+    difference,
+    interval,
+    number,
+    ratio,
+    skewness,
+)
 from remid_jax.information.mutual_information import club, mismatched_pairs
 
 
@@ -121,6 +130,22 @@ def test_an_interval_below_the_validated_n_is_marked(estimator, clusters, valida
     assert interval(quantity, estimator, 0.95)["validated"] is validated
     mixed = ratio(quantity, mean_of(resampling, many, np.ones(80)))
     assert interval(mixed, estimator, 0.95)["validated"] is validated  # the smallest category decides
+
+
+@pytest.mark.parametrize(("outlier", "skewed"), [(1.0, False), (9.0, True), (-9.0, True)])
+def test_an_interval_that_few_lineages_carry_is_marked(outlier, skewed):
+    values = np.array([*np.linspace(-2, 2, 15), outlier])
+    quantity = mean_of(Resampling.of({"A": named("l", 16)}, 0, 0), named("l", 16), values)
+    assert skewness(quantity) == pytest.approx(stats.skew(values) / 4, rel=1e-9)
+    assert (abs(stats.skew(values) / 4) > 0.4) == skewed
+    assert interval(quantity, "mean", 0.95).get("skewed", False) is skewed
+    assert "skewed" not in interval(quantity, "mixture", 0.95)  # from 16 lineages it is not to be trusted anyway
+
+
+def test_what_does_not_vary_is_not_skewed():
+    equal = mean_of(Resampling.of({"A": named("l", 16)}, 0, 0), named("l", 16), np.full(16, 0.1))
+    assert skewness(equal) == 0
+    assert "skewed" not in interval(equal, "mean", 0.95)
 
 
 def test_what_cannot_be_known_is_null_with_a_reason():

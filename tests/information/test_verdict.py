@@ -98,6 +98,19 @@ def test_each_shift_is_answered_and_the_answer_comes_first():
     ]
 
 
+def test_shifts_whose_loss_few_lineages_carry_are_named_at_the_end():
+    lost = number(0.31, 0.12, 0.5)
+    marked = {**lost, "interval": {**lost["interval"], "skewed": True}}
+    found = verdict(estimates({"user": section(lost, lost), "dialogue": section(lost, marked)}))
+    assert found["shifts"]["dialogue"]["finding"] == "loss"
+    assert found["sentences"][-1] == (
+        "Few lineages carry what is measured under dialogue shift: such an interval may be too narrow, and a loss larger than "
+        "it says."
+    )
+    whole = verdict(estimates({"user": section(marked, lost)}))  # of a quantity that the sentences are not about
+    assert not any("Few lineages" in sentence for sentence in whole["sentences"])
+
+
 def test_what_golden_replies_lose_and_a_constant_reply_would_is_said_beside_what_is_lost():
     dropped = number(0.39, 0.17, 0.61)
     of_shift = section(number(0.0, -0.2, 0.2), number(0.01, -0.14, 0.16, smallest_loss=0.22), dropped=dropped)

@@ -37,9 +37,12 @@ def found():
         "ladders": {name: {"parrot": {"IDTest": "monotone", "german": "missing"}} for name in values},
         "power": {"16": {name: {"misplaced 25%": None, "parrot 50%": 3.0} for name in values}},
         "planted": [
-            {"shift": "user", "share": 0.25, "view": view, "lineages": 16, "draws": 200, "planted": 0.2, "mean": 0.21,
-             "covered": covered, "named": 0.9}
-            for view, covered in (("whole", 0.94), ("whole", 0.955), ("novel", 0.96))
+            {"lineages": 16, "shift": "user", "share": 0.25, "view": view, "draws": 200, "changed": changed, "planted": 0.2,
+             "mean": 0.21, "covered": covered, "short": short, "beyond": 0.01, "named": 0.9,
+             "skewed": 0.25, "others": None if view == "novel" else 0.95}
+            for view, changed, covered, short in (
+                ("whole", 20.0, 0.94, 0.05), ("whole", 16.0, 0.905, 0.085), ("novel", 32.0, 0.96, 0.03)
+            )
         ],
         "languages": {
             "club token_rate": {"german": {"parrot 100%": 2.0, "stale": 0.5}, "korean": {"parrot 100%": 4.0}},
@@ -56,8 +59,12 @@ def test_every_table_counts_what_it_says():
     assert "| parrot 100% | -1.500 | -1.500 | – | -1.500 | -1.500 | -1.500 | -1.500 | -1.500 |" in lines
     assert "| club token_rate | 1 (1) !1 of 2 |" in lines
     assert "| club token_rate | 1 (0) of 2, 1 not known |" in lines
-    assert "| user | 25% | whole | +0.200 | +0.210 | 94.0% | 90.0% | 200 |" in lines
-    assert "| club token_rate | 1 of 2 | 1 | 1 of 2 | 0 | 3.0 | 94.0% |" in lines
+    assert "| 16 | user | 25% | whole | 20 | +0.200 | +0.210 | 94.0% | 5.0% | 1.0% | 90.0% | 25.0% | 95.0% | 200 |" in lines
+    assert "| 16 | user | 25% | novel | 32 | +0.200 | +0.210 | 96.0% | 3.0% | 1.0% | 90.0% | 25.0% | – | 200 |" in lines
+    where = "where 20 or more replies changed 94.0% to 96.0%; where fewer did 90.5% to 90.5%."
+    assert where in " ".join(lines)
+    assert "at most 1.0% of a row's begin above the loss" in " ".join(lines)
+    assert "| club token_rate | 1 of 2 | 1 | 1 of 2 | 0 | 3.0 | 90.5% |" in lines
     assert "| novel club token_rate | 1 of 2 | 1 | 1 of 2 | 0 | 3.0 | 96.0% |" in lines
     assert "| identified | 1 of 2 | 1 | 1 of 2 | 0 | 3.0 | – |" in lines
     at = lines.index("| identified | 1.00 | – | 0.00 |")  # the unit that moves least comes first
