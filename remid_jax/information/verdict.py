@@ -238,15 +238,15 @@ def _caution(estimates: Mapping[str, Any], scorer: str, quantity: str) -> list[s
     numbers = {shift: emi_of(section[scorer], "emid", quantity) for shift, section in estimates["shifts"].items()}
     intervals = {shift: number["interval"] for shift, number in numbers.items() if number["interval"] is not None}
     cautions = []
-    if skewed := [shift for shift, bounds in intervals.items() if bounds.get("skewed")]:
-        cautions.append(
-            f"Few lineages carry what is measured under {_listed(skewed)} shift: such an interval may be too narrow, and "
-            "a loss larger than it says."
-        )
     if any(bounds.get("cautious") for bounds in intervals.values()):
         cautions.append(
             "The estimator is cross-fitted, so intervals come from folds of few lineages; in simulated runs these were "
             "cautious, that is too wide if anything."
+        )
+    if skewed := [shift for shift, bounds in intervals.items() if bounds.get("skewed")]:
+        cautions.append(
+            f"Few lineages carry what is measured under {_listed(skewed)} shift: such an interval may end too soon, and a "
+            "loss be larger than it says."
         )
     return cautions
 
