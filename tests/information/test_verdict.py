@@ -104,8 +104,8 @@ def test_shifts_whose_loss_few_lineages_carry_are_named_at_the_end():
     found = verdict(estimates({"user": section(lost, lost), "dialogue": section(lost, marked)}))
     assert found["shifts"]["dialogue"]["finding"] == "loss"
     assert found["sentences"][-1] == (
-        "Few lineages carry what is measured under dialogue shift: such an interval may end too soon, and a loss be larger than "
-        "it says."
+        "Few lineages carry what is measured under dialogue shift: such an interval may end too soon, and a loss be larger "
+        "than it says."
     )
     whole = verdict(estimates({"user": section(marked, lost)}))  # of a quantity that the sentences are not about
     assert not any("Few lineages" in sentence for sentence in whole["sentences"])
