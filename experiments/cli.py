@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import importlib
 import os
 import re
@@ -54,6 +55,8 @@ def run_on_arguments(main: Callable[[list[str]], None]) -> None:
 
 
 def _start(main: Callable[[list[str]], None]) -> None:
+    gc.freeze()  # what is imported stays, so it need not be searched for garbage again and again
+    gc.set_threshold(10_000)  # and JAX clears up after each search
     stopping.heed_signals()
     for name in ("stdout", "stderr"):  # None where the shell has closed it
         if getattr(sys, name) is None:

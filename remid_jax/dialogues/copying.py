@@ -8,6 +8,7 @@ one for each character of such a script: eight are a run, sixteen a long one.
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -78,13 +79,19 @@ def copied_runs(spoken: list[Unit], texts: Iterable[str]) -> list[tuple[int, int
     """Returns (first unit, last unit, weight) of the longest run in a text that ends at each unit, where it weighs `RUN`."""
     numbers = {folded: number for number, folded in enumerate(dict.fromkeys(unit.folded for unit in spoken))}
     weight_before = np.concatenate([[0], np.cumsum([unit.weight for unit in spoken], dtype=int)])
+    apart = [number for text in texts for number in (*(numbers.get(folded, -1) for folded in folded_units(text)), -1)]
+    source = np.array(apart, int)  # all texts, after each of which no run goes on
     longest = np.zeros(len(spoken), int)
-    for text in texts:
-        source = np.array([numbers.get(unit.folded, -1) for unit in units(text)], int)
-        ending = np.zeros(len(source) + 1, int)  # units of the run that ends before each place of the source
-        for place, unit in enumerate(spoken):
-            ending[1:] = np.where(source == numbers[unit.folded], ending[:-1] + 1, 0)
-            longest[place] = max(longest[place], ending.max())
+    ending = np.zeros(len(source) + 1, int)  # units of the run that ends before each place of the source
+    for place, unit in enumerate(spoken):
+        ending[1:] = np.where(source == numbers[unit.folded], ending[:-1] + 1, 0)
+        longest[place] = ending.max()
     runs = [(place + 1 - length, place, int(weight_before[place + 1] - weight_before[place + 1 - length]))
             for place, length in enumerate(longest.tolist())]  # fmt: skip
     return [run for run in runs if run[2] >= RUN]
+
+
+@functools.lru_cache(maxsize=4096)
+def folded_units(text: str) -> tuple[str, ...]:
+    """Returns the units of a text as they are compared; a context hears many replies, so its texts come up again and again."""
+    return tuple(unit.folded for unit in units(text))

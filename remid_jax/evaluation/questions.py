@@ -143,8 +143,8 @@ def pooled(answers: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]
 class Estimator:
     """Asks a member about golden and policy replies, under prompts with the core features of its reasoning or without.
 
-    Where `scorers` are not both, golden replies are scored without reasoning in their own contexts: so it is known what
-    reasoning does to them.
+    Prompts and replies that come up again, as those of a reference do in every block with it, are encoded once. Where `scorers`
+    are not both, golden replies are scored without reasoning in their own contexts: so it is known what reasoning does to them.
     """
 
     prompts: Prompts
@@ -153,13 +153,20 @@ class Estimator:
     features: Mapping[str, Parsed]
     scorers: Sequence[str] = SCORERS
     horizon: int | None = None
+    _answers: dict[Reply, Answer] = dataclasses.field(default_factory=dict, repr=False)
+    _contexts: dict[tuple[str, str], list[int]] = dataclasses.field(default_factory=dict, repr=False)
 
     def answer(self, reply: Reply) -> Answer:
-        return scored_answer(self.tokenizer, reply, self.horizon)
+        if reply not in self._answers:
+            self._answers[reply] = scored_answer(self.tokenizer, reply, self.horizon)
+        return self._answers[reply]
 
     def contexts(self, records: Sequence[Record], scorer: str) -> list[list[int]]:
-        features = [self.features[record.id].text if scorer == "reasoned" else None for record in records]
-        return [responder_ids(self.tokenizer, self.prompts, *pair) for pair in zip(records, features, strict=True)]
+        for record in records:
+            if (record.id, scorer) not in self._contexts:
+                features = self.features[record.id].text if scorer == "reasoned" else None
+                self._contexts[record.id, scorer] = responder_ids(self.tokenizer, self.prompts, record, features)
+        return [self._contexts[record.id, scorer] for record in records]
 
     def lengths(
         self, category: str, answers: Mapping[str, Sequence[Answer]], sources: Mapping[str, Sequence[np.ndarray]]
@@ -234,12 +241,13 @@ class Estimator:
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
-    """Asks about the exact ids of the policy's own samples, under its own prompts."""
+    """Asks about the exact ids of the policy's own samples, under its own prompts, each of which is encoded once."""
 
     prompts: Prompts
     tokenizer: Tokenizer
     samples: Mapping[str, Sequence[Sample]]
     horizon: int | None = None
+    _contexts: dict[str, list[int]] = dataclasses.field(default_factory=dict, repr=False)
 
     def about(self, records: Sequence[Record], category: str) -> dict[str, np.ndarray]:
         """The arrays of tokens and truncations of a category's samples."""
@@ -260,7 +268,10 @@ class Policy:
         count = len(self.samples[repliers[0].id])
         shape = (len(contexts), len(repliers), count)
         for _, rows, columns in fold_blocks(*folds):
-            prefixes = [chat_ids(self.tokenizer, self.prompts.policy(contexts[i])) for i in rows]
+            for record in (contexts[i] for i in rows):
+                if record.id not in self._contexts:
+                    self._contexts[record.id] = chat_ids(self.tokenizer, self.prompts.policy(record))
+            prefixes = [self._contexts[contexts[i].id] for i in rows]
             answers = [sample.ids[: self.horizon] for j in columns for sample in self.samples[repliers[j].id]]
             yield Question(name, prefixes, answers, group, shape, (rows.tolist(), columns.tolist(), range(count)))
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from remid_jax.information import calibration
 from remid_jax.information.intervals import Replicates, Resampling, combine, ratio
@@ -69,25 +69,23 @@ class Plan:
         self, category: str, lineage: np.ndarray, of: Callable[[np.ndarray, np.ndarray], Mapping[str, np.ndarray]]
     ) -> dict[str, Replicates]:
         """The mean over a category's subsamples of each quantity of `of(record indices [n], weights [R, n])`, which is [R]."""
-        of_blocks: dict[str, list[Replicates]] = {}
+        quantities: list[str] = []
+        of_blocks = []
         for block in self.blocks[category]:
-            parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+            parts = []
             for chosen in block.draws:
                 with np.errstate(invalid="ignore", divide="ignore"):
                     found = of(chosen, self.resampling.weights(lineage[chosen]))
-                for quantity, values in found.items():
-                    parts.setdefault(quantity, []).append((values, lineage[chosen]))
-            for quantity, of_subsamples in parts.items():
-                of_blocks.setdefault(quantity, []).append(self.resampling.replicates(of_subsamples))
+                quantities = list(found)
+                parts.append((np.stack(list(found.values())), lineage[chosen]))
+            of_blocks.append(self.resampling.replicates(parts))
         shares = [block.share for block in self.blocks[category]]
 
         def pooled(*values: np.ndarray) -> np.ndarray:
             return sum((share * of_block for share, of_block in zip(shares, values, strict=True)), np.zeros(1))
 
-        return {
-            quantity: combine(pooled, *of_block)._replace(in_folds=sum(part.fewest for part in of_block))
-            for quantity, of_block in of_blocks.items()
-        }
+        mean = combine(pooled, *of_blocks)._replace(in_folds=sum(part.fewest for part in of_blocks))
+        return {quantity: mean._replace(values=values) for quantity, values in zip(quantities, mean.values, strict=True)}
 
     def of_items(self, category: str, lineage: np.ndarray, values: np.ndarray) -> Replicates:
         """The mean of `values` [n records] with its replicates."""
@@ -223,18 +221,32 @@ def _measuring(devices: Devices, estimators: tuple[str, ...]) -> Callable:
     return devices.spread(measure_rows)
 
 
+@jax.jit
+def _of_critic(
+    loglik: Float[Array, "n n"], fold: Int[Array, " n"], scales: Float[Array, "2"], weights: Float[Array, "R n"]
+) -> dict[str, Array]:
+    """The critic [n, n], what each row of weights adds to it for replies of either fold [2, R, n], and of each reply [n] the
+    term of `mixture`, its slope in the scale, and whether it is retrieved."""
+    critic = calibration.critic(loglik, fold, scales)
+    changes = [calibration.offset_changes(loglik, (fold != f).astype(loglik.dtype), weights) for f in (0, 1)]
+    return {
+        "critic": critic,
+        "raised": -scales[:, None, None] * jnp.stack(changes),
+        "terms": mixture_terms(critic, jnp.ones(len(loglik), loglik.dtype)),
+        "slopes": calibration.mixture_slopes(critic, scales[fold]),
+        "retrieved": calibration.retrieved(critic),
+    }
+
+
 def _replicates(
     loglik: np.ndarray, fold: np.ndarray, scales: np.ndarray, weights: np.ndarray, plan: Plan, estimators: tuple[str, ...]
 ) -> dict[str, np.ndarray]:
     """What is not linear of a matrix [n, n] under every row of weights [R, n]; the scale's own replicates come later."""
     n = len(loglik)
-    critic = calibration.critic(jnp.asarray(loglik), jnp.asarray(fold), jnp.asarray(scales))
-    changes = [
-        calibration.offset_changes(jnp.asarray(loglik), jnp.asarray(fold != f, float), jnp.asarray(weights)) for f in (0, 1)
-    ]
-    rows = {"column": loglik.T, "critic": np.asarray(critic).T, "own": np.arange(n), "fold": fold}
-    raised = np.stack([-scale * np.asarray(change) for scale, change in zip(scales, changes, strict=True)])
-    found = plan.devices.map_rows(_measuring(plan.devices, estimators), {"weights": weights, "raised": raised}, rows)
+    of_critic = jax.tree.map(np.asarray, _of_critic(loglik, fold, scales, weights))
+    rows = {"column": loglik.T, "critic": of_critic["critic"].T, "own": np.arange(n), "fold": fold}
+    shared = {"weights": weights, "raised": of_critic["raised"]}
+    found = plan.devices.map_rows(_measuring(plan.devices, estimators), shared, rows)
     total = weights.sum(axis=1)
 
     def mean(values: np.ndarray) -> np.ndarray:
@@ -242,11 +254,10 @@ def _replicates(
         return (weights @ values if values.ndim == 1 else (weights.T * values).sum(axis=0)) / total
 
     quantities: dict[str, np.ndarray] = {name: mean(values) for name, values in found.items()}
-    gaps = np.asarray(mixture_terms(critic, jnp.ones(n)))
-    saturated = np.where(np.isnan(gaps), np.nan, gaps > np.log(n) - SATURATED_WITHIN)
-    slopes = np.asarray(calibration.mixture_slopes(critic, jnp.asarray(scales[fold])))
-    quantities |= {"retrieved": mean(np.asarray(calibration.retrieved(critic))), "saturated": mean(saturated)}
-    return quantities | {f"slope {f}": mean(np.where(fold == f, slopes, 0.0)) for f in (0, 1)}
+    terms = of_critic["terms"]
+    saturated = np.where(np.isnan(terms), np.nan, terms > np.log(n) - SATURATED_WITHIN)
+    quantities |= {"retrieved": mean(of_critic["retrieved"]), "saturated": mean(saturated)}
+    return quantities | {f"slope {f}": mean(np.where(fold == f, of_critic["slopes"], 0.0)) for f in (0, 1)}
 
 
 def measure(

@@ -119,9 +119,15 @@ def draw_estimate(
 
 
 def finish(figure: Figure, title: str, handles: Sequence[Artist], columns: int = 4) -> None:
-    """The title, and a legend that explains hollow marks where there are any."""
+    """The title, a legend that explains hollow marks where there are any, and the place of everything.
+
+    What is drawn into the figure after that has no part in its layout.
+    """
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
     if any(line.get_linestyle() == "--" for axes in figure.axes for line in axes.lines):
         label = "hollow, dashed: not validated for so few clusters"
         handles = [*handles, Line2D([], [], marker="o", markerfacecolor=PAPER, color=GREY, linestyle=DASHES, label=label)]
     figure.legend(handles=handles, loc="outside lower left", ncols=columns if figure.get_figwidth() > 8 else 2)
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")  # else every file of the figure would take as long again

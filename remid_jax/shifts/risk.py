@@ -209,6 +209,7 @@ def _attacks(
         gaps = jax.vmap(of_reply, (1, 0))(block, contexts)
         return law @ ((gaps * counted).sum(1) / jnp.maximum(counted.sum(1), 1))
 
+    @jax.jit  # traced once for all balls
     def emi(density: Array) -> Array:
         law = p * density[0]
         return information(own, finished, law) - information(golden, jnp.ones_like(golden[0]), law)

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from scipy import stats
 from score_arrays import score_arrays, with_shifts, without
@@ -57,6 +58,15 @@ def test_correlations_are_those_of_scipy_over_the_categories(found):
             assert told["categories"] == 3
             assert told["pearson"]["value"] == pytest.approx(stats.pearsonr(values, emid).statistic, abs=1e-9)
             assert told["spearman"]["value"] == pytest.approx(stats.spearmanr(values, emid).statistic, abs=1e-9)
+
+
+def test_rank_correlations_share_ranks_where_values_are_equal_and_do_not_exist_beside_what_does_not():
+    x = np.array([[1.0, 3.0, np.nan], [1.0, 1.0, 2.0], [0.0, 3.0, 1.0], [5.0, 3.0, 0.0]])
+    y = np.array([[2.0, 0.0, 1.0], [4.0, 1.0, 2.0], [4.0, 2.0, 3.0], [4.0, 2.0, 4.0]])
+    found = sections._correlation((*x, *y), rank=True)
+    expected = [stats.spearmanr(x[:, column], y[:, column]).statistic for column in range(3)]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert np.isnan(found).tolist() == [False, False, True]
 
 
 @pytest.mark.parametrize(

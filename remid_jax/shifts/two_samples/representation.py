@@ -14,12 +14,7 @@ from __future__ import annotations
 
 import itertools
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
-
-from remid_jax.theory.divergences import xlogx
 
 SUBSETS = tuple(subset for size in range(4) for subset in itertools.combinations(range(3), size))
 """All subsets of three factors, () first, in the order of every array over subsets."""
@@ -54,43 +49,30 @@ def subset_grams(grams: np.ndarray) -> np.ndarray:
     return np.stack([np.prod(grams[list(subset)], axis=0) for subset in SUBSETS])
 
 
-def spectral_entropy(gram: Float[Array, "N N"], weights: Float[Array, " N"]) -> Float[Array, ""]:
-    """S(C_w), nats, for weights that sum to 1."""
-    root = jnp.sqrt(weights)
-    return -xlogx(jnp.maximum(jnp.linalg.eigvalsh(gram * root[:, None] * root), 0)).sum()
-
-
-def representation_js(gram: Float[Array, "N N"], p: Float[Array, " N"], q: Float[Array, " N"]) -> Float[Array, ""]:
-    """The divergence of the samples that weights p and q, each of sum 1, make of N items; nats, within 0 .. ln 2."""
-    return spectral_entropy(gram, (p + q) / 2) - (spectral_entropy(gram, p) + spectral_entropy(gram, q)) / 2
-
-
 def divergences(grams: np.ndarray, p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """`representation_js` [R, S] under every pair of weights p, q [R, N], by each of the Gram matrices [S, N, N]; float64.
+    """The divergence [R, S] under every pair of weights p, q [R, N], each of sum 1, by each of the Gram matrices [S, N, N].
 
-    Each entropy is computed once, whatever pairs it stands in (relabellings share their mixture), on its items alone.
+    Nats, within 0 .. ln 2. Each entropy is computed once, whatever pairs it stands in (relabellings share their mixture), on
+    its items alone.
     """
-    with jax.enable_x64(True):
-        mixture = _entropies(grams, (p + q) / 2)
-        sides = _entropies(grams, np.concatenate([p, q]))
+    mixture = _entropies(grams, (p + q) / 2)
+    sides = _entropies(grams, np.concatenate([p, q]))
     return mixture - (sides[: len(p)] + sides[len(p) :]) / 2
 
 
 def _entropies(grams: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """S [R, S] of weights [R, N], each distinct row once."""
+    """S(C_w) [R, S] of weights [R, N], each distinct row once."""
     distinct, inverse = np.unique(weights, axis=0, return_inverse=True)
     size = int((distinct > 0).sum(axis=1).max())
     items = np.argsort(-distinct, axis=1, kind="stable")[:, :size]
-    found = _spectral_entropies(jnp.asarray(grams), jnp.asarray(items), jnp.asarray(np.take_along_axis(distinct, items, 1)))
-    return np.asarray(found)[inverse.ravel()]
+    roots = np.sqrt(np.take_along_axis(distinct, items, 1))
+    parts = [slice(first, first + AT_ONCE) for first in range(0, len(distinct), AT_ONCE)]
+    return np.concatenate([_spectral_entropies(grams, items[part], roots[part]) for part in parts])[inverse.ravel()]
 
 
-@jax.jit
-def _spectral_entropies(
-    grams: Float[Array, "S N N"], items: Int[Array, "R n"], weights: Float[Array, "R n"]
-) -> Float[Array, "R S"]:
-    def at(chosen: tuple[Array, Array]) -> Array:
-        items, weights = chosen
-        return jax.vmap(spectral_entropy, (0, None))(grams[:, items[:, None], items], weights)
-
-    return jax.lax.map(at, (items, weights), batch_size=AT_ONCE)
+def _spectral_entropies(grams: np.ndarray, items: np.ndarray, roots: np.ndarray) -> np.ndarray:
+    """S [R, S], nats, of the `items` [R, n] and the roots of their weights [R, n]."""
+    duals = grams[:, items[:, :, None], items[:, None, :]] * roots[:, :, None] * roots[:, None, :]
+    shares = np.linalg.eigvalsh(duals)
+    logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
+    return -(shares * logs).sum(axis=-1).T

@@ -49,25 +49,25 @@ def _chosen_by_the_other_half(losses: np.ndarray, half: np.ndarray) -> np.ndarra
 
 
 def regress(of: LeftOut, targets: np.ndarray) -> np.ndarray:
-    """Predictions [N, ...] of targets [N, ...] centred at 0, with the ridge that fits the other half best."""
-    predicted = np.tensordot(of.predictors, targets, 1)
+    """Predictions of targets [N] or [N, M] centred at 0, with the ridge that fits the other half best."""
+    predicted = of.predictors @ targets
     chosen = _chosen_by_the_other_half((predicted - targets) ** 2, of.half)
     return np.take_along_axis(predicted, chosen[None], 0)[0]
 
 
 def classify(of: LeftOut, in_p: np.ndarray) -> np.ndarray:
-    """v [N, ...] such that tanh v predicts +1 in P and -1 in Q (bool [N, ...]): the log odds of P, halved.
+    """v such that tanh v predicts +1 in P and -1 in Q (bool [N] or [N, M]): the log odds of P, halved.
 
     tanh v is the prediction times the stretch that, with its ridge, does best on the other half; stretch 0, no knowledge, is
     among the choices. Odds stay within 1/N .. N: N items cannot tell more.
     """
     signs = np.where(in_p, 1.0, -1.0)
-    predicted = np.tensordot(of.predictors, signs, 1)
+    predicted = of.predictors @ signs
     n = len(of.half)
     most = (n - 1) / (n + 1)
-    options = np.concatenate([np.arctanh(np.clip(stretch * predicted, -most, most)) for stretch in STRETCHES])
-    chosen = _chosen_by_the_other_half(np.logaddexp(0, -2 * signs * options), of.half)
-    return np.take_along_axis(options, chosen[None], 0)[0]
+    options = np.concatenate([np.clip(stretch * predicted, -most, most) for stretch in STRETCHES])  # of tanh v
+    chosen = _chosen_by_the_other_half(-np.log1p(signs * options), of.half)  # by `classifier_scores`
+    return np.arctanh(np.take_along_axis(options, chosen[None], 0)[0])
 
 
 def classifier_scores(v: np.ndarray, in_p: np.ndarray) -> np.ndarray:

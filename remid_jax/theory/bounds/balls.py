@@ -145,6 +145,7 @@ def _search(form: _Ball, z: Array, p: Array, rho: Array) -> tuple[Float[Array, "
     # For small rho, lambda = sqrt(Var / (2 f''(1) rho)).
     unit = jnp.log(jnp.sqrt(jnp.maximum(within, tiny) / (2 * form.curvature * jnp.maximum(rho, LEAST_RADIUS))))
 
+    @jax.jit  # traced once for all its calls
     def outside(log_scale: Array) -> Array:
         """log (E f(t) / rho)."""
         scale = jnp.exp(log_scale)

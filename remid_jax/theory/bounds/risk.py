@@ -141,12 +141,14 @@ def _js_risk(of: Gradient, rho: Array) -> Array:
     def width(scale: Array) -> Array:
         return scale / 2 * LN2
 
+    @jax.jit  # traced once for all its calls, as is `density`
     def centre_of(scale: Array) -> tuple[Array, Array]:
         """Where E t = 1 in every group, as eta's way from its pole (0) to the largest g_golden (1), and E f(t) there.
 
         For g_theta >= 0 no t passes 1 once eta passes all g_golden; at the pole, `width` below, t is infinite.
         """
 
+        @jax.jit
         def density(way: Array) -> Array:
             return _largest_term(fixed, scale, highest - width(scale) * (1 - way), ROUGH_ROOTS)[1]
 

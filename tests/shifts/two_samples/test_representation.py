@@ -20,7 +20,14 @@ from remid_jax.shifts.two_samples.representation import (
     subset_grams,
     unit_rows,
 )
-from remid_jax.shifts.two_samples.ridge import classifier_limit, classifier_scores, classify, left_out, regress
+from remid_jax.shifts.two_samples.ridge import (
+    STRETCHES,
+    classifier_limit,
+    classifier_scores,
+    classify,
+    left_out,
+    regress,
+)
 from remid_jax.theory.worlds import known
 
 
@@ -246,3 +253,24 @@ def test_separable_sides_are_told_apart_and_equal_ones_are_not():
     assert scores[0] > 0.6
     assert scores[1] < 0.1
     assert jax.config.jax_enable_x64 is False
+
+
+def test_classifiers_are_the_best_option_of_the_other_half_by_a_search_over_all():
+    rng = np.random.default_rng(8)
+    in_p = np.concatenate([(np.arange(12) < 6)[:, None], rng.random((12, 5)) < 0.5], axis=1)
+    of = left_out(gram(unit_rows(rng.normal(size=(12, 4)) + in_p[:, :1])), np.repeat(np.arange(6), 2).astype(str))
+    most = math.atanh(11 / 13)  # odds of 1/12 .. 12, halved
+    expected = np.empty(in_p.shape)
+    for target, labels in enumerate(in_p.T):
+        signs = np.where(labels, 1.0, -1.0)
+        for half in (0, 1):
+            found = []
+            for stretch in STRETCHES:
+                for predictor in of.predictors:
+                    tanh = stretch * (predictor @ signs)
+                    v = np.array([math.atanh(t) if abs(t) < 1 else math.inf * t for t in tanh]).clip(-most, most)
+                    found.append((np.logaddexp(0, -2 * signs * v)[of.half != half].mean(), v))
+            least = min(loss for loss, _ in found)
+            expected[of.half == half, target] = next(v for loss, v in found if loss <= least + 1e-12)[of.half == half]
+    np.testing.assert_allclose(classify(of, in_p), expected, atol=1e-12)
+    np.testing.assert_allclose(classify(of, in_p[:, 0]), expected[:, 0], atol=1e-12)
