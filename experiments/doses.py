@@ -11,6 +11,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from remid_jax.disk import check_output
+from remid_jax.errors import UserError
 from remid_jax.evaluation.doses import doses
 from remid_jax.files import write_bytes, write_text
 from remid_jax.reporting import dose_figures, dose_page, drawing
@@ -29,10 +30,14 @@ def main(config: ConfigDict, workdir: Path) -> None:
     cli.use_compilation_cache()
     progress, store = cli.progress(), Store(config.store or workdir / "store.sqlite")
     found, table = doses(config, store, reading_of(config, workdir), progress)
-    with progress.stage("planted", "draws") as advance:
-        found["planted"] = planted_study.study(
-            table, planted_study.SHARES, config.draws, config.statistics.level, config.seed, advance
-        )
+    found["planted"] = []
+    try:
+        with progress.stage("planted", "draws") as advance:
+            found["planted"] = planted_study.study(
+                table, planted_study.SHARES, config.draws, config.statistics.level, config.seed, advance
+            )
+    except UserError as reason:  # of these records; all else is known of them
+        found["left_out"]["planted shift"] = str(reason)
     write_text(workdir / "doses.json", json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     if config.page:
         figure = Path(config.page).with_suffix(".png")

@@ -46,7 +46,8 @@ def _lines(found: Results, figure: str) -> Iterator[str]:
     yield from _claims(found)
     yield from _ladders(found)
     yield from _power(found)
-    yield from _planted(found)
+    if found["planted"]:
+        yield from _planted(found)
     if any(found["languages"].values()):
         yield from _languages(found)
     yield from _choice(found)

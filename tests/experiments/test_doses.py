@@ -40,3 +40,23 @@ def test_the_script_writes_its_page_and_goes_on_from_its_store(call, tiny_direct
     before = (work / "doses.json").read_bytes()
     call("doses", changes)
     assert (work / "doses.json").read_bytes() == before
+
+
+def test_records_in_which_no_shift_can_be_planted_have_all_else(call, tiny_directory, few_rungs):
+    changes = SMALL | {
+        "estimator.model": str(tiny_directory),
+        "draws": 2,
+        "page": "doses.md",
+        "benchmark.categories": ("IDTest",),
+    }
+    changes |= {"benchmark.records": 6}
+    work = call("doses", changes)
+    found = load(work / "doses.json")
+    assert found["planted"] == []
+    assert found["left_out"] == {
+        "planted shift": "no shift can be planted: 6 lineages have one record in every category, which needs 8"
+    }
+    assert found["records"] == {"IDTest": 6}
+    page = (work.parent / "doses.md").read_text()
+    assert "## A planted shift" not in page
+    assert "- `planted shift` is left out: no shift can be planted: 6 lineages have one record" in page
