@@ -38,7 +38,8 @@ def main(task, seconds):
     config = GRPOConfig(
         output_dir=f"{seconds}.trl", use_cpu=True, bf16=False, per_device_train_batch_size=count,
         num_generations=asked["draws"], max_completion_length=asked["new"], max_steps=asked["steps"],
-        learning_rate=asked["rate"], beta=0.0, temperature=1.0, gradient_checkpointing=False, report_to="none", save_strategy="no", logging_strategy="no", disable_tqdm=True,
+        learning_rate=asked["rate"], beta=0.0, temperature=1.0, gradient_checkpointing=False, report_to="none",
+        save_strategy="no", logging_strategy="no", disable_tqdm=True,
         generation_kwargs={"min_new_tokens": asked["new"]},
     )  # fmt: skip
     lora = LoraConfig(r=asked["rank"], lora_alpha=asked["alpha"], target_modules=TARGETS, task_type="CAUSAL_LM")
