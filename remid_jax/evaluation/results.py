@@ -195,18 +195,18 @@ def warnings(categories: Mapping[str, Mapping[str, Any]], in_sample: bool = Fals
         golden, policy, spoken = densities["golden"], densities["policy"], replies["in_language"]
         copied, cut = (category["golden"].get(name) or 0.0 for name in ("copied", "at_horizon"))
         for due, kind, text in (
+            (
+                spoken is not None and spoken <= 0.5,
+                "half of the replies or fewer are in the user's language",
+                f"{spoken or 0:.0%}",
+            ),
             (bool(category["excluded"]), "over-long records excluded", f"{len(category['excluded'])}"),
             (replies["truncated"] > 0.1 * count, "replies cut at the token limit", f"{replies['truncated']}/{count}"),
             (replies["thoughts"]["cut"] > 0, "thoughts cut at the token limit", f"{replies['thoughts']['cut']}/{count}"),
             (replies["empty"] > 0.1 * count, "empty replies", f"{replies['empty']}/{count}"),
             (replies["different"] == 1 < count, "the same reply to all", f"{count}/{count}"),
             (copied > 0.5, "golden replies mostly say their own context back, so little is novel", f"{copied:.0%}"),
-            (cut > 0.5, "golden replies reach the horizon, and what comes after it is not scored", f"{cut:.0%}"),
-            (
-                spoken is not None and spoken < 0.5,
-                "fewer than half of the replies are in the user's language",
-                f"{spoken or 0:.0%}",
-            ),
+            (cut > 0.5, "golden replies go on beyond the horizon, and are scored as far as it alone", f"{cut:.0%}"),
             (
                 bool(golden and policy and _far(golden, policy)),
                 "rates per token compare unlike text, tokens a character of replies and golden ones",
@@ -273,7 +273,7 @@ def first_line(estimates: Mapping[str, Any]) -> str:
         mean = float(np.mean([gain["value"] for gain in gains]))
         beside = "read R-EMI beside EMI without reasoning"
         if "plain" not in estimates["estimators"]:
-            beside += ", which is measured where config.estimator.plain is not set"
+            beside += ", which this run has not measured (config.estimator.plain is set)"
         return (
             f"Reasoning makes golden replies LESS likely in {len(worse)} of {len(gains)} categories, in {shown} beyond their "
             f"intervals (mean change {mean:+.3f} nats per token): {beside}."

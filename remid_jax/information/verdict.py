@@ -5,12 +5,14 @@ By rule (docs/protocol.md, rule 26), from estimates alone, so that a sentence ne
     {"quantity": "novel" | "whole",                what R-EMID the sentences are about
      "sentences": [the answer first, then on the reference, then all of each shift, then cautions],
      "beside": [those that are of no shift, but for the answer],
-     "shifts": {shift: {"finding": "loss" | "gain" | "none" | "open" | "unit", "sentence", "beside": [what else to compare],
-                        "notes": [on the unit], "constant": {"loss", "found"}}}}
+     "shifts": {shift: {"finding": "loss" | "gain" | "none" | "blind" | "open" | "unit", "sentence",
+                        "beside": [what else to compare], "notes": [on the unit], "constant": {"loss", "found"}}}}
 
 loss: the interval lies above 0; gain: below 0; none: it includes 0, so that a loss above its upper end is excluded at its
-level; open: there is no interval that is validated or errs on the side of width; unit: golden replies there hold unlike
-amounts of text a token, and nats a token disagree with nats a reply whether there is a loss. Figures are those of
+level; blind: so it does, but fewer than `POWER` of such runs would find even what one constant reply to everybody would lose,
+so that finding nothing means little; open: there is no interval that is validated or errs on the side of width; unit: golden
+replies there hold unlike amounts of text a token, and nats a token disagree with nats a reply whether there is a loss. Figures
+are those of
 `club token_rate` under the headline's scorer. "constant" is what would be lost (nats a token) if one constant reply were said
 to everybody under the shift, and the share of such runs in which the interval would lie above 0 then; None where they are not
 known. Of a table without a shift or golden replies: {"quantity": None, "sentences": [why], "beside": [], "shifts": {}}.
@@ -19,12 +21,13 @@ known. Of a table without a shift or golden replies: {"quantity": None, "sentenc
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from remid_jax.information.intervals import Estimate, is_trusted, share_found
 
-LOSS, GAIN, NONE, OPEN, UNIT = "loss", "gain", "none", "open", "unit"
+LOSS, GAIN, NONE, BLIND, OPEN, UNIT = "loss", "gain", "none", "blind", "open", "unit"
+POWER = 0.8  # the share of runs that find a loss, from which a run that finds none says something
 DENSE = 1.5  # tokens a character of replies over others, from which rates a token compare unlike amounts of text
 MUCH_COPIED = (
     0.1  # by how much the policy's share of copied tokens exceeds that of golden replies before it is worth a sentence
@@ -54,7 +57,7 @@ def verdict(estimates: Mapping[str, Any]) -> dict[str, Any]:
     ends = {shift: _excluded(emi_of(section[scorer], "emid", quantity)) for shift, section in estimates["shifts"].items()}
     references, cautions = _references(estimates, scorer, quantity), _caution(estimates, scorer, quantity)
     sentences = [
-        _answer({shift: of["finding"] for shift, of in shifts.items()}, ends),
+        _answer(shifts, ends),
         *references,
         *(" ".join([of["sentence"], *of["beside"], *of["notes"]]) for of in shifts.values()),
         *cautions,
@@ -77,16 +80,23 @@ def finding(number: Estimate) -> str:
     return LOSS if bounds["low"] > 0 else GAIN if bounds["high"] < 0 else NONE
 
 
-def _answer(findings: Mapping[str, str], excluded: Mapping[str, str]) -> str:
-    of_kind = {kind: [shift for shift, found in findings.items() if found == kind] for kind in (LOSS, NONE, GAIN, UNIT, OPEN)}
+def _answer(shifts: Mapping[str, Mapping[str, Any]], ends: Mapping[str, str]) -> str:
+    kinds = (LOSS, GAIN, BLIND, NONE, UNIT, OPEN)
+    of_kind = {kind: [shift for shift, of in shifts.items() if of["finding"] == kind] for kind in kinds}
     parts = []
     if of_kind[LOSS]:
         parts.append(f"{_listed(of_kind[LOSS])} shift costs this policy something")
     if of_kind[GAIN]:
         parts.append(f"under {_listed(of_kind[GAIN])} shift its replies fit better than in familiar conditions")
+    if blind := of_kind[BLIND]:
+        shares = _listed([f"{shifts[shift]['constant']['found']:.0%}" for shift in blind])
+        parts.append(
+            f"under {_listed(blind)} shift it cannot be told, since {shares} of such runs would find even the loss of one "
+            f"constant reply to everybody there (intervals end at {_listed([ends[shift] for shift in blind])} nats a token)"
+        )
     if none := of_kind[NONE]:
-        ends = _listed([excluded[shift] for shift in none])
-        parts.append(f"no loss is shown under {_listed(none)} shift, where up to {ends} nats a token are not excluded")
+        excluded = _listed([ends[shift] for shift in none])
+        parts.append(f"no loss is shown under {_listed(none)} shift, where up to {excluded} nats a token are not excluded")
     if of_kind[UNIT]:
         parts.append(f"whether {_listed(of_kind[UNIT])} shift costs it something depends on the unit")
     if of_kind[OPEN]:
@@ -98,16 +108,18 @@ def _of_shift(
     shift: str,
     section: Mapping[str, Any],
     quantity: str,
-    unlike: Sequence[str],
+    unlike: Mapping[str, float],
     ceiling: float | None,
     horizon: int | None,
 ) -> dict[str, Any]:
-    """What the verdict holds of a shift, of whose categories `unlike` have golden replies of another density."""
+    """What the verdict holds of a shift, of whose categories `unlike` have golden replies of so many times the density."""
     number = emi_of(section, "emid", quantity)
     found, name, told = finding(number), f"{shift[:1].upper()}{shift[1:]} shift", _with_interval(number)
     measured = f"nats a token of {WORDS[quantity]}"
     bounds = number["interval"]
     chance = None if ceiling is None or bounds is None else share_found(bounds, ceiling)
+    if found == NONE and chance is not None and chance < POWER:
+        found = BLIND
     beside, notes = [], []
     if found == OPEN:
         sentence = f"{name}: open, since {_why_open(number)}."
@@ -116,8 +128,9 @@ def _of_shift(
     elif found == GAIN:
         sentence = f"{name}: no loss but a gain, {told} {measured}."
     else:
+        shown = "it cannot be told" if found == BLIND else "no loss is shown"
         sentence = (
-            f"{name}: no loss is shown, {told} {measured}; one above {_excluded(number)} is excluded, and a true one of "
+            f"{name}: {shown}, {told} {measured}; one above {_excluded(number)} is excluded, and a true one of "
             f"{number.get('smallest_loss') or 0:.2f} would be found in four of five such runs."
         )
     if quantity == "novel":
@@ -133,7 +146,7 @@ def _of_shift(
     if unlike:
         other, other_told = _in_other_units(section, quantity, horizon)
         notes.append(
-            f"Golden replies of {_listed(unlike)} hold over {DENSE} times more or less text a token than those of familiar "
+            f"Golden replies of {_listed(list(unlike))} hold {_times(unlike.values())} text a token than those of familiar "
             f"conditions, so the loss in nats a token does not compare well; {other_told}."
         )
         if OPEN not in (seen := finding(other), found) and (seen == LOSS) != (found == LOSS):
@@ -144,15 +157,18 @@ def _of_shift(
 
 
 def _excluded(number: Estimate) -> str:
-    """The end above which a loss is excluded, rounded up."""
+    """The end above which a loss is excluded, rounded up to two digits."""
     bounds = number["interval"]
     if bounds is None or bounds["high"] is None:
         return "?"
-    return f"{math.ceil(bounds['high'] * 100 - 1e-9) / 100:.2f}"
+    digits = max(1 - math.floor(math.log10(abs(bounds["high"]))), 0) if bounds["high"] else 0
+    return f"{math.ceil(bounds['high'] * 10**digits - 1e-9) / 10**digits:.{digits}f}"
 
 
 def _beside_constant(number: Estimate, found: str, ceiling: float, chance: float | None) -> str:
     """What a shift shows beside the loss of a policy that says one constant reply there."""
+    if found == BLIND:
+        return f"One constant reply to everybody there would lose {ceiling:+.2f}, which {chance:.0%} of such runs would find."
     if found != NONE:
         return f"One constant reply to everybody there would lose {ceiling:+.2f}."
     assert number["interval"] is not None
@@ -168,16 +184,16 @@ def _in_other_units(section: Mapping[str, Any], quantity: str, horizon: int | No
     stands the share of replies meant for somebody else, whose interval is not validated."""
     by_reply = emi_of(section, "emid", quantity, "response")
     cut = f", though the horizon of {horizon} tokens leaves unlike amounts of text," if horizon else ""
-    end = ", a gain" if finding(by_reply) == GAIN else ""
-    told = f"in nats a reply{cut} it is {_with_interval(by_reply, 1)}{end}"
+    told = f"in nats a reply{cut} it is {_with_interval(by_reply, 1)}"
     share: Estimate = section["misplaced_equivalent"]["emid"][quantity]
     if share["value"] is not None:
         told = f"{told}, as a share of replies meant for somebody else {_share(share)}"
     return by_reply, told
 
 
-def _unlike(estimates: Mapping[str, Any], section: Mapping[str, Any]) -> list[str]:
-    """The categories of a shift whose golden replies take far more or fewer tokens a character than their reference's."""
+def _unlike(estimates: Mapping[str, Any], section: Mapping[str, Any]) -> dict[str, float]:
+    """The categories of a shift whose golden replies take far more or fewer tokens a character than their reference's, and how
+    many times as many."""
     categories = estimates["categories"]
 
     def density(name: str) -> float | None:
@@ -185,7 +201,15 @@ def _unlike(estimates: Mapping[str, Any], section: Mapping[str, Any]) -> list[st
         return value
 
     pairs = {name: (density(name), density(categories[name]["reference"])) for name in section["categories"]}
-    return [name for name, (own, other) in pairs.items() if own and other and max(own, other) > DENSE * min(own, other)]
+    times = {name: own / other for name, (own, other) in pairs.items() if own and other}
+    return {name: of for name, of in times.items() if max(of, 1 / of) > DENSE}
+
+
+def _times(densities: Iterable[float]) -> str:
+    """How much less text, or more, a token holds at most."""
+    found = list(densities)
+    parts = [(max(found), "less"), (1 / min(found), "more")]
+    return "up to " + " or ".join(f"{most:.1f} times {word}" for most, word in parts if most > 1)
 
 
 def _ceiling(estimates: Mapping[str, Any], section: Mapping[str, Any], quantity: str) -> float | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from remid_jax.information.estimates import SATURATED_AT_MOST
 from remid_jax.information.intervals import Estimate
-from remid_jax.information.verdict import GAIN, LOSS, NONE, OPEN, UNIT, emi_of
+from remid_jax.information.verdict import BLIND, GAIN, LOSS, NONE, OPEN, UNIT, emi_of
 from remid_jax.reporting.cells import (
     DASH,
     UNITS,
@@ -41,7 +41,7 @@ POLICIES = {
     "reciter": "the user's profile, recited",
 }
 """The policy under evaluation and the controls beside it, in words."""
-ANSWERS = {LOSS: "costs", NONE: "no loss shown", GAIN: "gain", UNIT: "by unit", OPEN: "open"}
+ANSWERS = {LOSS: "costs", NONE: "no loss shown", BLIND: "cannot tell", GAIN: "gain", UNIT: "by unit", OPEN: "open"}
 COMPARED = ("club", "mixture", "leave_one_out", "prompt_marginal")
 COPIED = ("echo", "long_quote")
 RATE_WORDS = "club token_rate (nats per token)"
@@ -125,9 +125,10 @@ def answers(results: Results) -> Table:
         Column(f"{words}{r}EMID", "what is lost, nats a token: larger = worse"),
         Column("detectable", "a true loss that four of five such runs would find"),
         Column(
-            "constant reply", "what would be lost by saying one constant reply there, and the share of such runs that find it"
+            "constant reply",
+            "what a policy would lose that goes over to one constant reply there, and the share of such runs that find it",
         ),
-        Column("golden replies", "what these lose themselves, as the estimator reads them", interval=False),
+        Column("golden replies", "what these lose themselves, which is subtracted", interval=False),
     ]
     return Table(f"Loss under each shift, {RATE_WORDS}", columns, rows, label="shift", notes=notes)
 

@@ -16,9 +16,10 @@ from remid_jax.reporting.cells import DAGGER, DASH, Cell, Column, Results, Table
 
 WARNINGS_SHOWN = 6
 ANSWERS = (
-    "Larger = worse. Detectable: a true loss that four of five such runs would find; four times the lineages halve it. "
-    "Constant reply: what one constant reply to everybody there would lose, and the share of such runs that would find it. "
-    "Golden replies: what these lose themselves."
+    "Larger = worse; each interval is of its shift alone. Detectable: a true loss that four of five such runs would find; "
+    "four times the lineages (unrelated dialogues) halve it. Constant reply: what a policy would lose that goes over to one "
+    "constant reply there, and the share of such runs that would find it. Golden replies: what these lose themselves, copies "
+    "included; their loss is subtracted from the policy's."
 )
 GOLDEN_DROP = "Golden drop: the same loss of the golden replies alone, which is the estimator's own shift."
 

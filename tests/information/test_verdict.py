@@ -122,7 +122,15 @@ def test_what_golden_replies_lose_and_a_constant_reply_would_is_said_beside_what
     share = stats.t.cdf(0.12 / error - stats.t.ppf(0.975, 15), 15)
     less = verdict(estimates({"user": of_shift}, constant=-0.32))
     assert less["shifts"]["user"]["constant"] == {"loss": pytest.approx(0.12), "found": pytest.approx(share, abs=1e-9)}
-    assert less["sentences"][-1].endswith(f"{constant}, +0.12, is not excluded; of such runs {share:.0%} would find it.")
+    assert less["shifts"]["user"]["finding"] == "blind"
+    assert less["sentences"][0] == (
+        f"On this benchmark, by this estimator: under user shift it cannot be told, since {share:.0%} of such runs would find "
+        "even the loss of one constant reply to everybody there (intervals end at 0.16 nats a token)."
+    )
+    assert "User shift: it cannot be told, +0.01 (-0.14, +0.16)" in less["sentences"][-1]
+    assert less["sentences"][-1].endswith(f"there would lose +0.12, which {share:.0%} of such runs would find.")
+    surely = verdict(estimates({"user": of_shift}, constant=-0.45))["shifts"]["user"]
+    assert (surely["finding"], surely["constant"]["found"] > 0.8) == ("none", True)
     lost = section(number(0.0, -0.2, 0.2), number(0.3, 0.1, 0.5, smallest_loss=0.3))
     told = verdict(estimates({"user": lost}, constant=-0.4))["sentences"][-1]
     assert told.endswith("One constant reply to everybody there would lose +0.20.")
@@ -130,10 +138,11 @@ def test_what_golden_replies_lose_and_a_constant_reply_would_is_said_beside_what
 
 def test_the_end_above_which_a_loss_is_excluded_is_never_rounded_down():
     found = verdict(estimates({"user": section(number(0.0, -0.2, 0.2), number(-0.21, -0.4228, 0.0110))}))
-    assert "one above 0.02 is excluded" in found["sentences"][-1]
-    assert found["sentences"][0].endswith("under user shift, where up to 0.02 nats a token are not excluded.")
-    exact = verdict(estimates({"user": section(number(0.0, -0.2, 0.2), number(-0.2, -0.47, 0.07))}))
-    assert "one above 0.07 is excluded" in exact["sentences"][-1]
+    assert "one above 0.011 is excluded" in found["sentences"][-1]
+    assert found["sentences"][0].endswith("under user shift, where up to 0.011 nats a token are not excluded.")
+    for end, told in ((0.01101, "0.012"), (0.07, "0.070"), (0.1901, "0.20"), (1.23, "1.3"), (12.3, "13"), (0.0, "0")):
+        of = verdict(estimates({"user": section(number(0.0, -0.2, 0.2), number(-0.2, -0.47, end))}))
+        assert f"one above {told} is excluded" in of["sentences"][-1]
 
 
 @pytest.mark.parametrize(
@@ -158,12 +167,11 @@ def test_texts_of_unlike_density_are_told_by_reply_too_and_where_units_disagree_
     ends = by_reply["interval"]
     mark = "" if ends["validated"] else ", not validated"
     said = f"{by_reply['value']:+.1f} ({ends['low']:+.1f}, {ends['high']:+.1f}{mark})"
-    said += ", a gain" if ends["high"] < 0 else ""
     cut = ", though the horizon of 40 tokens leaves unlike amounts of text," if horizon else ""
     placed = "" if share["value"] is None else ", as a share of replies meant for somebody else 27% (9% to 44%, not validated)"
     depends = ["So whether there is a loss depends on the unit."] if expected == "unit" else []
     assert found["shifts"]["user"]["notes"] == [
-        "Golden replies of german hold over 1.5 times more or less text a token than those of familiar conditions, so the loss "
+        "Golden replies of german hold up to 1.6 times less text a token than those of familiar conditions, so the loss "
         f"in nats a token does not compare well; in nats a reply{cut} it is {said}{placed}.",
         *depends,
     ]
