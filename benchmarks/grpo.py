@@ -45,7 +45,7 @@ DRAWS = flags.DEFINE_integer("draws", 8, "Completions of a prompt.", lower_bound
 NEW = flags.DEFINE_integer("new", 64, "Tokens of a completion.", lower_bound=1)
 STEPS = flags.DEFINE_integer("steps", 3, "Steps that are timed.", lower_bound=1)
 
-NEEDED = ("trl==1.9.2", "torch==2.13.0", f"transformers=={transformers.__version__}", "peft")
+NEEDED = ("trl==1.9.2", "torch==2.13.0", f"transformers=={transformers.__version__}", "peft", "requests")
 WORKER = Path(__file__).with_name("grpo_worker.py")
 RANK, ALPHA, RATE = 16, 32.0, 1e-5
 TARGETS = ("query", "key", "value", "output", "gate", "up", "down")
