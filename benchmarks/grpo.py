@@ -14,7 +14,6 @@ import json
 import statistics
 import subprocess
 import time
-import venv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +23,7 @@ import transformers
 from absl import app, flags
 
 from benchmarks.comparison import nearest_prompts, prepare
+from benchmarks.environments import environment
 from remid_jax.learning.grpo import GroupRelativeRecipe
 from remid_jax.learning.objectives import GroupRelative
 from remid_jax.learning.optimizers import adamw
@@ -60,11 +60,11 @@ def main(_: Sequence[str]) -> None:
     print(
         f"{PROMPTS.value} prompts of {', '.join(str(len(ids)) for ids in prompts)} tokens, {DRAWS.value} draws of {NEW.value}"
     )
-    python = environment(place / "venv")
+    python = environment(place / "venv", NEEDED)
     if not (place / "smollm2" / "config.json").is_file():
         save_model(place / "smollm2", model.config, model.params, model.tokenizer)
     task = {
-        "model": str(place / "smollm2"), "prompts": [tokenizer_of(model).decode(ids) for ids in prompts], "ids": prompts,
+        "model": str(place / "smollm2"), "prompts": [tokenizer_of(model).decode(ids) for ids in prompts],
         "draws": DRAWS.value, "new": NEW.value, "steps": STEPS.value + 1, "rank": RANK, "alpha": ALPHA, "rate": RATE,
     }  # fmt: skip
     (place / "task.json").write_text(json.dumps(task))
@@ -75,15 +75,6 @@ def main(_: Sequence[str]) -> None:
     for name, of in seconds.items():
         print(f"{name:6} {found[name]:6.1f} s a step ({', '.join(f'{s:.1f}' for s in of)}: the first is not counted)")
     print(f"TRL / ours: {found['TRL'] / found['ours']:.2f}")
-
-
-def environment(place: Path) -> Path:
-    """The python of TRL's environment, made if it is missing."""
-    python = place / "bin" / "python"
-    if not python.is_file():
-        venv.create(place, with_pip=True)
-    subprocess.run([python, "-I", "-m", "pip", "install", "--quiet", *NEEDED], check=True)
-    return python
 
 
 def ours(model: LanguageModel, prompts: Sequence[Sequence[int]]) -> list[float]:

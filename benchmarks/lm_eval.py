@@ -27,7 +27,6 @@ import itertools
 import json
 import subprocess
 import sys
-import venv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ import transformers
 from absl import app, flags
 from flax import nnx
 
+from benchmarks.environments import environment
 from remid_jax.models.config import DecoderConfig, Rope
 from remid_jax.models.decoder import Decoder
 from remid_jax.models.loading import open_model
@@ -62,7 +62,7 @@ def main(_: Sequence[str]) -> None:
     place.mkdir(parents=True, exist_ok=True)
     pairs = list(itertools.islice(real_pairs(Path(DATA.value)), PAIRS.value))
     _write(place / "pairs.jsonl", pairs)
-    python = environment(place / "venv")
+    python = environment(place / "venv", NEEDED)
     models = {"SmolLM2": write_smollm2(place / "smollm2"), "SentencePiece": write_sentencepiece(place, pairs, python)}
     worst = [compare(name, folder, place, python, pairs) for name, folder in models.items()]
     if max(worst) >= GOAL:
@@ -77,15 +77,6 @@ def real_pairs(data: Path) -> Iterator[dict[str, Any]]:
     for row in itertools.chain.from_iterable(zip(english, others, strict=False)):
         turns = [f"{turn['role']}: {turn['text'].strip()}\n" for turn in row["context"][-TURNS.value :]]
         yield {"id": row["id"], "prompt": f"{''.join(turns)}character:", "answers": [f" {row['response'].strip()}"]}
-
-
-def environment(place: Path) -> Path:
-    """The python of lm-eval's environment, made if it is missing."""
-    python = place / "bin" / "python"
-    if not python.is_file():
-        venv.create(place, with_pip=True)
-    subprocess.run([python, "-I", "-m", "pip", "install", "--quiet", *NEEDED], check=True)
-    return python
 
 
 def write_smollm2(folder: Path) -> Path:

@@ -20,7 +20,6 @@ import socket
 import subprocess
 import sys
 import time
-import venv
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +27,7 @@ from pathlib import Path
 import httpx2
 from absl import app, flags, logging
 
+from benchmarks.environments import environment
 from remid_jax.models.loading import open_model
 from remid_jax.progress import Silent
 from remid_jax.scoring.score import score
@@ -89,7 +89,7 @@ def lm_eval(place: Path, base_url: str) -> float:
     pairs += [("The capital of France is", " Paris"), ("One, two, three, four,", " five")]
     (place / "pairs.json").write_text(json.dumps(pairs))
     as_client = {**os.environ, "OPENAI_API_KEY": TOKEN}
-    subprocess.run([environment(place / "venv"), "-I", WORKER, base_url, place], check=True, env=as_client)
+    subprocess.run([environment(place / "venv", NEEDED), "-I", WORKER, base_url, place], check=True, env=as_client)
     theirs = json.loads((place / "scored.json").read_text())
     lines = [{"id": n, "prefix_ids": row["prompt"], "answer_ids": [row["answer"]]} for n, row in enumerate(theirs)]
     ours = score(model, lines, progress=Silent())
@@ -97,15 +97,6 @@ def lm_eval(place: Path, base_url: str) -> float:
     greedy = sum(row["greedy"] for row in theirs)
     print(f"lm-eval's client: {len(theirs)} pairs, worst gap {max(gaps):.1e} nats a token, {greedy} of them greedy")
     return max(gaps)
-
-
-def environment(place: Path) -> Path:
-    """The python of lm-eval's environment, made if it is missing."""
-    python = place / "bin" / "python"
-    if not python.is_file():
-        venv.create(place, with_pip=True)
-    subprocess.run([python, "-I", "-m", "pip", "install", "--quiet", *NEEDED], check=True)
-    return python
 
 
 def memory(pid: int, base_url: str) -> None:
