@@ -70,9 +70,9 @@ def in_turn(ways: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, Mea
         for name, way in ways.items():
             gc.collect()
             CLEAR.write_text("5")  # the peak starts anew at what is in use now
-            before = _resident("VmRSS")
+            before = resident("VmRSS")
             way()
-            memory = max(found[name].memory, _resident("VmHWM") - before)
+            memory = max(found[name].memory, resident("VmHWM") - before)
             wall, cpu = time.perf_counter(), time.process_time()
             result = way()
             found[name].wall.append(time.perf_counter() - wall)
@@ -118,5 +118,5 @@ def product_rates(dtype: str, rows: int = 2048, inner: int = 576, columns: int =
     return rates[0], rates[1]
 
 
-def _resident(field: str) -> float:
+def resident(field: str) -> float:
     return int(re.search(rf"^{field}:\s+(\d+)", STATUS.read_text(), re.MULTILINE)[1]) / 1024

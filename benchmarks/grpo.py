@@ -6,6 +6,7 @@ Makes an environment of its own in `--place` once, with TRL, torch for CPUs and 
 train a LoRA adapter of rank 16 on SmolLM2 in float32, on the same prompts, with as many draws of as many tokens at temperature
 1, one update a step and no reference model; a reward is the share of distinct words. TRL runs in a process of its own, after
 ours, and times each of its steps itself; the first step of either side, in which programs are compiled, is not counted.
+Memory is the most that a later step takes, above what the process held before the first.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 import transformers
 from absl import app, flags
 
-from benchmarks.comparison import nearest_prompts, prepare
+from benchmarks.comparison import CLEAR, nearest_prompts, prepare, resident
 from benchmarks.environments import environment
 from remid_jax.learning.grpo import GroupRelativeRecipe
 from remid_jax.learning.objectives import GroupRelative
@@ -68,17 +69,19 @@ def main(_: Sequence[str]) -> None:
         "draws": DRAWS.value, "new": NEW.value, "steps": STEPS.value + 1, "rank": RANK, "alpha": ALPHA, "rate": RATE,
     }  # fmt: skip
     (place / "task.json").write_text(json.dumps(task))
-    seconds = {"ours": ours(model, prompts)}
-    subprocess.run([python, "-I", WORKER, place / "task.json", place / "seconds.json"], check=True)
-    seconds["TRL"] = json.loads((place / "seconds.json").read_text())
-    found = {name: statistics.median(of[1:]) for name, of in seconds.items()}
-    for name, of in seconds.items():
-        print(f"{name:6} {found[name]:6.1f} s a step ({', '.join(f'{s:.1f}' for s in of)}: the first is not counted)")
-    print(f"TRL / ours: {found['TRL'] / found['ours']:.2f}")
+    found = {"ours": ours(model, prompts)}
+    subprocess.run([python, "-I", WORKER, place / "task.json", place / "found.json"], check=True)
+    theirs = json.loads((place / "found.json").read_text())
+    found["TRL"] = (theirs["seconds"], theirs["memory"])
+    medians = {name: statistics.median(seconds[1:]) for name, (seconds, _) in found.items()}
+    for name, (seconds, memory) in found.items():
+        each = ", ".join(f"{s:.1f}" for s in seconds)
+        print(f"{name:6} {medians[name]:6.1f} s a step ({each}: the first is not counted), {memory:.0f} MiB")
+    print(f"TRL / ours: time {medians['TRL'] / medians['ours']:.2f}, memory {found['TRL'][1] / found['ours'][1]:.2f}")
 
 
-def ours(model: LanguageModel, prompts: Sequence[Sequence[int]]) -> list[float]:
-    """Seconds of each step."""
+def ours(model: LanguageModel, prompts: Sequence[Sequence[int]]) -> tuple[list[float], float]:
+    """(seconds of each step, the most memory of those after the first, MiB above what was held before it)."""
     learner = adapted(model, fresh(model.config, LoRAConfig(RANK, ALPHA, TARGETS), 0))
     optimizer = adamw(learning_rate=RATE, warmup=0.0, schedule="constant", clip=1.0, weight_decay=0.0, steps=1000)
     devices, decode = Devices(), tokenizer_of(model).decode
@@ -86,14 +89,16 @@ def ours(model: LanguageModel, prompts: Sequence[Sequence[int]]) -> list[float]:
     asked = [Asked(str(n), ids) for n, ids in enumerate(prompts)]
     rows = DRAWS.value * len(prompts)
     recipe = GroupRelativeRecipe(asked, rewarded, DRAWS.value, Sampler(NEW.value, ()), decode, devices, rows, seed=0)
-    state, seconds = trainer.start(), []
+    state, seconds, before = trainer.start(), [], resident("VmRSS")
     for step in range(STEPS.value + 1):
         begin = time.perf_counter()
         lesson = recipe(trainer.model_of(state), range(len(asked)), step)
         state, _ = trainer.step(state, lesson.requests, lesson.columns)
         jax.block_until_ready(state)
         seconds.append(time.perf_counter() - begin)
-    return seconds
+        if step == 0:
+            CLEAR.write_text("5")  # the peak starts anew: compiling is not counted
+    return seconds, resident("VmHWM") - before
 
 
 def rewarded(groups: Sequence[Group]) -> tuple[dict[str, np.ndarray], np.ndarray]:

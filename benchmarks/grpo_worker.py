@@ -1,8 +1,10 @@
 """TRL's part of `benchmarks.grpo`, in TRL's own environment: grpo_worker.py TASK.json SECONDS.json."""
 
 import json
+import re
 import sys
 import time
+from pathlib import Path
 
 import torch
 from datasets import Dataset
@@ -13,15 +15,26 @@ from trl import GRPOConfig, GRPOTrainer
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
+def resident(field):
+    return int(re.search(rf"^{field}:\s+(\d+)", Path("/proc/self/status").read_text(), re.MULTILINE)[1]) / 1024
+
+
 class Clock(TrainerCallback):
+    """Times steps; `memory` is the most that steps after the first took, MiB above what was held before the first."""
+
     def __init__(self):
-        self.seconds, self.began = [], 0.0
+        self.seconds, self.began, self.before = [], 0.0, None
 
     def on_step_begin(self, *_, **__):
+        if self.before is None:
+            self.before = resident("VmRSS")
         self.began = time.perf_counter()
 
     def on_step_end(self, *_, **__):
         self.seconds.append(time.perf_counter() - self.began)
+        self.memory = resident("VmHWM") - self.before
+        if len(self.seconds) == 1:
+            Path("/proc/self/clear_refs").write_text("5")
 
 
 def distinct(completions, **_):
@@ -51,7 +64,7 @@ def main(task, seconds):
     )  # fmt: skip
     trainer.train()
     with open(seconds, "w") as file:
-        json.dump(clock.seconds, file)
+        json.dump({"seconds": clock.seconds, "memory": clock.memory}, file)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 A unit is a word, with its vowel signs and combining accents, or a character of a script that is written without spaces; case
 and punctuation do not count, nor whether an accent is a character of its own. A run is a sequence of units of the reply that
 stands in one turn of the dialogue, or in one line of the user's or the character's profile. It weighs two for each word and
-one for each character of such a script: eight are a run, sixteen a long one.
+one for each character of such a script: eight are a run, sixteen a long one. The end of a reply is a unit, too, one that weighs
+nothing and stands at the end of each turn and line: whoever says a turn back ends where it ended.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _LETTER, _MARK = rf"(?![{UNSPACED}])[^\W_]", rf"(?![\0-\u02ff{UNSPACED}])[{_JOIN
 _UNIT = re.compile(rf"(?P<character>[{UNSPACED}][\u3099\u309a]?)|{_LETTER}(?:['’]?{_LETTER}|{_MARK})*")
 
 _SPACED_OFF = re.compile(r"\s+")
+_END = "\x03"  # the unit at the end of every text; none that stands in a text is compared as this
 
 
 class Unit(NamedTuple):
@@ -54,16 +56,16 @@ def units(text: str) -> Iterator[Unit]:
         yield Unit(folded, match.start(), match.end(), 1 if match["character"] else 2)
 
 
-def character_sources(reply: str, record: Record) -> Int[np.ndarray, " characters"]:
-    """Returns where each character of a reply in this context comes from: `ECHO`, ..., or `OWN`.
+def character_sources(reply: str, record: Record) -> Int[np.ndarray, " characters_and_end"]:
+    """Returns where each character of a reply in this context comes from, and after them its end: `ECHO`, ..., or `OWN`.
 
     What lies between two units of a run belongs to the run, and what stands at its ends without a space between.
     """
-    spoken = list(units(reply))
+    spoken = [*units(reply), Unit(_END, len(reply), len(reply) + 1, 0)]
     profile = [record.user_persona, *record.character_text.splitlines()]
     echoed = copied_runs(spoken, [turn.text for turn in record.dialogue])
     quoted = copied_runs(spoken, profile)
-    sources = np.full(len(reply), OWN, np.int8)
+    sources = np.full(len(reply) + 1, OWN, np.int8)
     before = [0, *(unit.end for unit in spoken)]
     after = [*(unit.start for unit in spoken), len(reply)]
     for runs, least, source in ((quoted, RUN, SHORT_QUOTE), (quoted, LONG_RUN, LONG_QUOTE), (echoed, RUN, ECHO)):
@@ -79,7 +81,8 @@ def copied_runs(spoken: list[Unit], texts: Iterable[str]) -> list[tuple[int, int
     """Returns (first unit, last unit, weight) of the longest run in a text that ends at each unit, where it weighs `RUN`."""
     numbers = {folded: number for number, folded in enumerate(dict.fromkeys(unit.folded for unit in spoken))}
     weight_before = np.concatenate([[0], np.cumsum([unit.weight for unit in spoken], dtype=int)])
-    apart = [number for text in texts for number in (*(numbers.get(folded, -1) for folded in folded_units(text)), -1)]
+    whole = [(*folded_units(text), _END) for text in texts]
+    apart = [number for text in whole for number in (*(numbers.get(folded, -1) for folded in text), -1)]
     source = np.array(apart, int)  # all texts, after each of which no run goes on
     longest = np.zeros(len(spoken), int)
     ending = np.zeros(len(source) + 1, int)  # units of the run that ends before each place of the source

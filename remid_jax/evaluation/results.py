@@ -189,16 +189,16 @@ def _density(arrays: Arrays, category: str, replies: str) -> float | None:
 
 def warnings(categories: Mapping[str, Mapping[str, Any]], in_sample: bool = False) -> list[str]:
     """What else than the policy's generalisation may move the numbers, one sentence a kind."""
-    shares: dict[str, dict[str, str]] = {}
+    shares: dict[tuple[int, str], dict[str, str]] = {}
     for name, category in categories.items():
         densities, replies, count = category["tokens_per_char"], category["replies"], category["records"]
         golden, policy, spoken = densities["golden"], densities["policy"], replies["in_language"]
         copied, cut = (category["golden"].get(name) or 0.0 for name in ("copied", "at_horizon"))
-        for due, kind, text in (
+        kinds = (
             (
                 spoken is not None and spoken <= 0.5,
-                "half of the replies or fewer are in the user's language",
-                f"{spoken or 0:.0%}",
+                "replies not in the user's language, which no number here counts as a fault",
+                f"{round((1 - (spoken or 0)) * count)}/{count}",
             ),
             (bool(category["excluded"]), "over-long records excluded", f"{len(category['excluded'])}"),
             (replies["truncated"] > 0.1 * count, "replies cut at the token limit", f"{replies['truncated']}/{count}"),
@@ -217,10 +217,11 @@ def warnings(categories: Mapping[str, Mapping[str, Any]], in_sample: bool = Fals
                 "reasonings without a block of core features",
                 f"{category['reasoning_fallbacks']}/{count}",
             ),
-        ):
+        )
+        for place, (due, kind, text) in enumerate(kinds):
             if due:
-                shares.setdefault(kind, {})[name] = text
-    found = [f"{kind}: {_told(texts, len(categories))}" for kind, texts in shares.items()]
+                shares.setdefault((place, kind), {})[name] = text
+    found = [f"{kind}: {_told(texts, len(categories))}" for (_, kind), texts in sorted(shares.items())]
     found += _unlike_scripts(categories)
     if in_sample:
         found.append(
@@ -273,7 +274,7 @@ def first_line(estimates: Mapping[str, Any]) -> str:
         mean = float(np.mean([gain["value"] for gain in gains]))
         beside = "read R-EMI beside EMI without reasoning"
         if "plain" not in estimates["estimators"]:
-            beside += ", which this run has not measured (config.estimator.plain is set)"
+            beside += ", which this run has not measured (config.estimator.plain=golden; without that setting it is)"
         return (
             f"Reasoning makes golden replies LESS likely in {len(worse)} of {len(gains)} categories, in {shown} beyond their "
             f"intervals (mean change {mean:+.3f} nats per token): {beside}."

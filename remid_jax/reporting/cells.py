@@ -141,25 +141,30 @@ def write_value(value: float, unit: str) -> str:
     return "0" if value == 0 and not form.endswith("%") else format(value, form)
 
 
-def cell(number: Estimate | None, reason: str = "") -> Cell:
-    """The cell of a `number` of the estimates; None gives a dash with `reason`."""
+def cell(number: Estimate | None, reason: str = "", form: str = "") -> Cell:
+    """The cell of a `number` of the estimates, in its unit's form or another; None gives a dash with `reason`."""
+
     if number is None:
         return Cell(DASH, reason=reason)
-    value, bounds = number["value"], number["interval"]
+    value, bounds, unit = number["value"], number["interval"], number["unit"]
+
+    def written(value: float) -> str:
+        return format(value, form) if form else write_value(value, unit)
+
     if value is None or bounds is None:
         return Cell(DASH, reason=number["reason"])
-    text = write_value(value, number["unit"])
+    text = written(value)
     if bounds["low"] is None or bounds["high"] is None:
         return Cell(text, value, note=f"no interval: {bounds['reason']}")
     if bounds["low"] == bounds["high"]:
         return Cell(text, value)  # a control that is exactly 0, and a share of 0%, have no spread
     ends = (bounds["low"], bounds["high"])
-    if number["unit"] in LEAST:
-        ends = (max(ends[0], LEAST[number["unit"]]), min(ends[1], 1.0))  # the jackknife of a share passes 0% and 100%
-    low, high = (write_value(end, number["unit"]) for end in ends)
+    if unit in LEAST:
+        ends = (max(ends[0], LEAST[unit]), min(ends[1], 1.0))  # the jackknife of a share passes 0% and 100%
+    low, high = map(written, ends)
     note = f"{bounds['level']:.0%} {bounds['method']} ({low}, {high}), {bounds['clusters']} clusters"
     if (beside := bounds["bootstrap"]) and beside["low"] is not None and beside["high"] is not None:
-        note += f"; bootstrap ({', '.join(write_value(end, number['unit']) for end in (beside['low'], beside['high']))})"
+        note += f"; bootstrap ({', '.join(map(written, (beside['low'], beside['high'])))})"
     excludes_zero = text[0] in "+-" and (bounds["low"] > 0 or bounds["high"] < 0)
     return Cell(text, value, f"({low}, {high})", is_trusted(bounds), excludes_zero, note)
 

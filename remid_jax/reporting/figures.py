@@ -69,13 +69,13 @@ def forest(results: Results) -> Figure:
         axes.axvline(0, color=INK, linewidth=1)
         axes.set_title(title)
         measured = cells.measure(estimator, unit) if title == name else tables.RATE_WORDS
-        axes.set_xlabel(f"{measured}; right of 0 worse than on {reference(results)}")
+        axes.set_xlabel(f"{measured}; right of 0: more is lost than of golden replies")
     rows.label(panel_axes[0], lambda shift: f"{shift} shift, mean")
     handles = [
         Line2D([], [], marker="D", color=GREY, label=f"mean of a shift, {level(results)} interval"),
         Line2D([], [], marker="o", color=GREY, label=f"category, {level(results)} interval"),
     ]
-    finish(figure, f"{name}: how much less the replies fit their context than on {reference(results)}", handles)
+    finish(figure, f"{name}: what the policy loses against {reference(results)} beyond what golden replies lose", handles)
     return figure
 
 
@@ -160,7 +160,7 @@ def self_information(results: Results) -> Figure:
     axes.axvline(0, color=INK, linewidth=1)
     axes.axvline(ceiling, color=INK, linewidth=1, linestyle=":")
     axes.annotate(f"log n = {ceiling:.2f}", (ceiling, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom")
-    axes.set_xlabel("mixture (nats per reply); no estimate passes the dotted line")
+    axes.set_xlabel("mixture (nats per reply); no estimate, but an interval, can pass the dotted line")
     rows.label(axes)
     handles = [
         Line2D([], [], marker="s", color=GOLDEN, label="Ihat of golden replies, estimator"),

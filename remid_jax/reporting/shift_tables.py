@@ -14,7 +14,7 @@ from remid_jax.theory.bounds.balls import BALLS
 JOINT = NAMES[WHOLE]
 LOW = (
     "All of these tend to be too low, with few texts most where three factors are looked at together: contexts are at least as "
-    "far apart as the largest says, and the bounds take that one."
+    "far apart as the largest says, and the bounds take the largest, that of two factors together included."
 )
 
 
@@ -137,8 +137,21 @@ def bounds(results: Results) -> Table:
         f"Bounds on self EMID, nats per reply, golden term {given(scorer)}",
         columns,
         _rows(results, row),
-        notes=[*at_horizon(results), *_folds(results), *correlations(results)],
+        notes=[*at_horizon(results), *_folds(results), *_exceeded(results), *correlations(results)],
     )
+
+
+def _exceeded(results: Results) -> list[str]:
+    """Where the measured self EMID lies above what should bound it: both are estimates."""
+    data, scorer = shift_data(results)["categories"], headline_key(results)[2]
+    sections = {name: data[name]["bounds"][scorer] for name in bounded(results)}
+    found = []
+    for bound in ("plug_in", "unknown_shift"):
+        ends = {name: of[bound].get("bound") for name, of in sections.items()}
+        known = {name: end["value"] for name, end in ends.items() if end is not None and end["value"] is not None}
+        if above := [name for name, end in known.items() if (sections[name]["emid"]["value"] or 0.0) > end]:
+            found.append(f"Self EMID as measured lies above {bound} in {len(above)} of {len(known)}: {', '.join(above)}.")
+    return found
 
 
 def _folds(results: Results) -> list[str]:
@@ -198,4 +211,19 @@ def _risk(reference: str, found: Mapping[str, Any], notes: list[str]) -> Table:
             cells += [attack, cell(of_ball["linear"][k]), cell(of_ball["risk"][k])]
         rows.append(Row(f"{radius:g}", cells))
     title = f"Worst self EMID over a ball of shifts, nats per reply, from {reference} alone"
-    return Table(title, columns, rows, "radius (nats)", notes + _blocks(found.get("blocks", 1)))
+    return Table(title, columns, rows, "radius (nats)", [*notes, *_blocks(found.get("blocks", 1)), *_passed(found)])
+
+
+def _passed(found: Mapping[str, Any]) -> list[str]:
+    """Where the attack finds more than the risk allows: there are too few contexts for what is estimated to hold."""
+    radii = {}
+    for ball in BALLS:
+        of_ball = found["balls"][ball]
+        pairs = zip(found["radii"], of_ball["attack"], of_ball["risk"], strict=True)
+        above = [radius for radius, attack, risk in pairs if attack is not None and attack > 1.02 * (risk["value"] or 0.0)]
+        if above:
+            radii[ball] = min(above)
+    if not radii:
+        return []
+    told = ", ".join(f"{ball} from {radius:g}" for ball, radius in radii.items())
+    return [f"The attack finds more than the risk says ({told}): so far these contexts are too few to carry it."]

@@ -5,7 +5,7 @@ Input is the dictionary of results.json; what stands under its "estimates" is la
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from remid_jax.information.estimates import SATURATED_AT_MOST
@@ -41,7 +41,14 @@ POLICIES = {
     "reciter": "the user's profile, recited",
 }
 """The policy under evaluation and the controls beside it, in words."""
-ANSWERS = {LOSS: "costs", NONE: "no loss shown", BLIND: "cannot tell", GAIN: "gain", UNIT: "by unit", OPEN: "open"}
+ANSWERS = {LOSS: "costs", NONE: "no loss shown", BLIND: "cannot tell", GAIN: "better", UNIT: "by unit", OPEN: "open"}
+READING = (
+    "Larger = worse than on {reference}, beside golden replies; {lineages} unrelated dialogues (lineages) a category. Each "
+    "interval is of its shift alone; all hold the chance of {reference}, so they err together. Detectable: a true loss that "
+    "four of five such runs would find; four times the lineages halve it. One reply: what a policy would lose that goes over "
+    "to one constant reply there, and the share of such runs that would find it. Policy, golden: what whole replies of either "
+    "lose by themselves, copies included. Language: replies in the user's."
+)
 COMPARED = ("club", "mixture", "leave_one_out", "prompt_marginal")
 COPIED = ("echo", "long_quote")
 RATE_WORDS = "club token_rate (nats per token)"
@@ -95,26 +102,27 @@ def headline(results: Results) -> Table:
 
 
 def answers(results: Results) -> Table:
-    """The verdict in figures, by shift: what is lost, what would have been found, and what a constant reply would lose."""
+    """The verdict in figures, by shift: what is lost, what would have been found, what a constant reply would lose, what policy
+    and golden replies lose by themselves, and how many replies are in the user's language."""
     estimates = results["estimates"]
-    verdict, scorer = estimates["verdict"], headline_key(results)[2]
+    verdict, (estimator, unit, scorer) = estimates["verdict"], headline_key(results)
     r, quantity = prefix(scorer), verdict["quantity"]
     rows, notes = [], []
     for shift, of in verdict["shifts"].items():
-        section, constant = estimates["shifts"][shift][scorer], of["constant"]
-        lost = emi_of(section, "emid", quantity)
-        found = "" if constant["found"] is None else f" ({constant['found']:.0%})"
+        section = estimates["shifts"][shift][scorer]
+        lost, golden = emi_of(section, "emid", quantity), section["estimator_shift"][estimator][unit]["value"]
+        beyond = section["emid"][estimator][unit]["value"]
         rows.append(
             Row(
                 shift,
                 [
                     Cell(ANSWERS[of["finding"]]),
-                    cell(lost),
+                    cell(lost, form="+.3f"),
                     plain(lost.get("smallest_loss"), ".2f", "no interval"),
-                    Cell(DASH, reason="no golden replies, or no such control")
-                    if constant["loss"] is None
-                    else Cell(f"{constant['loss']:+.2f}{found}", constant["loss"]),
-                    cell(section["estimator_shift"]["club"]["token_rate"]),
+                    _constant_reply(of["constant"]),
+                    plain(None if golden is None or beyond is None else golden + beyond, "+.2f", "no estimate"),
+                    plain(golden, "+.2f", "no estimate"),
+                    _in_language(results, estimates["shifts"][shift]["categories"]),
                 ],
             )
         )
@@ -125,12 +133,32 @@ def answers(results: Results) -> Table:
         Column(f"{words}{r}EMID", "what is lost, nats a token: larger = worse"),
         Column("detectable", "a true loss that four of five such runs would find"),
         Column(
-            "constant reply",
+            "one reply",
             "what a policy would lose that goes over to one constant reply there, and the share of such runs that find it",
         ),
-        Column("golden replies", "what these lose themselves, which is subtracted", interval=False),
+        Column("policy", f"Ihat of the policy's whole replies on {reference(results)} minus here", "drop"),
+        Column("golden", f"Ihat of whole golden replies on {reference(results)} minus here", "drop"),
+        Column("language", "share of the policy's replies that are in the user's language"),
     ]
+    counts = [category["lineages"] for category in estimates["categories"].values()]
+    lineages = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+    notes.append(READING.format(reference=reference(results), lineages=lineages))
     return Table(f"Loss under each shift, {RATE_WORDS}", columns, rows, label="shift", notes=notes)
+
+
+def _constant_reply(constant: Mapping[str, float | None]) -> Cell:
+    if constant["loss"] is None:
+        return Cell(DASH, reason="no golden replies, or no such control")
+    found = "" if constant["found"] is None else f" ({constant['found']:.0%})"
+    return Cell(f"{constant['loss']:+.2f}{found}", constant["loss"])
+
+
+def _in_language(results: Results, names: Sequence[str]) -> Cell:
+    """The share of replies of the categories that are in their users' language, of all whose language is known."""
+    known = [(of["replies"]["in_language"], of["records"]) for of in map(results["categories"].__getitem__, names)]
+    known = [(share, count) for share, count in known if share is not None]
+    total = sum(count for _, count in known)
+    return plain(sum(share * count for share, count in known) / total if total else None, ".0%", "no language is known")
 
 
 def conditions(results: Results) -> Table:

@@ -15,12 +15,6 @@ from remid_jax.reporting import cells, dial_tables, subjects, tables
 from remid_jax.reporting.cells import DAGGER, DASH, Cell, Column, Results, Table
 
 WARNINGS_SHOWN = 6
-ANSWERS = (
-    "Larger = worse; each interval is of its shift alone. Detectable: a true loss that four of five such runs would find; "
-    "four times the lineages (unrelated dialogues) halve it. Constant reply: what a policy would lose that goes over to one "
-    "constant reply there, and the share of such runs that would find it. Golden replies: what these lose themselves, copies "
-    "included; their loss is subtracted from the policy's."
-)
 GOLDEN_DROP = "Golden drop: the same loss of the golden replies alone, which is the estimator's own shift."
 
 
@@ -46,7 +40,6 @@ def _parts(results: Results) -> Iterator[RenderableType]:
     yield Text(verdict["sentences"][0], style="bold")
     if verdict["shifts"]:
         yield from _table(tables.answers(results))
-        yield _indented(ANSWERS, "dim")
         yield Text("")
     yield from (_indented(sentence, "") for sentence in (*verdict["beside"], results["first_line"]))
     for warning in warnings[:WARNINGS_SHOWN]:

@@ -121,9 +121,10 @@ def judge_ids(tokenizer: Tokenizer, prompts: Prompts, record: Record, features: 
 def token_sources(tokenizer: Tokenizer, ids: Sequence[int], record: Record) -> np.ndarray:
     """Where each scored id of a reply in this context comes from, as numbers of `copying` [ids].
 
-    An id is where its first visible character is; one that is part of a character, where that is. The end is the reply's own.
+    An id is where its first visible character is; one that is part of a character, where that is.
     """
-    said = list(ids[:-1]) if ids and ids[-1] == tokenizer.end_of_turn_id else list(ids)
+    ended = bool(len(ids)) and ids[-1] == tokenizer.end_of_turn_id
+    said = list(ids[:-1]) if ended else list(ids)
     *beginnings, text = tokenizer.decode_beginnings(said)
     starts = [_shared(beginning, text) for beginning in beginnings] + [len(text)]
     of_characters = copying.character_sources(text, record)
@@ -132,6 +133,8 @@ def token_sources(tokenizer: Tokenizer, ids: Sequence[int], record: Record) -> n
         visible = next((k for k in range(start, end) if not text[k].isspace()), start)
         if visible < len(text):
             sources[place] = of_characters[visible]
+    if ended:
+        sources[-1] = of_characters[-1]
     return sources
 
 

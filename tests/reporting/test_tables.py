@@ -238,6 +238,8 @@ def test_controls_fall_back_to_club_where_they_lack_the_headlines_estimator():
 def test_tables_of_self_information_bounds_and_risk_say_their_horizon_and_their_folds():
     found = fake_run.results()
     assert found["estimates"]["horizon"] is None
+    for of_ball in found["estimates"]["bounds"]["risk"]["reasoned"]["balls"].values():
+        of_ball["attack"] = [None] * len(of_ball["attack"])
     whole = [tables.self_information(found), shift_tables.bounds(found), *shift_tables.risks(found)]
     assert not [note for table in whole for note in table.notes if "horizon" in note or "folds" in note]
     found["estimates"]["horizon"] = 64
@@ -251,3 +253,46 @@ def test_tables_of_self_information_bounds_and_risk_say_their_horizon_and_their_
         horizon, "Mean over 2 folds of the cross-fitted estimator, each of its own contexts."
     ]  # fmt: skip
     assert [table.notes for table in shift_tables.risks(found)] == [[horizon]]
+
+
+def test_the_answers_hold_what_either_side_loses_and_the_language_of_replies():
+    results = fake_run.results(names=("IDTest", "german", "chinese", "Gaming"))
+    found = tables.answers(results)
+    rows = {row.label: dict(zip([column.name for column in found.columns], row.cells, strict=True)) for row in found.rows}
+    for shift, names in (("user", ("german", "chinese")), ("character", ("Gaming",))):
+        for side in ("policy", "golden"):
+
+            def ihat(name, side=side):
+                return results["estimates"]["categories"][name]["reasoned"][side]["club"]["token_rate"]["value"]
+
+            lost = np.mean([ihat("IDTest") - ihat(name) for name in names])
+            assert rows[shift][side].value == pytest.approx(lost, abs=1e-12)
+        diagnostics = [results["categories"][name] for name in names]
+        spoken = sum(of["replies"]["in_language"] * of["records"] for of in diagnostics)
+        assert rows[shift]["language"].value == pytest.approx(spoken / sum(of["records"] for of in diagnostics))
+    assert f"{fake_run.N} unrelated dialogues (lineages) a category" in found.notes[-1]
+    for category in ("german", "chinese"):
+        results["categories"][category]["replies"]["in_language"] = None
+    assert tables.answers(results).rows[0].cells[-1].reason == "no language is known"
+
+
+def test_what_is_found_above_a_bound_or_a_risk_is_said():
+    results = fake_run.results(names=("IDTest", "german", "spanish", "Gaming"))
+    data = results["estimates"]["bounds"]
+    bounds = data["categories"]["german"]["bounds"]["reasoned"]
+    other = data["categories"]["spanish"]["bounds"]["reasoned"]
+    for of, measured in ((bounds, 4.0), (other, 1.0)):
+        of["emid"]["value"], of["plug_in"]["bound"]["value"], of["unknown_shift"]["bound"]["value"] = measured, 2.0, 5.0
+    [note] = [note for note in shift_tables.bounds(results).notes if "lies above" in note]
+    assert note == "Self EMID as measured lies above plug_in in 1 of 2: german."
+    ball = data["risk"]["reasoned"]["balls"]["kl"]
+    for of_ball in data["risk"]["reasoned"]["balls"].values():
+        of_ball["attack"] = [None] * len(of_ball["attack"])
+    [table] = shift_tables.risks(results)
+    assert not any("attack" in note for note in table.notes)
+    for place in (5, 7):
+        ball["attack"][place] = ball["risk"][place]["value"] * 1.1
+    [table] = shift_tables.risks(results)
+    assert table.notes[-1] == (
+        "The attack finds more than the risk says (kl from 0.05): so far these contexts are too few to carry it."
+    )

@@ -81,7 +81,7 @@ def test_the_first_line_is_first_and_warnings_are_kept_short():
     found = emi_of(results["estimates"]["shifts"]["user"]["reasoned"], "emid", verdict["quantity"])
     low, high = found["interval"]["low"], found["interval"]["high"]
     answer = tables.ANSWERS[verdict["shifts"]["user"]["finding"]]
-    assert " ".join(row).startswith(f"user {answer} {found['value']:+.4f} ({low:+.4f}, {high:+.4f})")
+    assert " ".join(row).startswith(f"user {answer} {found['value']:+.3f} ({low:+.3f}, {high:+.3f})")
     assert text.count("warning number") == terminal.WARNINGS_SHOWN
     assert "and 3 more warnings in the report" in text
 

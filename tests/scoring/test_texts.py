@@ -36,6 +36,8 @@ def by_beginnings(ids, record):
         visible = [k for k in range(starts[place], starts[place + 1]) if not whole[k].isspace()] or [starts[place]]
         if visible[0] < len(whole):
             sources[place] = of_characters[visible[0]]
+    if len(written) < len(ids):
+        sources[-1] = of_characters[-1]
     return sources
 
 
