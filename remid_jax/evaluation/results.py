@@ -288,7 +288,7 @@ def first_line(estimates: Mapping[str, Any]) -> str:
     if not ranked:
         return "No headline: no shift could be estimated."
     name = "R-EMID" if headline["scorer"] == "reasoned" else "EMID"
-    return f"Largest loss under {ranked[0][1]} shift: {name} {ranked[0][0]:+.4f} ({headline['estimator']}, {headline['unit']})."
+    return f"{name} is largest under {ranked[0][1]} shift: {ranked[0][0]:+.4f} ({headline['estimator']}, {headline['unit']})."
 
 
 def contributions(arrays: Arrays, category: str, scorers: Sequence[str]) -> list[dict[str, Any]]:

@@ -14,8 +14,10 @@ from typing import Any
 from matplotlib import style
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogFormatter
 
 from remid_jax.information.intervals import Estimate, is_trusted
 from remid_jax.reporting import cells
@@ -32,7 +34,7 @@ STYLE: list[Any] = ["default", {
     "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "ytick.left": False,
     "axes.grid": True, "axes.grid.axis": "x", "grid.color": GREY, "grid.alpha": 0.25, "axes.axisbelow": True,
     "axes.facecolor": PAPER, "figure.facecolor": PAPER, "legend.frameon": False, "legend.fontsize": 8.5,
-    "svg.hashsalt": "remid_jax", "svg.fonttype": "path",
+    "svg.hashsalt": "remid_jax", "svg.fonttype": "path", "text.parse_math": False,  # a name may hold a $
 }]  # fmt: skip
 
 
@@ -40,6 +42,12 @@ def shift_colours(results: Results) -> dict[str, str]:
     """Returns a colour for each shift: those of the three factors are always the same."""
     more = itertools.cycle(MORE_COLOURS)
     return {shift: FACTOR_COLOURS.get(shift) or next(more) for shift in results["estimates"]["shifts"]}
+
+
+def decades(axis: Axis) -> None:
+    """Writes the ticks of a logarithmic axis in digits, since no mathematics is typeset."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(LogFormatter())
 
 
 def svg_bytes(figure: Figure) -> bytes:

@@ -21,6 +21,7 @@ from remid_jax.reporting.drawing import (
     POLICY,
     STYLE,
     Rows,
+    decades,
     draw_estimate,
     finish,
     new_figure,
@@ -142,6 +143,7 @@ def _risk_curve(axes: Axes, radii: np.ndarray, of_ball: Mapping[str, Any]) -> No
     axes.plot(radii, [number["value"] for number in of_ball["linear"]], color=PLUG_IN, linewidth=1.2, linestyle=":")
     axes.plot(radii, [np.nan if value is None else value for value in of_ball["attack"]], color=POLICY, linewidth=1.4)
     axes.set_xscale("log")
+    decades(axes.xaxis)
     axes.grid(axis="y")
 
 

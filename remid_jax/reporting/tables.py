@@ -105,13 +105,13 @@ def answers(results: Results) -> Table:
     """The verdict in figures, by shift: what is lost, what would have been found, what a constant reply would lose, what policy
     and golden replies lose by themselves, and how many replies are in the user's language."""
     estimates = results["estimates"]
-    verdict, (estimator, unit, scorer) = estimates["verdict"], headline_key(results)
+    verdict, scorer = estimates["verdict"], headline_key(results)[2]
     r, quantity = prefix(scorer), verdict["quantity"]
     rows, notes = [], []
     for shift, of in verdict["shifts"].items():
         section = estimates["shifts"][shift][scorer]
-        lost, golden = emi_of(section, "emid", quantity), section["estimator_shift"][estimator][unit]["value"]
-        beyond = section["emid"][estimator][unit]["value"]
+        lost, golden = emi_of(section, "emid", quantity), emi_of(section, "estimator_shift", "whole")["value"]
+        beyond = emi_of(section, "emid", "whole")["value"]
         rows.append(
             Row(
                 shift,

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from matplotlib.transforms import blended_transform_factory
 
-from remid_jax.reporting.drawing import GREY, INK, STYLE, finish
+from remid_jax.reporting.drawing import GREY, INK, STYLE, decades, finish
 from remid_jax.reporting.training_log import LOSS, TOTAL, Log, Panel, Span, panels
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito
@@ -175,3 +175,4 @@ def _tidy(axes: Axes, panel: Panel) -> None:
         positive = np.concatenate([of[of > 0] for of in drawn] or [np.empty(0)])
         if positive.size and positive.max() / positive.min() > LOG_FROM:
             axes.set_yscale("log")
+            decades(axes.yaxis)

@@ -39,7 +39,7 @@ def test_the_first_line_says_that_reasoning_hurt_or_else_which_shift_costs_most(
         name: found["categories"][name]["reasoned"]["emid"]["club"]["token_rate"]["value"] for name in ("german", "Gaming")
     }
     shift = "user" if losses["german"] > losses["Gaming"] else "character"
-    assert first_line(found) == f"Largest loss under {shift} shift: R-EMID {max(losses.values()):+.4f} (club, token_rate)."
+    assert first_line(found) == f"R-EMID is largest under {shift} shift: {max(losses.values()):+.4f} (club, token_rate)."
 
 
 def test_replies_in_another_language_come_before_what_else_is_said_of_earlier_categories():

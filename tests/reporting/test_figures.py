@@ -1,5 +1,6 @@
 """Figures plot the dictionary's numbers, equal bytes for equal results, and leave matplotlib's settings alone."""
 
+import json
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from remid_jax.information.estimates import Settings
 from remid_jax.reporting import drawing, figures
+from remid_jax.theory.bounds.balls import BALLS
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +171,22 @@ def test_no_text_is_clipped(results):
                 box = text.get_window_extent()
                 inside = box.x0 >= -1 and box.y0 >= -1 and box.x1 <= width + 1 and box.y1 <= height + 1
                 assert inside or not text.get_text(), (name, text.get_text(), box)
+
+
+def test_names_are_drawn_as_they_are_written():
+    """No mathematics: two dollars would be its marks, between which not everything can be read."""
+    text = json.dumps(fake_run.results(names=("IDTest", "german"), scorers=("plain",)))
+    drawn = figures.figures(json.loads(text.replace('"german"', json.dumps("cost $_$"))))
+    for name in ("r_emid", "emi_terms", "replies", "self_information", "attribution", "bounds"):
+        assert b"<!-- cost $_$ -->" in drawing.svg_bytes(drawn[name])
+    risk = drawn["risk"]
+    risk.draw_without_rendering()
+    for axes in risk.axes[-len(BALLS) :]:
+        low, high = axes.get_xlim()
+        at = {place: label.get_text() for place, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)}
+        shown = {place: label for place, label in at.items() if low <= place <= high}
+        assert len(shown) > 1
+        assert {place: float(label) for place, label in shown.items()} == pytest.approx({place: place for place in shown})
 
 
 def test_equal_results_give_equal_bytes_without_dates_or_addresses(results):

@@ -255,8 +255,10 @@ def test_tables_of_self_information_bounds_and_risk_say_their_horizon_and_their_
     assert [table.notes for table in shift_tables.risks(found)] == [[horizon]]
 
 
-def test_the_answers_hold_what_either_side_loses_and_the_language_of_replies():
-    results = fake_run.results(names=("IDTest", "german", "chinese", "Gaming"))
+@pytest.mark.parametrize("headline", ["club token_rate", "leave_one_out response"])
+def test_the_answers_hold_what_either_side_loses_and_the_language_of_replies(headline):
+    """In `club token_rate`, as the answers themselves, whatever the headline is in."""
+    results = fake_run.results(names=("IDTest", "german", "chinese", "Gaming"), settings=Settings(headline=headline))
     found = tables.answers(results)
     rows = {row.label: dict(zip([column.name for column in found.columns], row.cells, strict=True)) for row in found.rows}
     for shift, names in (("user", ("german", "chinese")), ("character", ("Gaming",))):
