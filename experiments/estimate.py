@@ -28,9 +28,9 @@ def main(config: ConfigDict, workdir: Path) -> None:
     cli.use_compilation_cache()
     results = estimate(config.input, devices=Devices(config.parallel), **config.settings)
     write_text(output, json.dumps(results, indent=1, allow_nan=False) + "\n")
-    Console(width=max(120, Console().width) if not Console().is_terminal else None).print(
-        terminal.drawn(estimated.table(results))
-    )
+    console = Console(width=max(120, Console().width) if not Console().is_terminal else None)
+    console.print(*results["verdict"]["sentences"], sep="\n", markup=False, highlight=False, emoji=False)
+    console.print(terminal.drawn(estimated.table(results)))
 
 
 def start() -> None:

@@ -115,13 +115,13 @@ def _fault_of(config: ConfigDict, argument: str) -> Iterator[str]:
             return
         yield f"--config.{name}: no such setting{meant(name, known)}"
     elif value is not None and not _fits(_type_of(config, name), value):
-        yield f"--config.{name}={value}: must be {kind_of(config, name)}, as {known[name]!r} is"
+        yield f"--config.{name}={value}: must be {kind_of(config, name)}"
 
 
 def kind_of(config: ConfigDict, name: str) -> str:
-    """Returns in words what a setting, by its dotted name, may be: "a whole number"."""
-    kind = _type_of(config, name)
-    return KINDS.get(kind, kind.__name__)
+    """Returns in words what a setting, by its dotted name, may be: "a whole number, as 64 is"."""
+    kind, value = _type_of(config, name), flat(config)[name]
+    return KINDS.get(kind, kind.__name__) + ("" if value is None else f", as {value!r} is")
 
 
 def _type_of(config: ConfigDict, name: str) -> type:

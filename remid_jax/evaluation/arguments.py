@@ -87,6 +87,6 @@ def _put(config: ConfigDict, values: Mapping[str, Any]) -> None:
         try:
             config.update_from_flattened_dict({name: value})
         except (TypeError, ValueError):
-            faults.append(f"{name}={value!r}: must be {kind_of(config, name)}, as {known[name]!r} is")
+            faults.append(f"{name}={value!r}: must be {kind_of(config, name)}")
     if faults:
         raise UserError("; ".join(faults))

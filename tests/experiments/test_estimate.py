@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from score_arrays import score_arrays
+from score_arrays import score_arrays, with_sources
 from scripts import ROOT, load
 
 from remid_jax.evaluation.estimating import estimates
@@ -15,7 +15,7 @@ CONFIG = f"--config={ROOT}/configs/estimate.py"
 
 @pytest.fixture(scope="module")
 def arrays():
-    return score_arrays({"IDTest": 8, "german": 8, "Film & Television": 8})
+    return with_sources(score_arrays({"IDTest": 8, "german": 8, "Film & Television": 8}))
 
 
 def test_all_estimates_come_from_the_stored_matrices_alone(run, tmp_path, arrays):
@@ -29,6 +29,12 @@ def test_all_estimates_come_from_the_stored_matrices_alone(run, tmp_path, arrays
     emid = written["headline"]["categories"]["german"]
     low, high = emid["interval"]["low"], emid["interval"]["high"]
     assert f"{emid['value']:+.4f} ({low:+.4f}, {high:+.4f})†" in done.out
+    said = " ".join(done.out.split())
+    assert said.startswith(" ".join(written["verdict"]["sentences"]))
+    german = written["categories"]["german"]["reasoned"]
+    novel, traced = german["by_source"]["emid"]["novel"]["club"]["token_rate"], german["identified"]["policy"]["novel"]
+    assert f"{novel['value']:+.4f} ({novel['interval']['low']:+.4f}, " in said
+    assert f"{traced['value']:.0%} (" in said
 
 
 def test_bad_input_is_refused_and_leaves_no_file(refused, tmp_path, arrays):
