@@ -6,15 +6,16 @@ By rule (docs/protocol.md, rule 26), from estimates alone, so that a sentence ne
      "sentences": [the answer first, then on the reference, then all of each shift, then cautions],
      "beside": [those that are of no shift, but for the answer],
      "shifts": {shift: {"finding": "loss" | "gain" | "none" | "blind" | "open" | "unit", "sentence",
-                        "beside": [what else to compare], "notes": [on the unit], "constant": {"loss", "found"}}}}
+                        "beside": [what else to compare], "notes": [on the unit], "constant": {"loss", "found", "lineages"}}}}
 
 loss: the interval lies above 0; gain: below 0, so that replies stand better beside golden ones; none: it includes 0, so that a
 loss above its upper end is excluded at its level; blind: so it does, but fewer than `POWER` of such runs would find what one
 constant reply to everybody would lose, so that finding nothing means little; open: there is no interval that is validated or
 errs on the side of width; unit: golden replies there hold unlike amounts of text a token, and nats a token disagree with nats a
 reply whether there is a loss. Figures are those of `club token_rate` under the headline's scorer.
-"constant" is what would be lost (nats a token) if one constant reply were said to everybody under the shift, and the share of
-such runs in which the interval would lie above 0 then; None where they are not known. Of a table without a shift or golden
+"constant" is what would be lost (nats a token) if one constant reply were said to everybody under the shift, the share of such
+runs in which the interval would lie above 0 then, and with about how many lineages a category `POWER` of them would; None where
+they are not known. Of a table without a shift or golden
 replies: {"quantity": None, "sentences": [why], "beside": [], "shifts": {}}.
 """
 
@@ -91,10 +92,13 @@ def _answer(shifts: Mapping[str, Mapping[str, Any]], ends: Mapping[str, str]) ->
         parts.append(f"under {_listed(of_kind[GAIN])} shift {better}")
     if blind := of_kind[BLIND]:
         shares = _listed([f"{shifts[shift]['constant']['found']:.0%}" for shift in blind])
+        needed = [shifts[shift]["constant"]["lineages"] for shift in blind]
+        numbers = _listed([str(count) for count in needed])
+        more = f"; in {POWER:.0%} with about {numbers} lineages a category" if all(needed) else ""
         parts.append(
             f"under {_listed(blind)} shift it cannot be told, neither a pass nor a failure: "
             f"{'the interval includes' if len(blind) == 1 else 'the intervals include'} 0, and such a run finds few losses "
-            f"(that of one constant reply to everybody in {shares} of runs)"
+            f"(that of one constant reply to everybody in {shares} of runs{more})"
         )
     if none := of_kind[NONE]:
         excluded = _listed([ends[shift] for shift in none])
@@ -156,7 +160,7 @@ def _of_shift(
             notes.append("So whether there is a loss depends on the unit.")
         elif len({of["value"] > 0 for of in (number, other, _by_character(section, quantity)) if of["value"]}) > 1:
             notes.append("Even the sign depends on the unit: take none of these for a loss or a gain.")
-    constant = {"loss": ceiling, "found": chance}
+    constant = {"loss": ceiling, "found": chance, "lineages": _lineages_needed(number, ceiling)}
     return {"finding": found, "sentence": sentence, "beside": beside, "notes": notes, "constant": constant}
 
 
@@ -167,6 +171,14 @@ def _excluded(number: Estimate) -> str:
         return "?"
     digits = max(1 - math.floor(math.log10(abs(bounds["high"]))), 0) if bounds["high"] else 0
     return f"{math.ceil(bounds['high'] * 10**digits - 1e-9) / 10**digits:.{digits}f}"
+
+
+def _lineages_needed(number: Estimate, loss: float | None) -> int | None:
+    """With about how many lineages a category a loss would be found in `POWER` of runs, errors falling with their root."""
+    bounds, smallest = number["interval"], number.get("smallest_loss")
+    if bounds is None or not smallest or loss is None or loss <= 0:
+        return None
+    return math.ceil(bounds["clusters"] * (smallest / loss) ** 2)
 
 
 def _beside_constant(number: Estimate, found: str, ceiling: float, chance: float | None) -> str:

@@ -16,6 +16,7 @@ SHOWN = ("club token_rate", "novel club token_rate", "identified", "novel identi
 UNITS = {"token_rate": "nats a token", "per_token": "nats a token", "response": "nats a reply", "per_char": "nats a character"}
 POWER_OF = ("misplaced 25%", "half_golden_parrot", "parrot 50%", "deleted 25%")
 """The mildest rungs of their kinds: what a measure has to see on few lineages."""
+EMBEDDED = "package:rpgbench_compact"
 PLANTED = ("covered", "short", "beyond", "named", "skewed", "others")  # shares of draws
 FEW = 20  # replies that lose something: where fewer do, intervals of a planted loss end too soon
 PLANTED_VIEWS = {"club token_rate": "whole", "novel club token_rate": "novel"}
@@ -31,7 +32,7 @@ def _lines(found: Results, figure: str) -> Iterator[str]:
     yield "# Do the numbers mean something? Doses and a planted shift"
     yield ""
     yield from paragraph(
-        f"Written by `python -m experiments.doses --config.page=docs/doses.md`; every figure below is from that run "
+        f"Written by `python -m experiments.doses {_options(config)}`; every figure below is from that run "
         f"(`{config['benchmark']['source']}`: {', '.join(f'{count} {name}' for name, count in records.items())}; estimator "
         f"`{config['estimator']['model']}` in {config['estimator']['dtype']}, adapters "
         f"{config['estimator']['adapters'] or 'none'}, at most {config['estimator']['max_reasoning']} tokens of reasoning; "
@@ -51,6 +52,13 @@ def _lines(found: Results, figure: str) -> Iterator[str]:
     if any(found["languages"].values()):
         yield from _languages(found)
     yield from _choice(found)
+
+
+def _options(config: Mapping[str, Any]) -> str:
+    """The flags that the run's command has beside configs/doses.py."""
+    benchmark = config["benchmark"]
+    of_source = "" if benchmark["source"] == EMBEDDED else f" --config.benchmark.source={benchmark['source']}"
+    return f'--config.page={config["page"]}{of_source} "--config.benchmark.categories={tuple(benchmark["categories"])}"'
 
 
 def _rungs(found: Results) -> Iterator[str]:

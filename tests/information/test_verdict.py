@@ -121,11 +121,15 @@ def test_what_golden_replies_lose_and_a_constant_reply_would_is_said_beside_what
     error = 0.15 / stats.t.ppf(0.975, 15)
     share = stats.t.cdf(0.12 / error - stats.t.ppf(0.975, 15), 15)
     less = verdict(estimates({"user": of_shift}, constant=-0.32))
-    assert less["shifts"]["user"]["constant"] == {"loss": pytest.approx(0.12), "found": pytest.approx(share, abs=1e-9)}
+    needed = 54  # 16 lineages find .22, so .12 takes 16 (.22 / .12)^2 = 53.8
+    assert less["shifts"]["user"]["constant"] == {
+        "loss": pytest.approx(0.12), "found": pytest.approx(share, abs=1e-9), "lineages": needed
+    }  # fmt: skip
     assert less["shifts"]["user"]["finding"] == "blind"
     assert less["sentences"][0] == (
         "On this benchmark, by this estimator: under user shift it cannot be told, neither a pass nor a failure: the interval "
-        f"includes 0, and such a run finds few losses (that of one constant reply to everybody in {share:.0%} of runs)."
+        f"includes 0, and such a run finds few losses (that of one constant reply to everybody in {share:.0%} of runs; in 80% "
+        f"with about {needed} lineages a category)."
     )
     assert "User shift: it cannot be told, +0.01 (-0.14, +0.16)" in less["sentences"][-1]
     assert less["sentences"][-1].endswith(f"there would lose +0.12, which {share:.0%} of such runs would find.")

@@ -23,7 +23,7 @@ def found():
     meanings = {"golden": "the golden reply", "parrot 100%": "the user's last turn"}
     return {
         "config": {
-            "benchmark": {"source": "b"}, "seed": 0,
+            "benchmark": {"source": "b", "categories": ["IDTest", "german"]}, "page": "found.md", "seed": 0,
             "estimator": {"model": "m", "dtype": "float32", "adapters": "", "max_reasoning": 8},
         },
         "records": {"IDTest": 16, "german": 16},
@@ -52,7 +52,10 @@ def found():
 
 
 def test_every_table_counts_what_it_says():
-    lines = dose_page.page(found(), "doses.png").splitlines()
+    page = dose_page.page(found(), "doses.png")
+    flags = """--config.page=found.md --config.benchmark.source=b "--config.benchmark.categories=('IDTest', 'german')\""""
+    assert f"Written by `python -m experiments.doses {flags}`;" in " ".join(page.split())
+    lines = page.splitlines()
     assert "![Values by rung](doses.png)" in lines
     assert "- `stale` is left out: german: silent." in lines
     assert "| golden | +0.000 | +0.000 | +0.000 | +0.000 | +0.000 | +0.000 | +0.000 | +0.000 |" in lines
