@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from remid_jax.errors import UserError
 from remid_jax.files import write_bytes, write_text
 from remid_jax.reporting import cells, dial_tables, drawing, figures, page, shift_tables, subjects, tables
+from remid_jax.reporting.answers import answers
 from remid_jax.reporting.cells import Results
 from remid_jax.settings import flat
 
@@ -69,7 +70,7 @@ def html(results: Results, vectors: Mapping[str, bytes], samples: Sequence[Sampl
         excluded=[
             (name, row["record"], row["tokens"]) for name, found in results["categories"].items() for row in found["excluded"]
         ],
-        answers=tables.answers(results) if results["estimates"]["verdict"]["shifts"] else None,
+        answers=answers(results) if results["estimates"]["verdict"]["shifts"] else None,
         headline=tables.headline(results),
         conditions=tables.conditions(results),
         dials=dial_tables.dial_tables(results),

@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from remid_jax.reporting import cells, dial_tables, subjects, tables
+from remid_jax.reporting.answers import answers
 from remid_jax.reporting.cells import DAGGER, DASH, Cell, Column, Results, Table
 
 WARNINGS_SHOWN = 6
@@ -39,7 +40,7 @@ def _parts(results: Results) -> Iterator[RenderableType]:
     verdict = results["estimates"]["verdict"]
     yield Text(verdict["sentences"][0], style="bold")
     if verdict["shifts"]:
-        yield from _table(tables.answers(results))
+        yield from _table(answers(results))
         yield Text("")
     yield from (_indented(sentence, "") for sentence in (*verdict["beside"], results["first_line"]))
     for warning in warnings[:WARNINGS_SHOWN]:

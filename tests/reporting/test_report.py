@@ -10,6 +10,7 @@ from html_page import Page
 from remid_jax.errors import UserError
 from remid_jax.information.estimates import Settings
 from remid_jax.reporting import cells, drawing, figures, report, shift_tables, tables
+from remid_jax.reporting.answers import answers
 
 
 def html(results, samples=()):
@@ -33,7 +34,7 @@ def page(written):
 
 def test_the_page_holds_every_number_of_every_table(results, page):
     expected = [
-        tables.answers(results),
+        answers(results),
         tables.headline(results),
         tables.conditions(results),
         tables.terms(results),

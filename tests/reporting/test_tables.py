@@ -7,6 +7,7 @@ import pytest
 from remid_jax.dialogues.manifest import RPGBENCH
 from remid_jax.information.estimates import Settings
 from remid_jax.reporting import cells, shift_tables, tables
+from remid_jax.reporting.answers import answers
 
 SHIFT_ROWS = {f"{shift} shift, mean": shift for shift in ("user", "character", "dialogue")}
 
@@ -259,7 +260,7 @@ def test_tables_of_self_information_bounds_and_risk_say_their_horizon_and_their_
 def test_the_answers_hold_what_either_side_loses_and_the_language_of_replies(headline):
     """In `club token_rate`, as the answers themselves, whatever the headline is in."""
     results = fake_run.results(names=("IDTest", "german", "chinese", "Gaming"), settings=Settings(headline=headline))
-    found = tables.answers(results)
+    found = answers(results)
     rows = {row.label: dict(zip([column.name for column in found.columns], row.cells, strict=True)) for row in found.rows}
     for shift, names in (("user", ("german", "chinese")), ("character", ("Gaming",))):
         for side in ("policy", "golden"):
@@ -275,7 +276,7 @@ def test_the_answers_hold_what_either_side_loses_and_the_language_of_replies(hea
     assert f"{fake_run.N} unrelated dialogues (lineages) a category" in found.notes[-1]
     for category in ("german", "chinese"):
         results["categories"][category]["replies"]["in_language"] = None
-    assert tables.answers(results).rows[0].cells[-1].reason == "no language is known"
+    assert answers(results).rows[0].cells[-1].reason == "no language is known"
 
 
 def test_what_is_found_above_a_bound_or_a_risk_is_said():

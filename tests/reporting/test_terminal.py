@@ -11,6 +11,7 @@ from rich.console import Console
 from remid_jax.information.estimates import Settings
 from remid_jax.information.verdict import emi_of
 from remid_jax.reporting import tables, terminal
+from remid_jax.reporting.answers import ANSWERS
 
 
 def printed(results, width=100):
@@ -80,7 +81,7 @@ def test_the_first_line_is_first_and_warnings_are_kept_short():
     row = next(line.split() for line in text.splitlines() if line.startswith(" user "))
     found = emi_of(results["estimates"]["shifts"]["user"]["reasoned"], "emid", verdict["quantity"])
     low, high = found["interval"]["low"], found["interval"]["high"]
-    answer = tables.ANSWERS[verdict["shifts"]["user"]["finding"]]
+    answer = ANSWERS[verdict["shifts"]["user"]["finding"]]
     assert " ".join(row).startswith(f"user {answer} {found['value']:+.3f} ({low:+.3f}, {high:+.3f})")
     assert text.count("warning number") == terminal.WARNINGS_SHOWN
     assert "and 3 more warnings in the report" in text
