@@ -2,9 +2,9 @@
 
 A unit is a word, with its vowel signs and combining accents, or a character of a script that is written without spaces; case
 and punctuation do not count, nor whether an accent is a character of its own. A run is a sequence of units of the reply that
-stands in one turn of the dialogue, or in one line of the user's or the character's profile. It weighs two for each word and
+stands in one turn of the dialogue, in the user's profile, or in one line of the character's. It weighs two for each word and
 one for each character of such a script: eight are a run, sixteen a long one. The end of a reply is a unit, too, one that weighs
-nothing and stands at the end of each turn and line: whoever says a turn back ends where it ended.
+nothing and stands at the end of each of these: whoever says a turn back ends where it ended.
 """
 
 from __future__ import annotations

@@ -25,9 +25,17 @@ def lineage_warnings(records: Mapping[str, Sequence[Record]]) -> list[str]:
 
 
 def _alone(records: Mapping[str, Sequence[Record]]) -> list[str]:
-    """Categories of which all records come from one thing."""
-    names = [name for name, members in records.items() if len({record.origins for record in members}) == 1]
-    return [f"no interval for {', '.join(names)}: all records there have one lineage"] if names else []
+    """Categories of which all records have one cluster of a kind."""
+    alone: dict[str, list[str]] = {}
+    for name, members in records.items():
+        for kind in _alone_in(members):
+            alone.setdefault(kind, []).append(name)
+    return [f"no interval for {', '.join(names)}: all records there have one {kind}" for kind, names in alone.items()]
+
+
+def _alone_in(records: Sequence[Record]) -> list[str]:
+    """The kinds of clusters of which all these records have the same one."""
+    return [kind for kind in _clusters(records[0]) if len({_clusters(record)[kind] for record in records}) == 1]
 
 
 def _clusters(record: Record) -> Mapping[str, str]:
@@ -56,9 +64,8 @@ def _too_fine(name: str, text: Callable[[Record], str], records: Mapping[str, Se
 
 
 def _too_coarse(records: Sequence[Record]) -> list[str]:
-    alone = [kind for kind in _clusters(records[0]) if len({_clusters(record)[kind] for record in records}) == 1]
     return [
         f"lineages are too coarse for intervals: all {len(records)} records have one {kind}: "
         + ("name what records were made from one by one" if kind == "lineage" else "leave that kind out of their lineages")
-        for kind in alone
+        for kind in _alone_in(records)
     ]

@@ -7,6 +7,7 @@ import pytest
 
 from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.dialogues.records import Record, Turn
+from remid_jax.evaluation.estimating import estimate
 from remid_jax.evaluation.lineages import lineage_warnings
 from remid_jax.evaluation.results import contributions
 
@@ -63,6 +64,32 @@ def test_what_all_records_of_a_category_share_ties_none_of_them():
     assert lineage_warnings(by_character) == []
     unnamed = [dataclasses.replace(of, user_persona="", lineage=of.id) for of in members]
     assert lineage_warnings({"IDTest": unnamed}) == [CHARACTER]
+
+
+def test_categories_with_one_cluster_of_a_kind_are_named():
+    members = records(lambda user, character: {"user": f"u{user}", "character": f"c{character}"})
+    by_character = {f"c{n}": [of for of in members if of.clusters["character"] == f"c{n}"] for n in (0, 1)} | {"all": members}
+    assert lineage_warnings(by_character) == ["no interval for c0, c1: all records there have one character"]
+    numbers = estimate(
+        {name: array for category, of in by_character.items() for name, array in scored(category, of).items()}, bootstrap=0
+    )
+    intervals = {
+        name: category["plain"]["emi"]["club"]["token_rate"]["interval"] for name, category in numbers["categories"].items()
+    }
+    assert {name for name, interval in intervals.items() if interval["low"] is None} == {"c0", "c1"}
+
+
+def scored(category, members):
+    """The arrays of a category of these records, with random scores."""
+    rng, n = np.random.default_rng(0), len(members)
+    arrays = {f"{category}/{name}/{side}": np.full(n, 9) for name in ("tokens", "chars") for side in ("golden", "policy")}
+    for side in ("golden", "policy"):
+        arrays[f"{category}/loglik/plain/{side}"] = rng.normal(size=(n, n))
+        arrays[f"{category}/marginal/plain/{side}"] = rng.normal(size=n)
+    for kind in ("user", "character"):
+        arrays[f"{category}/cluster/{kind}"] = np.array([of.clusters[kind] for of in members])
+    return arrays | {f"{category}/{name}": np.array([getattr(of, field) for of in members])
+                     for name, field in (("record", "id"), ("lineage", "lineage"))}  # fmt: skip
 
 
 def test_the_embedded_benchmark_has_lineages_that_fit():
