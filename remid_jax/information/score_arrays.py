@@ -111,6 +111,10 @@ def parse(arrays: Mapping[str, np.ndarray], source: str = "score table", faults:
     if len(set(horizons.values())) > 1:
         said = ", ".join(f"{name} {horizon or 'none'}" for name, horizon in horizons.items())
         faults.append(f"horizon differs between categories: {said}")
+    stems = {f"{name}/tokens_by_source/{of}": said for name, found in categories.items() for of, said in found.replies.items()}
+    lacking = [stem for stem, said in stems.items() if said.by_source is None]
+    if len(lacking) < len(stems):
+        faults += [f"{stem} is missing, and other replies have theirs" for stem in lacking]
     if not faults:
         lineages = {name: category.lineage for name, category in categories.items()}
         faults += cluster_faults(lineages, {name: category.clusters for name, category in categories.items()})

@@ -8,6 +8,7 @@ from identified_by_loops import by_loops
 from scipy import stats
 from score_arrays import score_arrays, with_sources, without
 
+from remid_jax.errors import UserError
 from remid_jax.evaluation.estimating import estimate, estimates
 from remid_jax.information.estimates import Settings
 from remid_jax.information.score_arrays import parse
@@ -158,9 +159,16 @@ def test_a_table_without_sources_has_the_whole_alone():
 
 
 def test_parts_that_do_not_sum_to_their_whole_are_refused():
-    from remid_jax.errors import UserError
-
     broken = dict(arrays())
     broken["german/loglik_by_source/plain/golden"] = broken["german/loglik_by_source/plain/golden"] + 1e-3
     with pytest.raises(UserError, match="german/loglik_by_source/plain/golden does not sum to loglik/plain/golden"):
+        parse(broken)
+
+
+def test_sources_of_some_sets_of_replies_alone_are_refused():
+    """Else the novel part would be left out without a word."""
+    names = [f"{category}/tokens_by_source/constant" for category in COUNTS]
+    broken = {name: of for name, of in arrays().items() if not ("by_source" in name and name.endswith("/constant"))}
+    said = "; ".join(f"{name} is missing, and other replies have theirs" for name in names)
+    with pytest.raises(UserError, match=f"^score table: {len(names)} faults: {said}: "):
         parse(broken)
