@@ -32,14 +32,14 @@ def answers(results: Results) -> Table:
     for shift, of in verdict["shifts"].items():
         section = estimates["shifts"][shift][scorer]
         lost, golden = emi_of(section, "emid", quantity), emi_of(section, "estimator_shift", "whole")["value"]
-        beyond = emi_of(section, "emid", "whole")["value"]
+        beyond, shown = emi_of(section, "emid", "whole")["value"], cell(lost, form="+.3f")
         rows.append(
             Row(
                 shift,
                 [
                     Cell(ANSWERS[of["finding"]]),
-                    cell(lost, form="+.3f"),
-                    plain(lost.get("smallest_loss"), ".2f", "no interval"),
+                    shown,
+                    plain(lost.get("smallest_loss"), ".2f", shown.reason or shown.note),
                     _constant_reply(of["constant"]),
                     plain(None if golden is None or beyond is None else golden + beyond, "+.2f", "no estimate"),
                     plain(golden, "+.2f", "no estimate"),

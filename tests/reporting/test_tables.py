@@ -277,6 +277,11 @@ def test_the_answers_hold_what_either_side_loses_and_the_language_of_replies(hea
     for category in ("german", "chinese"):
         results["categories"][category]["replies"]["in_language"] = None
     assert answers(results).rows[0].cells[-1].reason == "no language is known"
+    of_shift, of_other = (results["estimates"]["shifts"][shift]["reasoned"]["by_source"] for shift in ("user", "character"))
+    lost, other = (of["emid"]["novel"]["club"]["token_rate"] for of in (of_shift, of_other))
+    lost["interval"], lost["smallest_loss"] = {"low": None, "high": None, "reason": "one lineage"}, None
+    other |= {"value": None, "interval": None, "reason": "no golden replies", "smallest_loss": None}
+    assert [row.cells[2].reason for row in answers(results).rows] == ["no interval: one lineage", "no golden replies"]
 
 
 def test_what_is_found_above_a_bound_or_a_risk_is_said():
