@@ -52,7 +52,7 @@ def _parts(results: Results) -> Iterator[RenderableType]:
     legend = [
         f"{r}EMID: what {r}EMI loses from {subjects.reference(results)} to here; larger = worse. In brackets: "
         f"{cells.level(results)} intervals"
-        + (f", {DAGGER} = not validated for so few lineages." if headline.has_unvalidated else "."),
+        + (f", {DAGGER} = not validated for {_unlike(results)}." if headline.has_unvalidated else "."),
     ]
     yield from (_indented(line, "dim") for line in legend)
     for table in dial_tables.dial_tables(results):
@@ -62,6 +62,12 @@ def _parts(results: Results) -> Iterator[RenderableType]:
     if tables.without_golden(results):
         yield from _table(tables.self_information(results))
     yield from _table(tables.control_ranges(results))
+
+
+def _unlike(results: Results) -> str:
+    """What keeps intervals of the headline from being validated ones."""
+    crossed = any("clusters" in category for category in results["estimates"]["categories"].values())
+    return "clusters of several kinds" if crossed else "so few lineages"
 
 
 def _indented(line: str, style: str) -> Padding:

@@ -113,3 +113,17 @@ def test_partial_results_print_with_reasons(choice):
     assert (" R-EMI " in text) == ("reasoned" in results["estimates"]["estimators"])
     if "reason" in results["estimates"]["headline"] and len(choice["names"]) > 1:
         assert results["estimates"]["headline"]["reason"] in text
+
+
+def test_the_legend_says_why_intervals_are_not_validated():
+    results = fake_run.results(names=("IDTest", "german"), scorers=("plain",))
+
+    def legend():
+        text = io.StringIO()
+        Console(file=text, width=300).print(terminal.summary(results))
+        return next(line.strip() for line in text.getvalue().splitlines() if "larger = worse. In brackets" in line)
+
+    assert legend().endswith("† = not validated for so few lineages.")
+    for category in results["estimates"]["categories"].values():  # however many there are: docs/protocol.md, rule 10
+        category["clusters"] = {"user": 900, "character": 900}
+    assert legend().endswith("† = not validated for clusters of several kinds.")
