@@ -52,6 +52,7 @@ def verdict(estimates: Mapping[str, Any]) -> dict[str, Any]:
             _unlike(estimates, section),
             _ceiling(estimates, section, quantity),
             estimates["horizon"],
+            min(estimates["categories"][name]["lineages"] for name in section["categories"]),
         )
         for shift, section in estimates["shifts"].items()
     }
@@ -104,7 +105,7 @@ def _answer(shifts: Mapping[str, Mapping[str, Any]], ends: Mapping[str, str]) ->
         excluded = _listed([ends[shift] for shift in none])
         parts.append(f"no loss is shown under {_listed(none)} shift, where up to {excluded} nats a token are not excluded")
     if of_kind[UNIT]:
-        parts.append(f"whether {_listed(of_kind[UNIT])} shift costs it something depends on the unit")
+        parts.append(f"whether a loss under {_listed(of_kind[UNIT])} shift is shown depends on the unit")
     if of_kind[OPEN]:
         parts.append(f"nothing can be said of {_listed(of_kind[OPEN])} shift")
     return f"On this benchmark, by this estimator: {'; '.join(parts)}."
@@ -117,6 +118,7 @@ def _of_shift(
     unlike: Mapping[str, float],
     ceiling: float | None,
     horizon: int | None,
+    lineages: int,
 ) -> dict[str, Any]:
     """What the verdict holds of a shift, of whose categories `unlike` have golden replies of so many times the density."""
     number = emi_of(section, "emid", quantity)
@@ -124,7 +126,7 @@ def _of_shift(
     measured = f"nats a token of {WORDS[quantity]}"
     bounds = number["interval"]
     chance = None if ceiling is None or bounds is None else share_found(bounds, ceiling)
-    if found == NONE and chance is not None and chance < POWER:
+    if found == NONE and chance is not None and chance < POWER and (ceiling or 0.0) > 0:
         found = BLIND
     beside, notes = [], []
     if found == OPEN:
@@ -157,10 +159,10 @@ def _of_shift(
         )
         if OPEN not in (seen := finding(other), found) and (seen == LOSS) != (found == LOSS):
             found = UNIT
-            notes.append("So whether there is a loss depends on the unit.")
+            notes.append("So whether a loss is shown depends on the unit.")
         elif len({of["value"] > 0 for of in (number, other, _by_character(section, quantity)) if of["value"]}) > 1:
             notes.append("Even the sign depends on the unit: take none of these for a loss or a gain.")
-    constant = {"loss": ceiling, "found": chance, "lineages": _lineages_needed(number, ceiling)}
+    constant = {"loss": ceiling, "found": chance, "lineages": _lineages_needed(number, ceiling, lineages)}
     return {"finding": found, "sentence": sentence, "beside": beside, "notes": notes, "constant": constant}
 
 
@@ -173,16 +175,17 @@ def _excluded(number: Estimate) -> str:
     return f"{math.ceil(bounds['high'] * 10**digits - 1e-9) / 10**digits:.{digits}f}"
 
 
-def _lineages_needed(number: Estimate, loss: float | None) -> int | None:
-    """With about how many lineages a category a loss would be found in `POWER` of runs, errors falling with their root."""
-    bounds, smallest = number["interval"], number.get("smallest_loss")
-    if bounds is None or not smallest or loss is None or loss <= 0:
-        return None
-    return math.ceil(bounds["clusters"] * (smallest / loss) ** 2)
+def _lineages_needed(number: Estimate, loss: float | None, lineages: int) -> int | None:
+    """With about how many lineages a category a loss would be found in `POWER` of runs: errors fall with the root of those that
+    there are."""
+    smallest = number.get("smallest_loss")
+    return math.ceil(lineages * (smallest / loss) ** 2) if smallest and loss and loss > 0 else None
 
 
 def _beside_constant(number: Estimate, found: str, ceiling: float, chance: float | None) -> str:
     """What a shift shows beside the loss of a policy that says one constant reply there."""
+    if ceiling <= 0:
+        return "Its replies in familiar conditions tell no more than one constant reply would here, which would lose nothing."
     assert number["interval"] is not None
     outside = (number["interval"]["high"] or 0.0) < ceiling
     if found == BLIND:
@@ -200,7 +203,7 @@ def _in_other_units(section: Mapping[str, Any], quantity: str, horizon: int | No
     """The loss in nats a reply, which compare languages better than nats a token (docs/doses.md), and how it is told: with the
     share of replies meant for somebody else, whose interval is not validated, and beside nats a character."""
     by_reply = emi_of(section, "emid", quantity, "response")
-    cut = f", though the horizon of {horizon} tokens leaves unlike amounts of text," if horizon else ""
+    cut = f", cut at token {horizon} where it is longer," if horizon else ""
     told = f"In nats a reply{cut} it is {_with_interval(by_reply, 1)}"
     share: Estimate = section["misplaced_equivalent"]["emid"][quantity]
     if share["value"] is not None:
@@ -258,12 +261,16 @@ def _references(estimates: Mapping[str, Any], scorer: str, quantity: str) -> lis
         number = emi_of(section, "emi", quantity)
         if number["value"] is None:
             continue
+        familiar = categories[name]["shift"] is None
+        where = f"In familiar conditions ({name})" if familiar else f"On {name}, with which others are compared,"
         placed = section["misplaced_equivalent"]["emi"]["novel" if quantity == "novel" else "whole"]
         as_if = (
-            f", as if {_share(placed)} of the golden ones were swapped between contexts" if placed["value"] is not None else ""
+            f", as if {_share(placed)} of the golden ones were swapped between contexts"
+            if (placed["value"] or 0.0) > 0 > number["value"]
+            else ""
         )
         sentences.append(
-            f"In familiar conditions ({name}) its replies tell {_beside_golden(number)} {WORDS[quantity]} than golden ones, "
+            f"{where} its replies tell {_beside_golden(number)} {WORDS[quantity]} than golden ones, "
             f"nats a token{as_if}"
             + (f"; copied text included, {_beside_golden(emi_of(section, 'emi', 'whole'))}." if quantity == "novel" else ".")
         )
@@ -283,11 +290,11 @@ def _caution(estimates: Mapping[str, Any], scorer: str, quantity: str) -> list[s
     numbers = {shift: emi_of(section[scorer], "emid", quantity) for shift, section in estimates["shifts"].items()}
     intervals = {shift: number["interval"] for shift, number in numbers.items() if number["interval"] is not None}
     cautions = []
-    if any(bounds.get("cautious") for bounds in intervals.values()):
-        cautions.append(
-            "The estimator is cross-fitted, so intervals come from folds of few lineages; in simulations of such runs 94 to "
-            "98% of these 95% intervals held the truth."
-        )
+    if cautious := [bounds for bounds in intervals.values() if bounds.get("cautious")]:
+        told = "in simulations of such runs 94 to 98% of these 95% intervals held the truth"
+        if cautious[0]["level"] != 0.95:
+            told = "in simulations of such runs 95% intervals were too wide, if anything"
+        cautions.append(f"The estimator is cross-fitted, so intervals come from folds of few lineages; {told}.")
     if skewed := [shift for shift, bounds in intervals.items() if bounds.get("skewed")]:
         cautions.append(
             f"Few lineages carry what is measured under {_listed(skewed)} shift: such an interval may end too soon, and a "
@@ -302,9 +309,9 @@ def _copied(shares: Mapping[str, Estimate]) -> float:
 
 def _misplaced(section: Mapping[str, Any], quantity: str) -> str:
     placed = section["misplaced_equivalent"]["emid"][quantity]
-    if placed["value"] is None:
+    if (placed["value"] or 0.0) <= 0:
         return ""
-    return f", as if {placed['value']:.0%} more of the replies had been meant for somebody else"
+    return f", as if {_share(placed)} more of the replies had been meant for somebody else"
 
 
 def _share(number: Estimate) -> str:
@@ -345,8 +352,9 @@ def _why_open(number: Estimate) -> str:
         return number.get("reason", "there is no estimate")
     if bounds["low"] is None:
         return bounds.get("reason", "there is no interval")
-    few = "clusters of several kinds" if "kinds" in bounds else "lineages in a category or fold"
-    return f"its interval is not validated for so few {few}"
+    if "kinds" in bounds:
+        return "intervals over clusters of several kinds are not validated"
+    return "its interval is not validated for so few lineages in a category or fold"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -35,8 +35,15 @@ def estimates(shifts, reference=None, echoed=0.0, density=0.3, constant=None):
         "horizon": None,
         "shifts": shifts,
         "categories": {
-            "IDTest": {"reference": None, "copied": copied, "lengths": lengths(0.25), **id_section},
-            "german": {"reference": "IDTest", "copied": copied, "lengths": lengths(density)},
+            "IDTest": {
+                "shift": None,
+                "reference": None,
+                "lineages": 16,
+                "copied": copied,
+                "lengths": lengths(0.25),
+                **id_section,
+            },
+            "german": {"shift": "user", "reference": "IDTest", "lineages": 16, "copied": copied, "lengths": lengths(density)},
         },
         "controls": {"reasoned": {} if constant is None else {"constant": {"german": {"novel": tree(number(constant))}}}},
     }
@@ -88,8 +95,8 @@ def test_each_shift_is_answered_and_the_answer_comes_first():
         "0.10 (-0.10 to 0.30) less.",
         "26% of the policy's tokens there repeat its own context (0% of the golden ones): figures of whole replies praise "
         "that, and their intervals are then too narrow.",
-        "User shift costs +0.31 (+0.12, +0.50) nats a token of novel information, as if 23% more of the replies had been meant "
-        "for somebody else. Copied text included: -0.40 (-0.90, +0.10).",
+        "User shift costs +0.31 (+0.12, +0.50) nats a token of novel information, as if 23% (0% to 100%) more of the "
+        "replies had been meant for somebody else. Copied text included: -0.40 (-0.90, +0.10).",
         "Character shift: no loss is shown, +0.01 (-0.14, +0.16) nats a token of novel information; one above 0.16 is "
         "excluded, and a true one of 0.22 would be found in four of five such runs. Copied text included: "
         "+0.02 (-0.20, +0.24).",
@@ -175,14 +182,14 @@ def test_texts_of_unlike_density_are_told_in_all_units_and_where_these_disagree_
     ends = by_reply["interval"]
     mark = "" if ends["validated"] else ", not validated"
     said = f"{by_reply['value']:+.1f} ({ends['low']:+.1f}, {ends['high']:+.1f}{mark})"
-    cut = ", though the horizon of 40 tokens leaves unlike amounts of text," if horizon else ""
+    cut = ", cut at token 40 where it is longer," if horizon else ""
     placed = "" if share["value"] is None else ", as a share of replies meant for somebody else 27% (9% to 44%, not validated)"
     low, high = (by_character["interval"][end] for end in ("low", "high"))
     character = f"{by_character['value']:+.2f} ({low:+.2f}, {high:+.2f})"
     signs = {of["value"] > 0 for of in (by_token, by_reply, by_character)}
     closing = []
     if expected == "unit":
-        closing = ["So whether there is a loss depends on the unit."]
+        closing = ["So whether a loss is shown depends on the unit."]
     elif len(signs) == 2:
         closing = ["Even the sign depends on the unit: take none of these for a loss or a gain."]
     assert found["shifts"]["user"]["notes"] == [
@@ -190,10 +197,55 @@ def test_texts_of_unlike_density_are_told_in_all_units_and_where_these_disagree_
         f"compare unlike amounts of text. In nats a reply{cut} it is {said}{placed}, and in nats a character {character}.",
         *closing,
     ]
-    assert ("whether user shift costs it something depends on the unit" in found["sentences"][0]) == (expected == "unit")
+    assert ("whether a loss under user shift is shown depends on the unit" in found["sentences"][0]) == (expected == "unit")
     alike = verdict(estimates({"user": of_shift}, density=0.3))["shifts"]["user"]
     assert alike["notes"] == []
     assert alike["finding"] == finding(by_token)
+
+
+def test_a_policy_that_tells_no_more_than_a_constant_reply_has_nothing_to_lose_and_its_small_intervals_count():
+    of_shift = section(number(0.0, -0.2, 0.2), number(0.0, -0.01, 0.01, smallest_loss=0.014))
+    found = verdict(estimates({"user": of_shift}, constant=-0.1))  # here it tells .2 less than golden replies in IDTest
+    assert found["shifts"]["user"]["finding"] == "none"
+    assert found["shifts"]["user"]["constant"]["lineages"] is None
+    assert found["sentences"][-1].endswith("tell no more than one constant reply would here, which would lose nothing.")
+
+
+def test_a_share_of_swapped_replies_is_said_of_what_tells_less_alone():
+    more = section(number(0.3, 0.1, 0.5), number(0.2, 0.1, 0.3), -1.27)
+    assert "swapped" not in verdict(estimates({"user": more}, reference=more))["sentences"][1]
+    odd = section(number(0.3, 0.1, 0.5), number(0.2, 0.1, 0.3), 1.27)
+    assert "swapped" not in verdict(estimates({"user": odd}, reference=odd))["sentences"][1]
+    lost = section(number(0.3, 0.1, 0.5), number(0.2, 0.1, 0.3), share=number(-0.05, -0.3, 0.2))
+    assert "meant for somebody else" not in verdict(estimates({"user": lost}))["shifts"]["user"]["sentence"]
+    lost = section(number(0.3, 0.1, 0.5), number(0.2, 0.1, 0.3), share=number(1.7, 0.3, 3.1, validated=False))
+    told = verdict(estimates({"user": lost}))["shifts"]["user"]["sentence"]
+    assert told.endswith("as if 170% (30% to 310%, not validated) more of the replies had been meant for somebody else.")
+
+
+def test_lineages_needed_are_those_of_a_category_and_not_all_that_there_are():
+    of_shift = section(number(0.0, -0.2, 0.2), number(0.01, -0.14, 0.16, clusters=96, smallest_loss=0.22))
+    found = verdict(estimates({"user": of_shift}, constant=-0.32))
+    assert found["shifts"]["user"]["constant"]["lineages"] == 54
+
+
+def test_a_shifted_category_that_others_are_compared_with_is_not_called_familiar():
+    given = estimates({"user": section(number(0.0, -0.2, 0.2), number(0.0, -0.2, 0.2))})
+    given["categories"]["IDTest"]["shift"] = "tone"
+    assert verdict(given)["sentences"][1].startswith("On IDTest, with which others are compared, its replies tell 0.20")
+
+
+@pytest.mark.parametrize(
+    ("level", "told"),
+    [
+        (0.95, "94 to 98% of these 95% intervals held the truth."),
+        (0.8, "95% intervals were too wide, if anything."),
+    ],
+)
+def test_of_folds_of_few_lineages_it_is_said_what_simulations_say_of_their_level(level, told):
+    folded = number(0.2, 0.1, 0.3, validated=False)
+    folded["interval"] |= {"cautious": True, "level": level}
+    assert verdict(estimates({"user": section(folded, folded)}))["sentences"][-1].endswith(told)
 
 
 def test_what_is_not_validated_is_open_and_says_why():
@@ -205,7 +257,7 @@ def test_what_is_not_validated_is_open_and_says_why():
     )
     few["interval"]["kinds"] = {"user": 8, "character": 12}
     assert (
-        "not validated for so few clusters of several kinds."
+        "intervals over clusters of several kinds are not validated."
         in verdict(estimates({"user": section(few, few)}))["sentences"][-1]
     )
     assert found["shifts"]["tone"]["sentence"] == "Tone shift: open, since no golden replies."
