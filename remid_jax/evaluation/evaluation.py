@@ -113,8 +113,11 @@ class Evaluation:
         """Returns every estimate as a table, a row a category or shift and quantity (columns: `numbers.COLUMNS`)."""
         return table_of(self.results)
 
-    def save(self, workdir: str | Path, progress: Reports | None = None) -> None:
+    def save(self, workdir: str | Path, progress: Reports | None = None) -> list[Path]:
         """Writes results.json, scores.npz, samples.parquet, run.json, the report and its figures to a folder, which is made.
+
+        Returns:
+          The files.
 
         Raises:
           UserError: if the folder cannot be written to.
@@ -125,9 +128,10 @@ class Evaluation:
         write_bytes(folder / SAMPLES, parquet_bytes(pa.Table.from_pylist(list(self.samples))))
         write_text(folder / RESULTS, _json(self.results, ensure_ascii=False) + "\n")
         with stages.stage("report", unit=""):
-            report.write(self.results, folder, self.samples)
+            drawn = report.write(self.results, folder, self.samples)
         run = {**self.run, "seconds": {**self.run["seconds"], **stages.seconds}}
         write_text(folder / RUN, _json(run) + "\n")
+        return [*(folder / name for name in (RESULTS, SCORES, SAMPLES, RUN)), *drawn]
 
     def report(self, path: str | Path) -> None:
         """Writes the report as one HTML file that needs nothing beside it.

@@ -83,13 +83,22 @@ def open_model(source: str, dtype: str = "float32", mesh: Mesh | None = None) ->
     """
     if dtype not in get_args(Dtype):
         raise UserError(f"dtype={dtype!r}: choose one of {', '.join(get_args(Dtype))}")
-    precision = cast(Dtype, dtype)
-    if source.startswith("package:"):
-        return _open_gguf(source, _gguf_of_package(source.removeprefix("package:")), precision, mesh)
-    path = Path(os.path.expanduser(source))  # unlike Path.expanduser, no error where nobody knows a home
+    path, precision = located(source), cast(Dtype, dtype)
     if path.suffix == ".gguf":
         return _open_gguf(source, path, precision, mesh)
-    return _open_directory(source, path if path.is_dir() else _download(source), precision, mesh)
+    return _open_directory(source, path, precision, mesh)
+
+
+def located(source: str) -> Path:
+    """Returns the .gguf file or the directory of a model as `open_model` takes it; of one on the hub its snapshot here.
+
+    Raises:
+      UserError: if there is no such package, no such directory, or the hub does not give the model.
+    """
+    if source.startswith("package:"):
+        return _gguf_of_package(source.removeprefix("package:"))
+    path = Path(os.path.expanduser(source))  # unlike Path.expanduser, no error where nobody knows a home
+    return path if path.suffix == ".gguf" or path.is_dir() else _download(source)
 
 
 def with_params(model: LanguageModel, params: nnx.State, fingerprint: str) -> LanguageModel:

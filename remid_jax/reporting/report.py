@@ -23,8 +23,8 @@ SAMPLES_SHOWN = 12
 FIGURES = ("r_emid", "dials", "emi_terms", "replies", "self_information", "attribution", "bounds", "risk")
 
 
-def write(results: Results, workdir: str | Path, samples: Sequence[Sample] = ()) -> None:
-    """Writes report.html and figures/*.svg, *.png to `workdir`; the same arguments give the same bytes.
+def write(results: Results, workdir: str | Path, samples: Sequence[Sample] = ()) -> list[Path]:
+    """Writes report.html and figures/*.svg, *.png to `workdir`, and returns them; the same arguments give the same bytes.
 
     `results` is the dictionary of results.json. `samples` hold record, category, user_persona, character, last_query, golden,
     reasoning, reasoning_fallback, reply and reply_finished; the first of each category is shown.
@@ -38,15 +38,17 @@ def write(results: Results, workdir: str | Path, samples: Sequence[Sample] = ())
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({error.strerror}): name a workdir you may write to") from error
     drawn = figures.figures(results)
-    vectors = _vectors(drawn)
+    vectors, written = _vectors(drawn), [Path(workdir) / "report.html"]
     for name in FIGURES:
         if name in drawn:
             write_bytes(folder / f"{name}.svg", vectors[name])
             write_bytes(folder / f"{name}.png", drawing.png_bytes(drawn[name]))
+            written += [folder / f"{name}.svg", folder / f"{name}.png"]
         else:  # an earlier run's figure would contradict this run's report
             for suffix in ("svg", "png"):
                 (folder / f"{name}.{suffix}").unlink(missing_ok=True)
-    write_text(Path(workdir) / "report.html", html(results, vectors, samples))
+    write_text(written[0], html(results, vectors, samples))
+    return written
 
 
 def page_of(results: Results, samples: Sequence[Sample] = ()) -> str:

@@ -14,9 +14,8 @@ from remid_jax.construction.prompts import ConstructionPrompts
 from remid_jax.construction.retrieval import SUFFIXES
 from remid_jax.dialogues.dials.spelling import parse_dials
 from remid_jax.dialogues.judge_prompts import JudgePrompts
-from remid_jax.dialogues.manifest_files import manifest_beside
 from remid_jax.dialogues.prompts import Prompts
-from remid_jax.dialogues.readers.card_files import named_cards
+from remid_jax.dialogues.readers.card_files import benchmark_files
 from remid_jax.dialogues.reading import read_benchmark, read_training
 from remid_jax.endpoints.descriptions import is_endpoint, read_description
 from remid_jax.files import read_bytes
@@ -84,9 +83,7 @@ def benchmark(source: str, reader: None) -> str:
     """
     if source.startswith("package:"):
         return read_benchmark(source).fingerprint
-    beside = manifest_beside(source)
-    files = [Path(source), *([beside] if beside else []), *named_cards(source)]
-    return hashlib.sha256(b"".join(map(read_bytes, files))).hexdigest()
+    return hashlib.sha256(b"".join(map(read_bytes, benchmark_files(source)))).hexdigest()
 
 
 def training_records(source: str, manifest: str | None) -> str:
@@ -117,8 +114,7 @@ def dials(texts: Sequence[str], reader: None) -> str:
     """Returns a hash of dials, and of the files of edits that they name."""
     digest = hashlib.sha256()
     for dial in parse_dials(texts):
-        files = [Path(step.word) for step in dial.steps if step.name == "edited" and Path(step.word).is_file()]
-        digest.update(b"\n".join([str(dial).encode(), *map(read_bytes, files)]))
+        digest.update(b"\n".join([str(dial).encode(), *map(read_bytes, dial.files)]))
     return digest.hexdigest()
 
 

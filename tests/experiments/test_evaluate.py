@@ -68,9 +68,8 @@ def test_repeated_edited_and_without_results(drawn_figures, evaluate, run, flags
     assert (work / "report.html").stat().st_size > 10_000
 
     report = (work / "report.html").read_bytes()
-    for case in ("again", "results deleted"):
-        if case == "results deleted":
-            (work / "results.json").unlink()
+    for deleted in ("run.json", "results.json"):
+        (work / deleted).unlink()
         evaluate("work")
         assert contents(work) == before
         assert (work / "report.html").read_bytes() == report

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from remid_jax.dialogues.faults import meant, raise_all
@@ -80,6 +80,11 @@ class Dial:
         """The name of what the position moves along: of all dials that differ in it alone."""
         last = max((place for place, step in enumerate(self.steps) if step.number is not None), default=None)
         return self._joined(step.written(place != last) for place, step in enumerate(self.steps))
+
+    @property
+    def files(self) -> list[Path]:
+        """The files of edits that it names."""
+        return [Path(step.word) for step in self.steps if step.name == "edited" and Path(step.word).is_file()]
 
     def _joined(self, names: Iterable[str]) -> str:
         return " + ".join(names) + (f" on {self.base}" if self.base else "")

@@ -1,4 +1,4 @@
-"""The character cards that the rows of a file name by their paths."""
+"""The files that belong to a benchmark's: the manifest beside it, the character cards that its rows name by their paths."""
 
 from __future__ import annotations
 
@@ -6,8 +6,19 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from remid_jax.dialogues.manifest_files import manifest_beside
 from remid_jax.dialogues.readers.cards import SUFFIXES
 from remid_jax.dialogues.readers.rows import rows_of
+
+
+def benchmark_files(source: str | Path) -> list[Path]:
+    """Returns the file `source`, the manifest beside it, if any, and the cards that its rows name.
+
+    Raises:
+      UserError: as `named_cards`.
+    """
+    beside = manifest_beside(source)
+    return [Path(source), *([beside] if beside else []), *named_cards(source)]
 
 
 def named_cards(source: str | Path) -> list[Path]:
