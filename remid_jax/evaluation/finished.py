@@ -43,7 +43,7 @@ def identity_of(config: ConfigDict, reading: Reading) -> Identity | None:
 
     That is more than its numbers depend on: files show every setting, and which program and libraries made them.
     """
-    if is_endpoint(str(config.policy.model)) or jax.process_count() > 1:  # hosts may differ in what they find, and then one waits
+    if is_endpoint(str(config.policy.model)) or jax.process_count() > 1:  # hosts may differ in what they find
         return None
     settings = flat(config)
     try:
