@@ -21,11 +21,12 @@ def frequencies(rope: Rope, head_size: int) -> np.ndarray:
     """
     head_size = int(head_size * rope.rotated)
     pair = np.arange(0, head_size, 2, dtype=np.float32) / head_size
-    plain = (1.0 / rope.theta**pair).astype(np.float32)
+    # As torch has them: numpy's own float32 power is off by a rounding, which at position 2,000 turns a pair by 1e-4.
+    power = (rope.theta ** pair.astype(np.float64)).astype(np.float32)
+    plain = 1.0 / power
     if rope.scaling is None:
         return plain
     if rope.scaling == "longrope":
-        power = (rope.theta ** pair.astype(np.float64)).astype(np.float32)  # numpy's own float32 power is off by a rounding
         return (1.0 / (np.array(rope.short_factors, np.float32) * power)).astype(np.float32)
     if rope.scaling == "linear":
         return plain / np.float32(rope.factor)
