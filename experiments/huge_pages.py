@@ -11,6 +11,7 @@ Nothing heavy is imported here.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import sys
@@ -19,14 +20,16 @@ from pathlib import Path
 
 MODES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 VARIABLE, TUNABLE = "GLIBC_TUNABLES", "glibc.malloc.hugetlb"
+ASKED = "REMID_JAX_HUGE_PAGES"  # set as we start anew: something on the way may take our tunables away, as glibc does itself
 
 
 def start_with_huge_pages() -> None:
     """Starts this process anew with the same arguments, if huge pages are to be had and have not been asked for."""
-    if platform.libc_ver()[0] != "glibc" or not sys.executable or not MODES.is_file():
+    if platform.libc_ver()[0] != "glibc" or not sys.executable:
         return
-    if (asked := asking(MODES.read_text(), os.environ)) is not None:
-        os.execve(sys.executable, sys.orig_argv, {**os.environ, VARIABLE: asked})
+    with contextlib.suppress(OSError):  # no such file, or not for us; a program that is not there any more
+        if (asked := asking(MODES.read_text(), os.environ)) is not None:
+            os.execve(sys.executable, sys.orig_argv, {**os.environ, VARIABLE: asked, ASKED: "1"})
 
 
 def asking(modes: str, environment: Mapping[str, str]) -> str | None:
@@ -35,6 +38,6 @@ def asking(modes: str, environment: Mapping[str, str]) -> str | None:
     `modes` are those of the system, the one in force in brackets: "always [madvise] never".
     """
     tunables = environment.get(VARIABLE, "")
-    if "[madvise]" not in modes or TUNABLE in tunables:
+    if "[madvise]" not in modes or TUNABLE in tunables or ASKED in environment:
         return None
     return ":".join(filter(None, (tunables, f"{TUNABLE}=1")))

@@ -21,21 +21,23 @@ def frequencies(rope: Rope, head_size: int) -> np.ndarray:
     """
     head_size = int(head_size * rope.rotated)
     pair = np.arange(0, head_size, 2, dtype=np.float32) / head_size
-    plain = (1.0 / rope.theta**pair).astype(np.float32)
+    # All roundings are torch's: one more turns a pair by 1e-4 at position 2,000. numpy's own float32 power has one more.
+    power = (rope.theta ** pair.astype(np.float64)).astype(np.float32)
+    plain = 1.0 / power
     if rope.scaling is None:
         return plain
     if rope.scaling == "longrope":
-        power = (rope.theta ** pair.astype(np.float64)).astype(np.float32)  # numpy's own float32 power is off by a rounding
         return (1.0 / (np.array(rope.short_factors, np.float32) * power)).astype(np.float32)
     if rope.scaling == "linear":
         return plain / np.float32(rope.factor)
     if rope.scaling == "llama3":
-        turns = rope.original_positions * plain.astype(np.float64) / (2 * math.pi)
+        wavelengths = np.float32(2 * math.pi) * (1.0 / plain)
+        turns = np.float32(rope.original_positions) * (1.0 / wavelengths)
         keep = (turns - rope.low_frequency_factor) / (rope.high_frequency_factor - rope.low_frequency_factor)
         keep = np.clip(keep, 0.0, 1.0)
-    else:
-        keep = 1.0 - _yarn_ramp(rope, head_size)
-    return (plain * (keep + (1 - keep) / rope.factor)).astype(np.float32)
+        return (1 - keep) * plain / np.float32(rope.factor) + keep * plain
+    keep = 1.0 - _yarn_ramp(rope, head_size)
+    return 1.0 / (np.float32(rope.factor) * power) * (1 - keep) + plain * keep
 
 
 def _yarn_ramp(rope: Rope, head_size: int) -> np.ndarray:
@@ -49,7 +51,7 @@ def _yarn_ramp(rope: Rope, head_size: int) -> np.ndarray:
         low, high = math.floor(low), math.ceil(high)
     low, high = max(low, 0), min(high, head_size - 1)
     span = (high - low) or 0.001
-    return np.clip((np.arange(head_size // 2) - low) / span, 0, 1)
+    return np.clip((np.arange(head_size // 2, dtype=np.float32) - low) / span, 0, 1)
 
 
 def angles(
