@@ -1,7 +1,8 @@
 """Opening a language model: a directory, a hub id, a GGUF file, or the GGUF inside an installed Python package.
 
 Opening reads the config, the tokenizer and the names and shapes of the weights; the weights themselves are read when first
-asked for, one stacked parameter at a time, so the host never holds the model twice.
+asked for. From safetensors the host holds one device's part of one parameter at a time, and a part of one tensor beside it;
+from a GGUF file, whose tensors are dequantised, one parameter.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
 from remid_jax.errors import UserError
 from remid_jax.files import read_object
@@ -32,6 +33,7 @@ from remid_jax.models.fingerprints import fingerprint
 from remid_jax.models.gguf import read_gguf
 from remid_jax.models.tensor_names import check_tensors
 from remid_jax.models.tokenizer import Tokenizer
+from remid_jax.models.weight_files import Stored
 from remid_jax.parallel import gathered, parameter_shardings, path_name
 
 Dtype = Literal["float32", "bfloat16"]
@@ -51,7 +53,7 @@ class LanguageModel:
     dtype: Dtype
     fingerprint: str
     end_ids: tuple[int, ...]
-    arrays: Callable[[], Iterator[tuple[str, np.ndarray]]] = dataclasses.field(repr=False)
+    arrays: Callable[[], Iterator[tuple[str, np.ndarray | Stored]]] = dataclasses.field(repr=False)
     mesh: Mesh | None = None
     base: LanguageModel | None = dataclasses.field(default=None, repr=False)
     added: nnx.State | None = dataclasses.field(default=None, repr=False)
@@ -127,8 +129,10 @@ def read_as(model: LanguageModel, **settings: Any) -> LanguageModel:
     return other
 
 
-def place_params(config: DecoderConfig, arrays: Iterator[tuple[str, np.ndarray]], dtype: Dtype, mesh: Mesh | None) -> nnx.State:
-    """Puts the arrays of every parameter on the devices, in `dtype`, as they come."""
+def place_params(
+    config: DecoderConfig, arrays: Iterator[tuple[str, np.ndarray | Stored]], dtype: Dtype, mesh: Mesh | None
+) -> nnx.State:
+    """Puts every parameter on the devices, in `dtype`, one after the other."""
     shapes = structure(config)[1]
     shardings: dict[str, Any] = {}
     if mesh is not None:
@@ -136,12 +140,22 @@ def place_params(config: DecoderConfig, arrays: Iterator[tuple[str, np.ndarray]]
         shardings = {path_name(path): sharding for path, sharding in leaves}
     placed = {}
     for path, array in arrays:
-        array = array.astype(dtype, copy=False)
-        # A callback hands each device its part alone, whereas device_put would compare the whole between hosts.
-        placed[path] = (
-            jax.make_array_from_callback(array.shape, shardings[path], array.__getitem__) if mesh else jnp.asarray(array)
-        )
+        placed[path] = _spread(array, shardings[path], dtype) if mesh else jnp.asarray(array[:].astype(dtype, copy=False))
     return jax.tree_util.tree_map_with_path(lambda path, leaf: placed[path_name(path)], shapes)
+
+
+def _spread(array: np.ndarray | Stored, sharding: NamedSharding, dtype: Dtype) -> jax.Array:
+    """Hands each of this host's devices its part, and makes no part before the one before it is handed over."""
+    owners: dict[tuple[tuple[int, int, int], ...], list[jax.Device]] = {}
+    for device, index in sharding.addressable_devices_indices_map(array.shape).items():
+        spans = tuple(of.indices(size) for of, size in zip(index or (), array.shape, strict=True))
+        owners.setdefault(spans, []).append(device)
+    parts = []
+    for spans, devices in owners.items():
+        part = array[tuple(slice(*span) for span in spans)].astype(dtype, copy=False)
+        parts += [jax.device_put(part, device).block_until_ready() for device in devices]
+        del part
+    return jax.make_array_from_single_device_arrays(array.shape, sharding, parts)
 
 
 # ------------------------------------------------------------------------------------------------------------------ GGUF
@@ -210,7 +224,7 @@ def _open_directory(source: str, directory: Path, dtype: Dtype, mesh: Mesh | Non
         dtype=dtype,
         fingerprint=fingerprint(config, files),
         end_ids=_end_ids(directory, raw, tokenizer),
-        arrays=lambda: weight_files.stacked(config, tensors, dtype),
+        arrays=lambda: weight_files.stored(config, tensors, dtype),
         mesh=mesh,
     )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from remid_jax.errors import UserError
 from remid_jax.files import read_object
 from remid_jax.models.config import DecoderConfig
-from remid_jax.models.tensor_names import EMBEDDING, HEAD, canonical, layout
+from remid_jax.models.tensor_names import EMBEDDING, HEAD, Tensors, canonical, layout
 
 FLOATS = ("F64", "F32", "F16", "BF16")
 
@@ -112,25 +113,50 @@ def tie(tensors: Mapping[str, Tensor], tied: bool) -> tuple[dict[str, Tensor], b
     return found, tied
 
 
-def read(tensor: Tensor, rows: slice = slice(None)) -> np.ndarray:
+def read(tensor: Tensor, *part: slice) -> np.ndarray:
+    """The part of a tensor that slices along its first axes cut out; all of it without any."""
     with safe_open(tensor.file, framework="np") as file:
-        return file.get_slice(tensor.name)[rows]
+        return file.get_slice(tensor.name)[part or slice(None)]
 
 
-def stacked(config: DecoderConfig, tensors: Mapping[str, Tensor], dtype: str) -> Iterator[tuple[str, np.ndarray]]:
-    """Every parameter as (path, array in `dtype`), e.g. ("layers/mlp/up/kernel", [L, in, out]).
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """A parameter in the files of its tensors, of which any part can be read by slices, as of an array in `dtype`."""
 
-    Raises:
-      UserError: naming the first tensor that holds a number which is not finite.
-    """
+    parts: Tensors
+    tensors: Sequence[Tensor]
+    dtype: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        of_tensor = self.parts.shape[::-1] if self.parts.transposed else self.parts.shape
+        return (len(self.tensors), *of_tensor) if self.parts.stacked else of_tensor
+
+    def __getitem__(self, index: slice | tuple[slice, ...]) -> np.ndarray:
+        """Reads one tensor after the other, so that beside what is returned no more than a tensor's part is in memory.
+
+        Raises:
+          UserError: naming the first tensor whose part holds a number that is not finite.
+        """
+        given = index if isinstance(index, tuple) else (index,)
+        whole = (slice(None),) * (len(self.shape) - len(given))
+        spans = [slice(*of.indices(size)) for of, size in zip((*given, *whole), self.shape, strict=True)]
+        layers, within = (spans[0], spans[1:]) if self.parts.stacked else (slice(0, 1), spans)
+        found = np.empty((layers.stop - layers.start, *(of.stop - of.start for of in within)), self.dtype)
+        rows, *others = within[::-1] if self.parts.transposed else within
+        rows = slice(rows.start + self.parts.first, rows.stop + self.parts.first)
+        for layer, tensor in zip(found, self.tensors[layers], strict=True):
+            part = read(tensor, rows, *others)
+            layer[...] = part.T if self.parts.transposed else part
+            del part  # before the next is read
+            check_finite(layer, str(tensor.file), tensor.name)
+        return found if self.parts.stacked else found[0]
+
+
+def stored(config: DecoderConfig, tensors: Mapping[str, Tensor], dtype: str) -> Iterator[tuple[str, Stored]]:
+    """Every parameter by its path, e.g. ("layers/mlp/up/kernel", of shape [L, in, out])."""
     for path, parts in layout(config).items():
-        shape = parts.shape[::-1] if parts.transposed else parts.shape
-        whole = np.empty((len(parts.names), *shape), dtype)
-        for layer, name in enumerate(parts.names):
-            part = read(tensors[name], slice(parts.first, parts.first + parts.shape[0]))
-            whole[layer] = part.T if parts.transposed else part
-            check_finite(whole[layer], str(tensors[name].file), tensors[name].name)
-        yield path, whole if parts.stacked else whole[0]
+        yield path, Stored(parts, [tensors[name] for name in parts.names], dtype)
 
 
 def check_finite(array: np.ndarray, place: str, name: str) -> None:
