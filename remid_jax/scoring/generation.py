@@ -75,7 +75,7 @@ class Generator:
         total, done = sum(len(prompt.draws) for prompt in missing.values()) * sampler.max_new, 0
 
         def advance(tokens: int) -> None:
-            report(done + tokens, total)
+            report(done + tokens, total)  # in all at most: replies that end early take from it
 
         suspects: dict[int, Prompt] = {}
         slots = bucket_of(longest)
@@ -86,7 +86,8 @@ class Generator:
                     samples[n] = replies
                 else:
                     suspects[n] = missing[n]
-                done += len(replies) * sampler.max_new
+                spoken = sum(len(reply.ids) for reply in replies)
+                done, total = done + spoken, total + spoken - len(replies) * sampler.max_new
             # An overflow in one prompt reaches those encoded beside it, as 0 times infinity is no number: each is asked alone.
             for n in list(suspects):
                 [(_, replies)] = self._serve({n: suspects[n]}, sampler, slots, lambda tokens: None)
@@ -96,7 +97,7 @@ class Generator:
                     del suspects[n]
         if suspects:
             refuse_not_finite(self.model, "replies", [n + 1 for n in suspects], len(prompts))
-        report(total, total)
+        report(done, done)
         return [samples[n] for n in range(len(prompts))]
 
     def _serve(

@@ -68,6 +68,22 @@ def test_prompts_may_want_unlike_numbers_of_draws():
     assert len(several) == 3
 
 
+def test_progress_counts_the_tokens_that_were_said_and_no_more():
+    asked, heard, store = prompts(12, draws=2), [], Store(":memory:")
+    sampler, hear = Sampler(64, STOP_IDS), lambda done, total: heard.append((done, total))
+    found = Generator(tiny_model(), Devices(), store, 8).generate(asked, sampler, hear)
+    said = sum(len(sample.ids) for samples in found for sample in samples)
+    assert heard[-1] == (said, said)
+    assert said < 24 * 64
+    dones, totals = zip(*heard, strict=True)
+    assert list(dones) == sorted(dones)
+    assert list(totals) == sorted(totals, reverse=True)
+    assert all(done <= total for done, total in heard)
+    heard.clear()
+    Generator(tiny_model(), Devices(), store, 8).generate(asked, sampler, hear)
+    assert heard == [(0, 0)]
+
+
 def test_a_reply_of_one_token_ends_at_once():
     asked = prompts(5)
     together, counts = generate(asked, 2, max_new=1)
