@@ -15,8 +15,8 @@ errs on the side of width; unit: golden replies there hold unlike amounts of tex
 reply whether there is a loss. Figures are those of `club token_rate` under the headline's scorer.
 "constant" is what would be lost (nats a token) if one constant reply were said to everybody under the shift, the share of such
 runs in which the interval would lie above 0 then, and with about how many lineages a category `POWER` of them would; None where
-they are not known. Of a table without a shift or golden
-replies: {"quantity": None, "sentences": [why], "beside": [], "shifts": {}}.
+they are not known. Of a table without a shift or golden replies: {"quantity": None, "sentences": [why], "beside": [],
+"shifts": {}}.
 """
 
 from __future__ import annotations
@@ -186,13 +186,13 @@ def _beside_constant(number: Estimate, found: str, ceiling: float, chance: float
     """What a shift shows beside the loss of a policy that says one constant reply there."""
     if ceiling <= 0:
         return "Its replies in familiar conditions tell no more than one constant reply would here, which would lose nothing."
+    if found not in (BLIND, NONE):
+        return f"One constant reply to everybody there would lose {ceiling:+.2f}."
     assert number["interval"] is not None
     outside = (number["interval"]["high"] or 0.0) < ceiling
     if found == BLIND:
         told = f"One constant reply to everybody there would lose {ceiling:+.2f}, which {chance:.0%} of such runs would find"
         return f"{told}; taken as known, that loss lies above this interval." if outside else f"{told}."
-    if found != NONE:
-        return f"One constant reply to everybody there would lose {ceiling:+.2f}."
     if outside:
         return f"As much as one constant reply to everybody there would lose, {ceiling:+.2f}, is excluded."
     share = "" if chance is None else f"; of such runs {chance:.0%} would find it"

@@ -52,8 +52,7 @@ def other_faults(others: Mapping[str, np.ndarray], model: LanguageModel) -> list
         path, whole = next(arrays)
         for name, array in wanted.pop(path, ()):
             parts, own = base[path], _WRAPPER.sub("", name)
-            place = parts.names.index(own) if parts.stacked else 0
-            layer = whole[place : place + 1][0] if parts.stacked else whole[:]
+            layer = whole[(place := parts.names.index(own)) : place + 1][0] if parts.stacked else whole[:]
             rows = array[parts.first : parts.first + parts.shape[0]]
             if not _unchanged(rows.T if parts.transposed else rows, layer, model.dtype):
                 trained[name] = None

@@ -211,6 +211,13 @@ def test_a_policy_that_tells_no_more_than_a_constant_reply_has_nothing_to_lose_a
     assert found["sentences"][-1].endswith("tell no more than one constant reply would here, which would lose nothing.")
 
 
+def test_what_a_constant_reply_would_lose_is_said_where_there_is_no_estimate_too():
+    silent = section(number(None, reason="no replies"), number(None, reason="no replies"))
+    found = verdict(estimates({"user": silent}, constant=-0.4))["shifts"]["user"]
+    assert found["finding"] == "open"
+    assert found["beside"][-1] == "One constant reply to everybody there would lose +0.20."
+
+
 def test_a_share_of_swapped_replies_is_said_of_what_tells_less_alone():
     more = section(number(0.3, 0.1, 0.5), number(0.2, 0.1, 0.3), -1.27)
     assert "swapped" not in verdict(estimates({"user": more}, reference=more))["sentences"][1]
