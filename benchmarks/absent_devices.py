@@ -30,7 +30,7 @@ from remid_jax.models.decoder import structure
 from remid_jax.models.decoding import unstacked
 from remid_jax.models.sampling import Prompts, Sampler, decode, empty_rows, encode
 from remid_jax.parallel import Devices, parameter_shardings, row_shardings
-from remid_jax.scoring.kernel import Batch, head_chunk, score_batch
+from remid_jax.scoring.kernel import Batch, score_batch
 
 DEVICES = flags.DEFINE_string("devices", "v5e:2x2", "What to compile for: a topology of TPUs, or a card and how many of it.")
 SIZE = flags.DEFINE_enum("size", "8b", list(SIZES), "The model.")
@@ -62,7 +62,7 @@ def main(_: Sequence[str]) -> None:
     params = parameters(config, present.mesh)
     for length in LENGTHS.value:
         rows = max(1, LENGTHS.value[-1] // length) * present.rows
-        step = functools.partial(score_batch, config, head_chunk(rows // present.rows, config.vocab_size))
+        step = functools.partial(score_batch, config)
         ints = laid(present, jax.ShapeDtypeStruct((rows, length), jnp.int32))
         batch = Batch(*[ints] * 5, laid(present, jax.ShapeDtypeStruct((rows,), jnp.int32)))  # type: ignore[call-arg]
         show(f"score {rows} rows of {length} tokens", present, step, params, batch)

@@ -40,7 +40,7 @@ from remid_jax.models.config import DecoderConfig
 from remid_jax.models.decoding import unstacked
 from remid_jax.models.sampling import Prompts, Sampler, decode, empty_rows, encode
 from remid_jax.parallel import Devices
-from remid_jax.scoring.kernel import Batch, head_chunk, score_batch
+from remid_jax.scoring.kernel import Batch, score_batch
 
 SIZE = flags.DEFINE_enum("size", "toy", list(SIZES), "The model.")
 PEAK = flags.DEFINE_float("peak_tflops", None, "bfloat16 peak of one device: prints the share of it that was used.")
@@ -145,7 +145,7 @@ def print_rounding(config: DecoderConfig, params: nnx.State, devices: Devices, b
 
 
 def kernel(config: DecoderConfig, devices: Devices, rows: int) -> Callable:
-    return functools.partial(score_batch, config, head_chunk(rows // devices.rows, config.vocab_size))
+    return functools.partial(score_batch, config)
 
 
 def random_rows(config: DecoderConfig, devices: Devices, rows: int, length: int) -> Batch:

@@ -24,7 +24,8 @@ from remid_jax.models.loading import Dtype, LanguageModel, with_params
 from remid_jax.parallel import Devices, parameter_shardings
 from remid_jax.scoring.engine import attention_knee, check_texts
 from remid_jax.scoring.filling import bucket_of
-from remid_jax.scoring.kernel import head_chunk, token_statistics
+from remid_jax.scoring.head import ask
+from remid_jax.scoring.kernel import at_parents
 from remid_jax.scoring.requests import Request
 
 Columns = Mapping[str, Sequence[Sequence[np.ndarray | float]]]
@@ -117,8 +118,7 @@ class Trainer:
             )
             keys = _dropout_keys(self.seed, number, np.asarray(numbers))
             batch = training_batch([rows[n] for n in numbers], size, completions, tokens, columns, keys)
-            chunk = head_chunk(size // shares, self.model.config.vocab_size)
-            gradients = _gradients(self.model.config, chunk, self.objective, self.model.dtype, self.devices)
+            gradients = _gradients(self.model.config, self.objective, self.model.dtype, self.devices)
             part = gradients(self._frozen, state.trainable, self.devices.place_batch(batch))
             total = part if total is None else _add(total, part)
         sums, logged = total
@@ -130,24 +130,24 @@ class Trainer:
 
 
 def completion_statistics(
-    config: DecoderConfig, chunk: int, params: nnx.State, batch: TrainingBatch
+    config: DecoderConfig, params: nnx.State, batch: TrainingBatch
 ) -> tuple[Float[Array, "B K N"], Float[Array, "B K N"]]:
     """(log-probabilities of every completion's tokens, entropies of what they were drawn from), nats; 0 outside of the mask."""
     model, rows = bind(config, params), batch.rows
     hidden = model(rows.tokens, TokenTree(rows.positions, rows.ends), dropout=batch.dropout)
-    found = token_statistics(model, chunk, hidden, rows.parents, rows.targets, rows.scored)
+    found = ask(config, "entropies", at_parents(hidden, rows.parents), model.words, rows.targets, rows.scored)
     logprobs, entropies = (jnp.take_along_axis(a[:, None], batch.slots, axis=2) * batch.mask for a in found)
     return logprobs, entropies
 
 
 @functools.lru_cache(maxsize=64)
-def _gradients(config: DecoderConfig, chunk: int, objective: Objective, dtype: Dtype, devices: Devices) -> Callable:
+def _gradients(config: DecoderConfig, objective: Objective, dtype: Dtype, devices: Devices) -> Callable:
     """(frozen, trainable, batch) -> (gradient of the objective's sum, {"loss": (sum, count), what else is logged})."""
 
     def gradients(frozen: nnx.State | None, trainable: nnx.State, batch: TrainingBatch) -> tuple[nnx.State, dict[str, Reduced]]:
         def loss(trainable: nnx.State) -> tuple[Array, dict[str, Reduced]]:
             params = whole(frozen, trainable, dtype)
-            logprobs, entropies = completion_statistics(config, chunk, params, batch)
+            logprobs, entropies = completion_statistics(config, params, batch)
             reduced, logged = objective(logprobs, entropies, batch.mask, batch.columns)
             return reduced[0], {"loss": reduced} | logged
 

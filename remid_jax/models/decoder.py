@@ -23,7 +23,7 @@ from remid_jax.models.attention.triangle import capped
 from remid_jax.models.attention.visibility import UNLIMITED
 from remid_jax.models.config import DecoderConfig, LoRAConfig
 from remid_jax.models.lora import Keys, LoRA, fold_in
-from remid_jax.models.matrices import contract, project
+from remid_jax.models.matrices import contract, project, rounded
 from remid_jax.models.rope import angles, rotate
 
 
@@ -89,7 +89,7 @@ class Attention(nnx.Module):
         if self.query_norm is not None and self.key_norm is not None and not self.whole_qk_norm:
             q, k = self.query_norm(q), self.key_norm(k)
         dtype = self.query.kernel.dtype
-        q, k, v = (a.astype(dtype).swapaxes(1, 2) for a in (rotate(q, cos, sin), rotate(k, cos, sin), v))
+        q, k, v = (rounded(a, dtype).swapaxes(1, 2) for a in (rotate(q, cos, sin), rotate(k, cos, sin), v))
         return q, k, v
 
     def attend(
@@ -111,7 +111,7 @@ class Attention(nnx.Module):
         q = q.reshape(len(q), self.kv_heads, -1, self.head_size)
         logits = capped(contract("rkmh,rkhs->rkms", q, keys), self.scale, self.softcap)
         weights = jax.nn.softmax(jnp.where(visible[:, None, None], logits, jnp.finfo(jnp.float32).min), axis=-1)
-        weights = weights.astype(self.query.kernel.dtype)  # as `attend` rounds them, in whatever dtype the values are kept
+        weights = rounded(weights, self.query.kernel.dtype)  # as `attend` rounds them, in whatever dtype the values are kept
         return contract("rkms,rksh->rkmh", weights, values).reshape(len(q), 1, self.heads * self.head_size)
 
 
@@ -225,12 +225,23 @@ class Decoder(nnx.Module):
         return None if window is None or not self.config.has_sliding_layers else jnp.where(is_sliding, window, UNLIMITED)
 
     def logits(self, hidden: Float[Array, "*shape D"], weights_first: bool = False) -> Float[Array, "*shape V"]:
-        """Next-token logits, float32. `weights_first`: see `remid_jax.models.matrices.project`."""
-        head = (self.embedding if self.head is None else self.head)[...]
-        logits = project(hidden, head, True) if weights_first else contract("...d,vd->...v", hidden, head)
-        logits = logits if self.config.logit_divisor == 1 else logits / self.config.logit_divisor
-        cap = self.config.final_softcap
-        return logits if cap is None else jnp.tanh(logits / cap) * cap
+        """As `logits_of`, of all words."""
+        return logits_of(self.config, hidden, self.words, weights_first)
+
+    @property
+    def words(self) -> Float[Array, "V D"]:
+        """The head's weights, in tied models the embedding's."""
+        return (self.embedding if self.head is None else self.head)[...]
+
+
+def logits_of(
+    config: DecoderConfig, hidden: Float[Array, "*shape D"], words: Float[Array, "V D"], weights_first: bool = False
+) -> Float[Array, "*shape V"]:
+    """Next-token logits of these words, float32. `weights_first`: see `remid_jax.models.matrices.project`."""
+    logits = project(hidden, words, True) if weights_first else contract("...d,vd->...v", hidden, words)
+    logits = logits if config.logit_divisor == 1 else logits / config.logit_divisor
+    cap = config.final_softcap
+    return logits if cap is None else jnp.tanh(logits / cap) * cap
 
 
 @functools.lru_cache(maxsize=16)

@@ -20,7 +20,7 @@ from remid_jax.models.config import DecoderConfig
 from remid_jax.models.loading import LanguageModel
 from remid_jax.parallel import Devices
 from remid_jax.scoring.filling import Limits
-from remid_jax.scoring.kernel import KERNEL_VERSION, Batch, Texts, embed_batch, head_chunk, score_batch
+from remid_jax.scoring.kernel import KERNEL_VERSION, Batch, Texts, embed_batch, score_batch
 from remid_jax.scoring.packing import Plan, Row, plan_rows
 from remid_jax.scoring.requests import Continuation, Request
 from remid_jax.scoring.store import Store, key_maker
@@ -216,7 +216,7 @@ class ScoringEngine:
         """Dispatches a step of these rows, which makes the log-probabilities of their scored tokens."""
         rows, size = [plan.rows[n] for n in numbers], plan.steps[numbers[0]]
         batch = make_batch(rows, size, rows[0].bucket)
-        step = _scoring(self.devices, self.model.config, head_chunk(size // self.devices.rows, self.model.config.vocab_size))
+        step = _scoring(self.devices, self.model.config)
         return step(self._params, self.devices.place_batch(batch)), [len(row.scored) for row in rows]
 
     def _begin_vectors(self, plan: Plan, numbers: Sequence[int], slots: Sequence[Sequence[np.ndarray]], most: int) -> Begun:
@@ -275,9 +275,9 @@ def refuse_not_finite(model: LanguageModel, kind: str, requests: Sequence[int], 
 
 
 @functools.lru_cache(maxsize=64)
-def _scoring(devices: Devices, config: DecoderConfig, chunk: int) -> Callable:
+def _scoring(devices: Devices, config: DecoderConfig) -> Callable:
     def score_rows(params: nnx.State, batch: Batch) -> jax.Array:  # named, so that logs of compilations name it
-        return score_batch(config, chunk, params, batch)
+        return score_batch(config, params, batch)
 
     return devices.spread(score_rows)
 

@@ -14,7 +14,7 @@ from remid_jax.models.config import DecoderConfig
 from remid_jax.models.loading import LanguageModel
 from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import Begun, ScoringEngine, make_batch
-from remid_jax.scoring.kernel import Batch, head_chunk, rank_batch
+from remid_jax.scoring.kernel import Batch, rank_batch
 from remid_jax.scoring.packing import Plan
 from remid_jax.scoring.pairs import score_pairs
 from remid_jax.scoring.requests import Request
@@ -48,7 +48,7 @@ class RankingEngine(ScoringEngine):
     def begin_scores(self, plan: Plan, numbers: Sequence[int]) -> Begun:
         rows, size = [plan.rows[n] for n in numbers], plan.steps[numbers[0]]
         batch = make_batch(rows, size, rows[0].bucket)
-        step = _ranking(self.devices, self.model.config, head_chunk(size // self.devices.rows, self.model.config.vocab_size))
+        step = _ranking(self.devices, self.model.config)
         return step(self._params, self.devices.place_batch(batch)), [len(row.scored) for row in rows]
 
 
@@ -59,8 +59,8 @@ def _ranked(values: np.ndarray) -> Ranked:
 
 
 @functools.lru_cache(maxsize=64)
-def _ranking(devices: Devices, config: DecoderConfig, chunk: int) -> Callable:
+def _ranking(devices: Devices, config: DecoderConfig) -> Callable:
     def rank_rows(params: nnx.State, batch: Batch) -> jax.Array:  # named, so that logs of compilations name it
-        return rank_batch(config, chunk, params, batch)
+        return rank_batch(config, params, batch)
 
     return devices.spread(rank_rows)

@@ -63,7 +63,7 @@ def test_the_scoring_kernel_lowers_for_several_accelerators(platform, kernel):
     rows = NamedSharding(devices.mesh, PartitionSpec("data"))
     row = jax.ShapeDtypeStruct((4, 8192), jnp.int32, sharding=rows)
     batch = Batch(row, row, row, row, row, jax.ShapeDtypeStruct((4,), jnp.int32, sharding=rows))
-    step = devices.spread(functools.partial(score_batch, config, 8))
+    step = devices.spread(functools.partial(score_batch, config))
     text = step.trace(params, batch).lower(lowering_platforms=(platform,)).as_text()
     assert len(re.findall(rf"custom_call @\S*{kernel}", text)) == 1
     assert "8192x8192" not in text

@@ -8,7 +8,6 @@ from remid_jax.errors import UserError
 from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.filling import Limits
-from remid_jax.scoring.kernel import head_chunk
 from remid_jax.scoring.requests import Continuation, Request
 from remid_jax.scoring.store import Store
 
@@ -83,12 +82,6 @@ def test_half_finished_work_is_continued_to_the_same_bits(tmp_path):
 def test_probabilities_of_all_answers_of_one_token_sum_to_one(tmp_path):
     [scores] = engine(tmp_path).score([Request([3, 4, 5], [Continuation([v]) for v in range(CONFIG.vocab_size)])])
     assert np.exp(np.array(scores, np.float64)).sum() == pytest.approx(1, abs=1e-5)
-
-
-def test_head_chunks_keep_the_logits_small():
-    assert head_chunk(1, 49_152) == 128
-    assert head_chunk(4, 262_144) * 4 * 262_144 <= 2**25
-    assert head_chunk(10_000, 262_144) == 8
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 from remid_jax.models.attention.softmax import Manner, State, absorb, finish, nothing, slopes
 from remid_jax.models.attention.triangle import capped
 from remid_jax.models.attention.visibility import strips, visible, visible_blocks
-from remid_jax.models.matrices import contract
+from remid_jax.models.matrices import contract, rounded
 
 WIDTHS = (4, 2, 1)  # blocks of keys side by side that are taken at once: four take a CPU little longer than two one by one
 
@@ -79,9 +79,15 @@ def forward_plain(
 
         def add(where: Array, width: int, state: State) -> State:
             logits, seen = _logits(manner, queries, _cut(k, where, manner.block, width), blocks, number, where)
-            return absorb(state, logits, seen, lambda w: contract("bkms,bksh->bkmh", w, _cut(v, where, manner.block, width)))
 
-        return None, finish(_over_strips(blocks, number, add, nothing(queries.shape)))
+            def mix(weights: Array) -> Array:
+                weights = weights.reshape(*queries.shape[:-1], -1)
+                return _flat(contract("bkms,bksh->bkmh", weights, _cut(v, where, manner.block, width)))
+
+            return absorb(state, logits, seen, mix)
+
+        mixed, log_sums = finish(_over_strips(blocks, number, add, nothing(_flat(queries).shape)))
+        return None, (mixed.reshape(queries.shape), log_sums.reshape(*queries.shape[:-1], 1))
 
     return jax.lax.scan(one, None, (jnp.arange(len(q)), q))[1]
 
@@ -93,14 +99,16 @@ def backward_plain(
 
     def one(sums: tuple[Array, Array], given: tuple[Array, ...]) -> tuple[tuple[Array, Array], Array]:
         number, queries, changed, mix, log_sum = given
-        common = (changed * mix).sum(axis=-1, keepdims=True)
-        low = changed.astype(v.dtype)
+        common = _flat((changed * mix).sum(axis=-1, keepdims=True))
+        low, log_sum = rounded(changed, v.dtype), _flat(log_sum)
 
         def add(where: Array, width: int, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             to_q, to_k, to_v = state
             keys, values = _cut(k, where, manner.block, width), _cut(v, where, manner.block, width)
             logits, seen = _logits(manner, queries, keys, blocks, number, where)
-            weights, found = slopes(manner, logits, seen, log_sum, contract("bkmh,bksh->bkms", low, values), common)
+            to_weights = _flat(contract("bkmh,bksh->bkms", low, values))
+            weights, found = slopes(manner, logits, seen, log_sum, to_weights, common)
+            weights, found = (a.reshape(*queries.shape[:-1], -1) for a in (weights, found))
             to_q = to_q + contract("bkms,bksh->bkmh", found, keys)
             to_k = _add(to_k, contract("bkms,bkmh->bksh", found, queries), where, manner.block)
             return to_q, to_k, _add(to_v, contract("bkms,bkmh->bksh", weights, low), where, manner.block)
@@ -153,7 +161,7 @@ def _over_strips(blocks: Blocks, number: Array, add: Callable[[Array, int, S], S
 
 
 def _logits(manner: Manner, queries: Array, keys: Array, blocks: Blocks, number: Array, where: Array) -> tuple[Array, Array]:
-    """Logits [B, K, M, S] of a block of queries and a strip of keys, and who sees whom, of the same shape."""
+    """Logits [BKM, S] of a block of queries and a strip of keys, and who sees whom, of the same shape."""
     slots, along = jnp.arange(manner.block), jnp.arange(keys.shape[2])
     first, start = number * manner.block, where * manner.block
     seen = visible(
@@ -165,8 +173,14 @@ def _logits(manner: Manner, queries: Array, keys: Array, blocks: Blocks, number:
         blocks.window,
     )
     logits = capped(contract("bkmh,bksh->bkms", queries, keys), manner.scale, manner.softcap)
-    shape = (*logits.shape[:2], logits.shape[2] // manner.block, *seen.shape[1:])
-    return logits, jnp.broadcast_to(seen[:, None, None], shape).reshape(logits.shape)
+    rows, heads = len(seen), logits.shape[1] * logits.shape[2] // manner.block
+    seen = jnp.broadcast_to(seen[:, None], (rows, heads, *seen.shape[1:]))
+    return _flat(logits), _flat(seen)
+
+
+def _flat(a: Array) -> Array:
+    """One row for each query of each head: a CPU parts the first axis among its cores, and of three heads two would wait."""
+    return a.reshape(-1, a.shape[-1])
 
 
 def _cut(a: Array, number: Array, block: int, width: int) -> Array:

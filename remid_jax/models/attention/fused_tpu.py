@@ -19,7 +19,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array, Bool, Float
 
-from remid_jax.models.attention.softmax import LEAST, Manner, State, absorb, finish, slopes
+from remid_jax.models.attention.softmax import START, Manner, State, absorb, finish, slopes
 from remid_jax.models.attention.tiles import Tree, logits_of, times, times_rows, walk
 from remid_jax.models.attention.visibility import UNLIMITED, visible
 
@@ -161,7 +161,7 @@ def _forward(
     positions: Ref, ends: Ref, mixed: Ref, log_sums: Ref, greatest: Ref, total: Ref, mix: Ref,
 ) -> None:  # fmt: skip
     def begin() -> None:
-        greatest[...] = jnp.full(greatest.shape, LEAST, jnp.float32)
+        greatest[...] = jnp.full(greatest.shape, START, jnp.float32)
         total[...] = jnp.zeros(total.shape, jnp.float32)
         mix[...] = jnp.zeros(mix.shape, jnp.float32)
 

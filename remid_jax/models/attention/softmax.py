@@ -12,7 +12,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-LEAST = float(jnp.finfo(jnp.float32).min)
+LEAST = float(jnp.finfo(jnp.float32).min)  # the logit of a key that is not seen
+START = LEAST / 2  # the greatest logit before any: exp(LEAST - START) is 0, so that what is not seen needs no second mask
 
 
 class Manner(NamedTuple):
@@ -34,7 +35,7 @@ class State(NamedTuple):
 def nothing(shape: tuple[int, ...]) -> State:
     """The state before any key, for queries that mix to `shape`."""
     column = (*shape[:-1], 1)
-    return State(jnp.full(column, LEAST), jnp.zeros(column), jnp.zeros(shape, jnp.float32))
+    return State(jnp.full(column, START), jnp.zeros(column), jnp.zeros(shape, jnp.float32))
 
 
 def absorb(
@@ -46,13 +47,13 @@ def absorb(
     """The state with more keys; `mixed` gives the values [*shape, H] that weights [*shape, S] mix to."""
     logits = jnp.where(seen, logits, LEAST)
     greatest = jnp.maximum(state.greatest, logits.max(axis=-1, keepdims=True))
-    weights, shrink = jnp.where(seen, jnp.exp(logits - greatest), 0.0), jnp.exp(state.greatest - greatest)
+    weights, shrink = jnp.exp(logits - greatest), jnp.exp(state.greatest - greatest)
     mix = state.mix * shrink + mixed(weights)
     return State(greatest, state.total * shrink + weights.sum(axis=-1, keepdims=True), mix)
 
 
 def finish(state: State) -> tuple[Float[Array, "*shape H"], Float[Array, "*shape 1"]]:
-    """What the queries take, and the log-sums of their logits; zeros and `LEAST` where they see nobody."""
+    """What the queries take, and the log-sums of their logits; zeros and `START` where they see nobody."""
     total = jnp.where(state.total > 0, state.total, 1.0)
     return state.mix / total, state.greatest + jnp.log(total)
 
