@@ -35,7 +35,7 @@ class TokenTree(NamedTuple):
 
 
 class Linear(nnx.Module):
-    """x @ kernel (+ bias) (+ adapter); float32 out. `weights_first`: see `remid_jax.models.matrices.project`."""
+    """x @ kernel (+ bias) (+ adapter); float32 out. `weights_first`: see `remid_jax.models.matrices.turned`."""
 
     def __init__(self, inputs: int, outputs: int, bias: bool, target: str, adapter: LoRAConfig | None, rngs: nnx.Rngs):
         self.kernel = nnx.Param(jax.random.normal(rngs.params(), (inputs, outputs)) / inputs**0.5)
@@ -237,7 +237,7 @@ class Decoder(nnx.Module):
 def logits_of(
     config: DecoderConfig, hidden: Float[Array, "*shape D"], words: Float[Array, "V D"], weights_first: bool = False
 ) -> Float[Array, "*shape V"]:
-    """Next-token logits of these words, float32. `weights_first`: see `remid_jax.models.matrices.project`."""
+    """Next-token logits of these words, float32. `weights_first`: see `remid_jax.models.matrices.turned`."""
     logits = project(hidden, words, True) if weights_first else contract("...d,vd->...v", hidden, words)
     logits = logits if config.logit_divisor == 1 else logits / config.logit_divisor
     cap = config.final_softcap
