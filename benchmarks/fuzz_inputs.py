@@ -179,7 +179,7 @@ def _written(path: Path, content: bytes) -> Path:
     return path
 
 
-def _made_up(_: Any, windows: Iterable[Sequence[Request]]) -> Iterator[list[np.ndarray]]:
+def _made_up(_: Any, windows: Iterable[Sequence[Request]], found: Any) -> Iterator[list[np.ndarray]]:
     """Scores of -1 for every token."""
     for requests in windows:
         for request in requests:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 from rich.text import Text
 
 Advance = Callable[[int, int], None]
-"""Called with (units done, units in all) of a stage."""
+"""Called with (units done, units in all) of a stage, without what a store had; the last call with 0 done begins the work."""
 
 EVERY = 30.0  # seconds between two lines where there is no terminal
 
@@ -158,15 +158,18 @@ class _Count:
 
     def __init__(self, name: str, unit: str):
         self.name, self.unit, self.start = name, unit, time.monotonic()
+        self.began = self.start  # when the first unit was begun
         self.done = self.total = 0
         self.listener: Advance = lambda done, total: None
 
     def advance(self, done: int, total: int) -> None:
+        if not done:
+            self.began = time.monotonic()
         self.done, self.total = done, total
         self.listener(done, total)
 
     def rate(self) -> str:
-        speed = self.done / max(time.monotonic() - self.start, 1e-9)
+        speed = self._speed(self.done)
         left = f", {_clock((self.total - self.done) / speed)} left" if 0 < self.done < self.total else ""
         return f"{_number(speed)} {self.unit}/s{left}"
 
@@ -178,10 +181,13 @@ class _Count:
     def summary(self) -> str:
         seconds, work = time.monotonic() - self.start, ""
         if self.unit and self.total:
-            work = f"{self.total:,} {self.unit}, {_number(self.total / seconds)} {self.unit}/s"
+            work = f"{self.total:,} {self.unit}, {_number(self._speed(self.total))} {self.unit}/s"
         elif self.unit:
             work = "nothing to compute"
         return f"{self.name:<14} {seconds:7.1f} s   {work}".rstrip()
+
+    def _speed(self, units: int) -> float:
+        return units / max(time.monotonic() - self.began, 1e-9)
 
 
 class _Rate(ProgressColumn):

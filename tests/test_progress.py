@@ -78,6 +78,22 @@ def test_rate_and_time_left(clock, seconds, done, total, rate):
     assert count.rate() == rate
 
 
+def test_the_rate_is_of_the_time_since_the_first_unit_was_begun(clock):
+    stream = Lines(awaited=1)
+    with shown(stream, every=0.02).stage("score") as advance:
+        for left in (1_000, 110):  # what a store has takes time, too
+            clock[0] += 30
+            advance(0, left)
+        clock[0] += 5
+        advance(10, 110)
+        assert stream.came.wait(60)
+        clock[0] += 50
+        advance(110, 110)
+    lines = stream.getvalue().splitlines()
+    assert "score            9%   10 of 110 tokens, 2 tokens/s, 0:50 left" in lines
+    assert lines[-1] == "score            115.0 s   110 tokens, 2 tokens/s"
+
+
 def test_nothing_to_compute_is_said(clock):
     stream = io.StringIO()
     with shown(stream).stage("score"):

@@ -22,11 +22,13 @@ NO_CHARACTER = "missing: add it (a chat has it as system message), or name a cha
 
 @dataclass(frozen=True)
 class _Entry:
-    """A row: where it stands, its tag ("": none), what its format calls that, and its records, without their category."""
+    """A row: where it stands, its tag ("": none), what its format calls that, whether it ends with the user in place of a
+    golden reply, and its records, without their category."""
 
     where: str
     tag: str
     field: str
+    open_ended: bool
     records: tuple[Record, ...] | None  # None: the row is faulty, and counts as one of its category nevertheless
 
 
@@ -75,7 +77,16 @@ class Assembly:
                 for until, suffix in cut
             )
         self._check_kinds(conversation.clusters, place, report)
-        self._entries.append(_Entry(where, conversation.category, conversation.category_field, records))
+        open_ended = bool(conversation.turns) and conversation.turns[-1].speaker == "user"
+        self._entries.append(_Entry(where, conversation.category, conversation.category_field, open_ended, records))
+
+    def ask_for_golden(self) -> None:
+        """Puts before the faults of its rows how a category is taken that has no golden reply."""
+        tags = {entry.tag: True for entry in self._entries}
+        tags |= {entry.tag: False for entry in self._entries if not entry.open_ended}
+        if bare := [f" of {tag!r}" if tag else "" for tag, is_bare in tags.items() if is_bare]:
+            fault = f"no record{' and none'.join(bare)} has a golden reply"
+            self.faults.insert(0, f"{self.name}: {fault}: give them one, or set config.benchmark.golden_optional=True")
 
     def _check_kinds(self, clusters: Mapping[str, str], place: str, report: Report) -> None:
         """Reports a row whose lineage names other kinds of clusters than the first row's."""

@@ -71,6 +71,8 @@ def read_benchmark(
         needs two records.
     """
     assembly = _assembled(source, manifest, format, mapping, character, every_reply, golden_optional)
+    if not golden_optional:
+        assembly.ask_for_golden()
     return assembly.benchmark(tuple(categories))
 
 

@@ -78,7 +78,7 @@ class Endpoint(Protocol):
         ...
 
     def ask(self, chats: Sequence[Chat], report: Advance) -> list[list[ChatReply | Missing]]:
-        """Returns the replies to each chat, [chat][draw]; `report` is told how many replies are there, and of how many.
+        """Returns the replies to each chat, [chat][draw]; `report` is told how many came, and of how many that nobody had.
 
         Raises:
           UserError: if nobody would answer any more; what came before is kept.

@@ -73,8 +73,8 @@ class Recorded:
         answers = self._stored(by_key)
         missing = {key: wanted for key, wanted in by_key.items() if key not in answers}
         if missing:
-            answers |= self._asked(missing, len(by_key), report)
-        report(len(by_key), len(by_key))
+            answers |= self._asked(missing, report)
+        report(len(missing), len(missing))
         return [[answers[key] for key in own] for own in keys]
 
     def kept(self, chats: Sequence[Chat]) -> list[list[ChatReply | Missing]]:
@@ -96,11 +96,11 @@ class Recorded:
             self.ledger.reply(key, value.usage if isinstance(value, ChatReply) else None, stored=True)
         return answers
 
-    def _asked(self, missing: Mapping[bytes, Wanted], total: int, report: Advance) -> dict[bytes, ChatReply | Missing]:
+    def _asked(self, missing: Mapping[bytes, Wanted], report: Advance) -> dict[bytes, ChatReply | Missing]:
         """The missing replies, on every host."""
         packed: list[bytes | None] = [None] * len(missing)
         if is_first_host():
-            made = _Asking(self, missing, total, report).run()
+            made = _Asking(self, missing, report).run()
             packed = [_packed(made[key]) for key in missing]
         return {key: _unpacked(value) for key, value in zip(missing, from_first_host(packed), strict=True) if value is not None}
 
@@ -138,8 +138,8 @@ class Recorded:
 class _Asking:
     """Asks for replies side by side, until all are there or it makes no sense to go on."""
 
-    def __init__(self, endpoint: Recorded, missing: Mapping[bytes, Wanted], total: int, report: Advance):
-        self._endpoint, self._missing, self._total, self._report = endpoint, missing, total, report
+    def __init__(self, endpoint: Recorded, missing: Mapping[bytes, Wanted], report: Advance):
+        self._endpoint, self._missing, self._report = endpoint, missing, report
         self._lock = threading.Lock()
         self._in_a_row = 0
         self._stop = threading.Event()
@@ -147,15 +147,13 @@ class _Asking:
     def run(self) -> dict[bytes, ChatReply | Missing]:
         """Raises UserError as `Recorded.ask`, once those under way are there."""
         made: dict[bytes, ChatReply | Missing] = {}
-        done = self._total - len(self._missing)
-        self._report(done, self._total)
+        self._report(0, len(self._missing))
         with concurrent.futures.ThreadPoolExecutor(self._endpoint.concurrency, "endpoint") as pool:
             futures = {pool.submit(self._one, key, wanted): key for key, wanted in self._missing.items()}
             try:
                 for future in concurrent.futures.as_completed(futures):
                     made[futures[future]] = future.result()
-                    done += 1
-                    self._report(done, self._total)
+                    self._report(len(made), len(self._missing))
             except BaseException:
                 self._stop.set()
                 pool.shutdown(cancel_futures=True)

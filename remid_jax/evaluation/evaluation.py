@@ -150,11 +150,7 @@ class Evaluation:
         """
         folder = Path(workdir)
         results = read_results(folder)
-        samples = folder / SAMPLES
-        if not samples.is_file():
-            raise UserError(f"{samples}: no such file: name the workdir of an evaluation, or evaluate again")
-        rows = pq.read_table(samples).to_pylist()
-        return cls(results, read_arrays(folder / SCORES), rows, read_object(folder / RUN, "evaluate again"))
+        return cls(results, read_arrays(folder / SCORES), read_samples(folder), read_object(folder / RUN, "evaluate again"))
 
     def __str__(self) -> str:
         return "\n".join(self.verdict)
@@ -174,6 +170,26 @@ def read_results(folder: Path) -> dict[str, Any]:
     if (version := results.get("schema_version")) != SCHEMA_VERSION or results.get("kind") != "evaluation":
         raise UserError(f"{folder / RESULTS}: is no evaluation of version {SCHEMA_VERSION} but {version!r}: evaluate again")
     return results
+
+
+def read_samples(folder: Path, *columns: str) -> list[dict[str, Any]]:
+    """Reads the rows of an evaluation's samples.parquet: these columns, or all.
+
+    Raises:
+      UserError: it is missing or broken, or has no such column.
+    """
+    path = folder / SAMPLES
+    if not path.is_file():
+        raise UserError(f"{path}: no such file: name the workdir of an evaluation, or evaluate again")
+    try:
+        with pq.ParquetFile(path) as file:
+            lacking = [name for name in columns if name not in file.schema_arrow.names and file.metadata.num_rows]
+            rows = file.read(list(columns) or None)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]}): evaluate again") from error
+    if lacking:
+        raise UserError(f"{path}: has no column {', '.join(lacking)}: evaluate again")
+    return rows.to_pylist()
 
 
 def _make(folder: Path) -> None:

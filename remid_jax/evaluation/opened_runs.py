@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pydantic
 
+from remid_jax.dialogues.validated import validated
 from remid_jax.errors import UserError
-from remid_jax.evaluation.evaluation import RESULTS, SAMPLES, SCORES, Evaluation, read_results
+from remid_jax.evaluation.evaluation import RESULTS, SAMPLES, SCORES, Evaluation, read_results, read_samples
 from remid_jax.evaluation.results import SCHEMA_VERSION
 from remid_jax.evaluation.score_files import read_arrays
 from remid_jax.evaluation.stored_arrays import StoredArrays
@@ -31,8 +31,70 @@ Source = str | Path | Evaluation
 ELSEWHERE = ("self", "of_id", "in_id", "embedding", "identity")  # arrays that comparing has no use for
 
 
+class _Part(pydantic.BaseModel):
+    """An object of results.json; of its keys those that comparing asks for must be there."""
+
+    model_config = pydantic.ConfigDict(extra="allow")
+
+
+class _Source(_Part):
+    source: Any
+
+
+class _Config(_Part):
+    benchmark: _Source
+    estimator: dict[str, Any]
+    policy: dict[str, Any]
+    prompts: Any
+    seed: Any
+    max_prompt: Any
+
+
+class _Fingerprints(_Part):
+    benchmark: Any
+    prompts: Any
+    estimator: Any
+    policy: Any
+    protocol: Any
+
+
+class _Estimator(_Part):
+    model: Any
+    dtype: Any
+    reasoning: Any
+    adapters: dict[str, Any] | None
+
+
+class _Policy(_Part):
+    model: Any
+    adapter: Any
+    replies: Any
+
+
+class _Reader(_Part):
+    template: Any
+    writes_date: Any
+    tokenizer: Any
+
+
+class _Readers(_Part):
+    estimator: _Reader
+
+
+class _Reading(_Part):
+    control_tokens: Any
+    models: _Readers
+
+
+class _Statistics(_Part):
+    level: Any
+    subsamples: Any
+    pairs: Any
+    headline: Any
+
+
 class _Estimates(pydantic.BaseModel):
-    settings: dict[str, Any]
+    settings: _Statistics
     headline: dict[str, Any]
 
 
@@ -41,11 +103,11 @@ class _Head(pydantic.BaseModel):
 
     schema_version: Any
     kind: Any
-    config: dict[str, Any]
-    fingerprints: dict[str, Any]
-    estimator: dict[str, Any]
-    policy: dict[str, Any]
-    reading: dict[str, Any]
+    config: _Config
+    fingerprints: _Fingerprints
+    estimator: _Estimator
+    policy: _Policy
+    reading: _Reading
     estimates: _Estimates
 
 
@@ -76,8 +138,7 @@ class ComparedRun:
         if isinstance(self.source, Evaluation):
             rows = self.source.samples
         else:
-            with pq.ParquetFile(self.source / SAMPLES) as file:
-                rows = file.read(["category", "record", "reply"]).to_pylist()
+            rows = read_samples(self.source, "category", "record", "reply")
         return {(row["category"], row["record"]): row["reply"] for row in rows}
 
 
@@ -148,7 +209,7 @@ def _read(name: str, source: Source, alike: StoredArrays | None) -> ComparedRun:
 
 
 def _head(folder: Path) -> Results:
-    """What comparing reads of a folder's results.json, or all of it."""
+    """What comparing reads of a folder's results.json."""
     if (folder / RESULTS).is_file():
         try:
             head = _Head.model_validate_json(read_bytes(folder / RESULTS))
@@ -156,7 +217,11 @@ def _head(folder: Path) -> Results:
             head = None  # what is wrong is said in words below
         if head is not None and (head.schema_version, head.kind) == (SCHEMA_VERSION, "evaluation"):
             return head.model_dump()
-    return read_results(folder)
+    faults: list[str] = []
+    head = validated(_Head, read_results(folder), faults)
+    if head is None:
+        raise UserError(f"{folder / RESULTS}: {'; '.join(faults)}: evaluate again")
+    return head.model_dump()
 
 
 def _outlines(stored: StoredArrays, alike: StoredArrays) -> tuple[tuple[str, ...], int | None, dict[str, Outline]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -13,7 +14,7 @@ from remid_jax.dialogues.manifest import Manifest
 from remid_jax.dialogues.prompts import Prompts
 from remid_jax.dialogues.reading import read_benchmark, read_reasoning, read_replies
 from remid_jax.dialogues.records import Benchmark, Record
-from remid_jax.errors import UserError
+from remid_jax.errors import Notice, UserError
 from remid_jax.evaluation.dials import dialled, dialled_records, evaluated
 from remid_jax.evaluation.models import Models
 from remid_jax.roles.policy import too_long
@@ -111,6 +112,8 @@ def ready_texts(
 ) -> dict[str, str] | None:
     """Returns ready replies or reasoning by record, from a file or as they were given; None where they are to be generated.
 
+    A file may answer the benchmark's records alone; what is given of others is left out with a notice.
+
     Raises:
       UserError: with every fault of them.
     """
@@ -120,6 +123,10 @@ def ready_texts(
         return read(path, chosen, everyone(benchmark.test)) if path else None
     if missing := [record.id for record in chosen if record.id not in given]:
         raise UserError(f"no {kind} for records {', '.join(map(repr, missing))}: give one for each")
+    known = {record.id for record in (*chosen, *everyone(benchmark.test))}
+    if strange := [name for name in given if name not in known]:
+        told = f"{kind} given for {len(strange)} id(s) that are no records of the benchmark, first {strange[0]!r}: not used"
+        warnings.warn(told, Notice, stacklevel=2)
     if wrong := [record.id for record in chosen if not isinstance(given[record.id], str)]:
         raise UserError(f"the {kind} of records {', '.join(map(repr, wrong))} is no text")
     return {record.id: given[record.id] for record in chosen}

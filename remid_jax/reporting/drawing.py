@@ -17,11 +17,13 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogFormatter
 
 from remid_jax.information.intervals import Estimate, is_trusted
 from remid_jax.reporting import cells
 from remid_jax.reporting.cells import Results
+from remid_jax.reporting.letters import FONT, fonts_for, foreign, spelt
 
 INK, PAPER, GREY = "#1f2328", "#ffffff", "#7d8590"  # the first two become the page's own colours inside the report
 GOLDEN, POLICY = "#e69f00", "#0072b2"
@@ -29,7 +31,7 @@ DASHES = (0, (3, 1.5))
 FACTOR_COLOURS = {"user": "#0072b2", "character": "#d55e00", "dialogue": "#009e73"}  # Okabe and Ito: told apart by all eyes
 MORE_COLOURS = ("#cc79a7", "#56b4e9", "#e69f00", "#882255", "#44aa99", "#999933")
 STYLE: list[Any] = ["default", {
-    "font.family": "DejaVu Sans", "font.size": 9, "axes.titlesize": 9.5, "axes.titlelocation": "left",
+    "font.family": FONT, "font.size": 9, "axes.titlesize": 9.5, "axes.titlelocation": "left",
     "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": GREY, "xtick.color": INK, "ytick.color": INK,
     "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "ytick.left": False,
     "axes.grid": True, "axes.grid.axis": "x", "grid.color": GREY, "grid.alpha": 0.25, "axes.axisbelow": True,
@@ -127,7 +129,7 @@ def draw_estimate(
 
 
 def finish(figure: Figure, title: str, handles: Sequence[Artist], columns: int = 4) -> None:
-    """The title, a legend that explains hollow marks where there are any, and the place of everything.
+    """The title, a legend that explains hollow marks and spelt letters where there are any, and the place of everything.
 
     What is drawn into the figure after that has no part in its layout.
     """
@@ -135,7 +137,26 @@ def finish(figure: Figure, title: str, handles: Sequence[Artist], columns: int =
     if any(line.get_linestyle() == "--" for axes in figure.axes for line in axes.lines):
         label = "hollow, dashed: not validated for so few clusters"
         handles = [*handles, Line2D([], [], marker="o", markerfacecolor=PAPER, color=GREY, linestyle=DASHES, label=label)]
+    texts = [*(text.get_text() for text in figure.findobj(Text)), *(str(handle.get_label()) for handle in handles)]
+    letters = frozenset().union(*map(foreign, texts))
+    fonts, lacking = fonts_for(letters)
+    if lacking:
+        label = "letters that no font here has are spelt out: the tables have them"
+        handles = [*handles, Line2D([], [], linestyle="", label=label)]
     figure.legend(handles=handles, loc="outside lower left", ncols=columns if figure.get_figwidth() > 8 else 2)
+    if letters:
+        _write_with(figure, fonts, lacking)
     if (engine := figure.get_layout_engine()) is not None:
         engine.execute(figure)
         figure.set_layout_engine("none")  # else every file of the figure would take as long again
+
+
+def _write_with(figure: Figure, fonts: Sequence[str], lacking: Collection[str]) -> None:
+    """Takes these fonts for all texts, and spells the letters that they lack."""
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        labels = [label.get_text() for label in axis.get_ticklabels()]
+        if (written := [spelt(label, lacking) for label in labels]) != labels:  # a tick has its text from the axis
+            axis.set_ticklabels(written)
+    for text in figure.findobj(Text):
+        text.set_fontfamily(fonts)
+        text.set_text(spelt(text.get_text(), lacking))

@@ -22,6 +22,7 @@ from remid_jax.dialogues.thoughts import USUAL, split_thoughts
 from remid_jax.endpoints.chat import Chat, ChatReply, Missing, Sampling
 from remid_jax.endpoints.recorded import Recorded
 from remid_jax.errors import UserError
+from remid_jax.progress import shares
 from remid_jax.roles.ratings import Judged
 from remid_jax.scoring.engine import Report
 
@@ -82,11 +83,8 @@ class AskedJudge:
 
     def _said(self, questions: Iterator[Messages], count: int, report: Report) -> Iterator[ChatReply | Missing]:
         """The answers to `count` questions; `AT_ONCE` of them are held at a time, since each holds its whole context."""
-        for first in range(0, count, AT_ONCE):
-
-            def advance(done: int, total: int, first: int = first) -> None:
-                report(first + done, count)
-
+        sizes = [min(AT_ONCE, count - first) for first in range(0, count, AT_ONCE)]
+        for advance in shares(report, sizes):
             chats = [Chat(messages, Sampling(self.max_new)) for messages in itertools.islice(questions, AT_ONCE)]
             for [reply] in self.endpoint.ask(chats, advance):
                 if isinstance(reply, Missing):

@@ -168,6 +168,7 @@ class ScoringEngine:
         self.counts.store_misses += len(missing)
         total = sum(len(rows[n].tokens) for n in missing)
         done = 0
+        report(done, total)
         begun = ((numbers, begin(plan, numbers)) for numbers in steps_of(plan, missing))
         with self.store.writer() as put:
             for numbers, arrays in self.fetched(begun):

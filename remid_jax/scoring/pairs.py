@@ -11,7 +11,7 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import dataclasses
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -50,13 +50,16 @@ class _Window:
     steps: list[list[int]]
     given: int = 0
 
-    def results(self) -> Iterator[list[np.ndarray]]:
-        """Yields the requests that are done and were not given yet, in order."""
+    def results(self, found: Callable[[], None]) -> Iterator[list[np.ndarray]]:
+        """Yields the requests that are done and were not given yet, in order; `found` is called before one whose pairs this
+        window did not compute."""
         while self.given < len(self.keys):
             values = [self._value(key) for key in self.keys[self.given]]
             done = [value for value in values if value is not None]
             if len(done) < len(values):
                 return
+            if self.wanted.isdisjoint(self.keys[self.given]):
+                found()
             self.given += 1
             yield done
         self.elsewhere.clear()
@@ -69,10 +72,13 @@ class _Window:
         return [self.first + r for r, own in enumerate(self.keys, 1) if not keys.isdisjoint(own)]
 
 
-def score_pairs(engine: ScoringEngine, windows: Iterable[Sequence[Request]]) -> Generator[list[np.ndarray], None, None]:
+def score_pairs(
+    engine: ScoringEngine, windows: Iterable[Sequence[Request]], found: Callable[[], None] = lambda: None
+) -> Generator[list[np.ndarray], None, None]:
     """Yields for each request in turn the log-probabilities of its continuations, nats, float32, as the last of them is done.
 
-    Groups of requests are not heeded.
+    Groups of requests are not heeded. `found` is called before each request for which nothing had to be computed, as the store
+    or an earlier window had all of it.
 
     Raises:
       UserError: as `ScoringEngine.score`.
@@ -83,7 +89,7 @@ def score_pairs(engine: ScoringEngine, windows: Iterable[Sequence[Request]]) -> 
             if numbers:
                 put(_taken(engine, window, numbers, arrays))
             while open_windows:
-                yield from open_windows[0].results()
+                yield from open_windows[0].results(found)
                 if open_windows[0].given < len(open_windows[0].keys):
                     break
                 open_windows.popleft()

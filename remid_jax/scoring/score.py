@@ -144,13 +144,18 @@ def scored_lines(
             names.extend(name for name, _ in window)
             yield [request for _, request in window]
 
-    done = 0
-    with progress.stage("score", "lines") as advance, contextlib.closing(score_pairs(engine, windows())) as results:
+    done = found = 0
+
+    def one_found() -> None:
+        nonlocal found
+        found += 1
+
+    with progress.stage("score", "lines") as advance, contextlib.closing(score_pairs(engine, windows(), one_found)) as results:
         for rows in results:
             done += 1
-            advance(done, lines.count)
+            advance(done - found, lines.count and lines.count - found)  # in all at most: lines found later take from it
             yield answers_of(names.popleft(), rows)
-        advance(done, done)
+        advance(done - found, done - found)
     progress.say(_summary(done, engine.counts))
 
 

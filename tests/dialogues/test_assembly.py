@@ -117,6 +117,10 @@ def test_golden_replies_may_be_missing_where_that_is_asked_for():
     chat = {"messages": [{"role": "system", "content": "A miller."}, {"role": "user", "content": "Flour?"}]}
     records = read_benchmark([chat, chat], golden_optional=True).test["all"]
     assert [(r.id, r.dialogue, r.golden) for r in records] == [(n, (Turn("user", "Flour?"),), "") for n in "12"]
+    mend = "no record has a golden reply: give them one, or set config.benchmark.golden_optional=True"
+    assert refusal(read_benchmark, [chat, chat]).split("; ") == [f"records: {mend}"] + [
+        f"records[{n}]: messages: ends with the user: the last message must be the golden reply" for n in (0, 1)
+    ]
     assert refusal(read_benchmark, [row("x", golden=3), row("y")], golden_optional=True) == (
         "records[0] ('x'): agent_golden_response: must be a text, not a number"
     )

@@ -96,8 +96,9 @@ def test_the_same_faults_are_found_in_the_lists_of_the_authors(tmp_path, name):
 
 def test_all_faults_of_a_file_come_at_once(tmp_path):
     path = jsonl(tmp_path / "b.jsonl", *(row(f"r{i}", agent_golden_response="") for i in range(23)), "{", row("g", "german"))
-    listed = [f"{path}: line {i + 1} ('r{i}'): agent_golden_response: empty" for i in range(20)]
-    assert message(read_benchmark, path).split("; ") == [*listed, "and 5 more"]  # 3 replies, broken JSON, 1 German
+    mend = f"{path}: no record of 'IDTest' has a golden reply: give them one, or set config.benchmark.golden_optional=True"
+    listed = [f"{path}: line {i + 1} ('r{i}'): agent_golden_response: empty" for i in range(19)]
+    assert message(read_benchmark, path).split("; ") == [mend, *listed, "and 6 more"]  # 4 replies, broken JSON, 1 German
     path = jsonl(tmp_path / "c.jsonl", row("a", lineage=""), row("c", user_persona=1, agent_golden_response=""), "[1]")
     assert message(read_benchmark, path).split("; ") == [
         f"{path}: line 1 ('a'): lineage: empty",

@@ -44,6 +44,9 @@ def test_replies_come_in_the_order_of_chats_and_draws_and_equal_requests_are_one
     assert answers[0][0].usage == Usage(2, 4)
     assert sorted(backend.asked.values()) == [1, 1, 1]
     assert told == [(0, 3), (1, 3), (2, 3), (3, 3), (3, 3)]
+    told.clear()
+    recorded.ask(chats(4), lambda done, total: told.append((done, total)))  # two of them are there
+    assert told == [(0, 2), (1, 2), (2, 2), (2, 2)]
 
 
 def test_a_key_holds_messages_settings_and_the_number_of_the_draw():

@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from scripts import change
 import remid_jax
 from configs import quickstart
 from experiments import evaluate as script
-from remid_jax.errors import UserError
+from remid_jax.dialogues.reading import read_benchmark
+from remid_jax.errors import Notice, UserError
 from remid_jax.evaluation.evaluation import Evaluation
 from remid_jax.evaluation.numbers import COLUMNS, Number
+from remid_jax.evaluation.records import ready_texts
 from remid_jax.models.loading import open_model
 from remid_jax.progress import Silent
 from remid_jax.reporting.tables import headline
@@ -224,3 +227,17 @@ def test_missing_replies_are_named(records, replies, tiny_directory):
             progress=Silent(),
         )
     assert str(error.value) == f"no reply for records {missing!r}: give one for each"
+
+
+@pytest.mark.parametrize("kind", ["reply", "reasoning"])
+def test_texts_of_records_that_are_not_there_are_told_of(records, replies, kind):
+    benchmark = read_benchmark(records)
+    some = {name: members[:2] for name, members in benchmark.test.items()}
+    chosen = [record.id for members in some.values() for record in members]
+    expected = {name: replies[name] for name in chosen}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert ready_texts(kind, None, replies, some, benchmark) == expected
+    told = rf"^{kind} given for 2 id\(s\) that are no records of the benchmark, first 'Odd': not used$"
+    with pytest.warns(Notice, match=told):
+        assert ready_texts(kind, None, {"Odd": "No.", 3: "No.", **replies}, some, benchmark) == expected

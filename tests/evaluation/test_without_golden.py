@@ -188,8 +188,9 @@ def test_golden_replies_are_asked_for_unless_they_are_said_to_be_optional(evalua
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(UserError) as error:
         evaluated(path, golden_optional=None)
-    places = (f"{path}: line {k} ({rows[k - 1]['sample_ID']!r})" for k in (5, 6, 7, 8))
-    assert str(error.value) == "; ".join(f"{place}: agent_golden_response: missing" for place in places)
+    wanted = "no record of 'german' has a golden reply: give them one, or set config.benchmark.golden_optional=True"
+    places = [f"line {k} ({rows[k - 1]['sample_ID']!r}): agent_golden_response: missing" for k in (5, 6, 7, 8)]
+    assert str(error.value) == "; ".join(f"{path}: {fault}" for fault in (wanted, *places))
     partly = [*records["IDTest"], *without(records["german"][:3]), records["german"][3]]
     with pytest.raises(UserError) as error:
         evaluated(partly)

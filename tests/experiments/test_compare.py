@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from evaluated import evaluation, saved, with_other_policy
@@ -80,6 +81,42 @@ def test_what_cannot_be_compared_is_refused_before_a_file_is_written(folders, tm
     with pytest.raises(UserError) as refused:
         script.main(["base", "sft"], {"output": "nowhere/found.json"})
     assert str(refused.value).startswith("--output=nowhere/found.json: there is no folder ")
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("config.benchmark", "config.benchmark: missing"),
+        ("fingerprints.protocol", "fingerprints.protocol: missing"),
+        ("policy", "policy: missing"),
+        ("reading.models.estimator.tokenizer", "reading.models.estimator.tokenizer: missing"),
+        ("estimates.settings", "estimates.settings: missing"),
+    ],
+)
+def test_results_that_lack_something_are_refused(folders, tmp_path, key, said):
+    shutil.copytree(folders / "sft", tmp_path / "run")
+    results = part = json.loads((tmp_path / "run" / "results.json").read_text())
+    *path, last = key.split(".")
+    for step in path:
+        part = part[step]
+    del part[last]
+    (tmp_path / "run" / "results.json").write_text(json.dumps(results))
+    with pytest.raises(UserError) as refused:
+        script.main([str(folders / "base"), str(tmp_path / "run")])
+    assert str(refused.value) == f"{tmp_path}/run/results.json: {said}: evaluate again"
+
+
+def test_samples_that_cannot_be_read_are_refused(folders, tmp_path):
+    shutil.copytree(folders / "sft", tmp_path / "run")
+    samples = tmp_path / "run" / "samples.parquet"
+    pq.write_table(pa.table({"category": ["IDTest"], "record": ["IDTest-1"]}), samples)
+    with pytest.raises(UserError) as refused:
+        script.main([str(folders / "base"), str(tmp_path / "run")], {"html": str(tmp_path / "c.html")})
+    assert str(refused.value) == f"{samples}: has no column reply: evaluate again"
+    samples.write_bytes(b"a,b\r\n1,2\r\n" * 9)
+    with pytest.raises(UserError) as refused:
+        script.main([str(folders / "base"), str(tmp_path / "run")], {"html": str(tmp_path / "c.html")})
+    assert str(refused.value).startswith(f"{samples}: cannot be read (Parquet magic bytes not found")
 
 
 def test_slips_on_the_command_line_end_with_one_line_and_status_2(run, folders):

@@ -82,8 +82,13 @@ def test_questions_asked_in_batches_are_answered_as_at_once(monkeypatch):
     expected = judge(answer)[0].rated(asked, silent)
     monkeypatch.setattr("remid_jax.roles.asked_judge.AT_ONCE", 4)
     told = []
-    found = judge(answer)[0].rated(asked, lambda done, total: told.append((done, total)))
+    batched = judge(answer)[0]
+    found = batched.rated(asked, lambda done, total: told.append((done, total)))
     np.testing.assert_array_equal(found, expected)
     assert len(np.unique(found)) > 3
     assert told[-1] == (14, 14)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
+    told.clear()
+    more = [*asked, Judged("7", TEXTS, ("With milk" * 7,))]
+    batched.rated(more, lambda done, total: told.append((done, total)))  # goes on from what is there
+    assert told[-1] == (2, 2)

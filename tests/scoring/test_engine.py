@@ -6,6 +6,7 @@ from tiny import CONFIG, REQUESTS, assert_equal, reference, tiny_model, tokens
 
 from remid_jax.errors import UserError
 from remid_jax.parallel import Devices
+from remid_jax.progress import shares
 from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.filling import Limits
 from remid_jax.scoring.requests import Continuation, Request
@@ -47,6 +48,21 @@ def test_a_second_run_asks_no_device_and_answers_the_same_bits(tmp_path):
     assert second.counts.device_steps == 0
     assert second.counts.store_hits == second.counts.rows == first.counts.store_misses > 0
     assert all(a.tobytes() == b.tobytes() for x, y in zip(scores, again, strict=True) for a, b in zip(x, y, strict=True))
+
+
+def test_progress_counts_the_tokens_that_are_computed_now(tmp_path):
+    """Of two workers of one stage, of which the store has all that the first is asked."""
+    heard = []
+    engine(tmp_path).score(REQUESTS)
+    first, second = shares(lambda done, total: heard.append((done, total)), [1, 1])
+    engine(tmp_path).score(REQUESTS, first)
+    other = engine(tmp_path, 64, 64, name="other")
+    other.score(REQUESTS, second)
+    dones, totals = zip(*heard, strict=True)
+    assert dones[:2] == (0, 0)
+    assert list(dones) == sorted(dones)
+    assert totals == (0, *[dones[-1]] * (len(totals) - 1))
+    assert dones[-1] == other.counts.tokens > 0
 
 
 def test_an_edit_recomputes_only_its_groups_rows(tmp_path):

@@ -1,5 +1,6 @@
 """Scoring from Python: mappings, a path and the script give the same numbers, which are a plain softmax's."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -12,7 +13,9 @@ from experiments import score as script
 from remid_jax.errors import UserError
 from remid_jax.models.loading import open_model
 from remid_jax.progress import Silent
+from remid_jax.scoring import score as scoring
 from remid_jax.scoring.score import Scored, score
+from remid_jax.scoring.store import Store
 
 PIECES = tiny_chat_model().config.vocab_size
 LINES = [
@@ -71,9 +74,26 @@ def test_what_a_store_holds_is_not_computed_again(tmp_path, scored):
     assert numbers(again) == numbers(scored)
 
 
+def test_progress_counts_the_lines_that_are_computed_now(tmp_path, monkeypatch):
+    store = Store(tmp_path / "store.sqlite")
+    score(tiny_chat_model(), LINES[:1], store=store, progress=Silent())
+    said = Said()
+    score(tiny_chat_model(), LINES, store=store, progress=said)  # lines were appended
+    assert said.heard == [(0, 2), (1, 2), (2, 2), (2, 2)]
+    score(tiny_chat_model(), [LINES[1], {**LINES[0], "answers": ["A fox.", "An owl."]}], store=store, progress=said)
+    assert said.heard[4:] == [(0, 1), (1, 1), (1, 1)]  # an answer of the second is new
+    monkeypatch.setattr(scoring, "FIRST_PAIRS", 1)  # windows of one line
+    score(tiny_chat_model(), LINES[::-1], store=store, progress=said)
+    assert said.heard[7:] == [(0, 2), (0, 1), (0, 0), (0, 0)]
+
+
 class Said(Silent):
     def __init__(self):
-        self.lines = []
+        self.lines, self.heard = [], []
+
+    @contextlib.contextmanager
+    def stage(self, name, unit="tokens"):
+        yield lambda done, total: self.heard.append((done, total))
 
     def say(self, line):
         self.lines.append(line)
