@@ -28,7 +28,7 @@ from remid_jax.models.attention.attend import attend
 from remid_jax.models.config import DecoderConfig
 from remid_jax.models.decoder import structure
 from remid_jax.models.decoding import unstacked
-from remid_jax.models.sampling import Prompts, Sampler, decode, empty_rows, encode
+from remid_jax.models.sampling import Patience, Prompts, Sampler, decode, empty_rows, encode
 from remid_jax.parallel import Devices, parameter_shardings, row_shardings
 from remid_jax.scoring.kernel import Batch, score_batch
 
@@ -117,9 +117,9 @@ def show_sampling(config: DecoderConfig, devices: Devices, params: Any, length: 
     placed = jax.tree.map(at, layers.out_info, layers.output_shardings)
     rows = jax.eval_shape(lambda: empty_rows(config, count, slots, 64, jnp.dtype(DTYPE.value)))
     rows = jax.tree.map(at, rows, row_shardings(rows, devices.mesh))
-    live = laid(devices, jax.ShapeDtypeStruct((devices.rows,), jnp.int32))
-    step = functools.partial(decode, config, Sampler(0, (0,)), 16)
-    show(f"decode {count} rows of {slots} slots", devices, step, params, placed, rows, live, donate=(2,))
+    patience = laid(devices, Patience(*[jax.ShapeDtypeStruct((devices.rows,), jnp.int32)] * 2))
+    step = functools.partial(decode, config, Sampler(0, (0,)), 16, devices.total)
+    show(f"decode {count} rows of {slots} slots", devices, step, params, placed, rows, patience, donate=(2,))
 
 
 def show_attention(name: str, layer: tuple[int, int, int, int | None, float | None], devices: Devices, length: int) -> None:

@@ -38,7 +38,7 @@ from remid_jax.models.attention.blocks import Mix, attend_blocks, mix_plain
 from remid_jax.models.attention.fused import mix_by_platform
 from remid_jax.models.config import DecoderConfig
 from remid_jax.models.decoding import unstacked
-from remid_jax.models.sampling import Prompts, Sampler, decode, empty_rows, encode
+from remid_jax.models.sampling import Patience, Prompts, Sampler, decode, empty_rows, encode
 from remid_jax.parallel import Devices
 from remid_jax.scoring.kernel import Batch, score_batch
 
@@ -120,9 +120,9 @@ def print_sampling(config: DecoderConfig, params: nnx.State, devices: Devices, l
     rows = devices.making_rows(functools.partial(empty_rows, config, slots=slots, room=2 * STEPS, dtype=dtype), count)()
     limits = devices.place_batch(np.full(count, 2 * STEPS, np.int32))
     speaking = rows._replace(ended=limits < 0, slots=limits - 2 * STEPS + length, wishes=rows.wishes._replace(limits=limits))
-    live = devices.place_batch(np.zeros(devices.rows, np.int32))
-    go_on = devices.spread(functools.partial(decode, config, sampler, STEPS))
-    seconds = statistics.median(timings(lambda: go_on(params, layers, speaking, live), 3)) / STEPS
+    patience = devices.place_batch(Patience(*np.zeros((2, devices.rows), np.int32)))
+    go_on = devices.spread(functools.partial(decode, config, sampler, STEPS, devices.total))
+    seconds = statistics.median(timings(lambda: go_on(params, layers, speaking, patience), 3)) / STEPS
     weights = sum(a.nbytes for a in jax.tree.leaves(layers)) + params["embedding"][...].nbytes
     cache = 2 * config.layers * config.kv_heads * config.head_size * count * (length + STEPS / 2) * dtype.itemsize
     rate = (weights + cache) / seconds / 1e9 / jax.device_count()

@@ -118,7 +118,7 @@ class Devices:
         On a mesh it is traced with that mesh in sight, so that kernels know how rows and key heads lie.
         """
         if self.parallel == "pmap":
-            return jax.pmap(step, donate_argnums=donate)
+            return jax.pmap(step, "data", donate_argnums=donate)
 
         @functools.wraps(step)
         def on_mesh(*given: Any) -> Any:
@@ -126,6 +126,22 @@ class Devices:
                 return step(*given)
 
         return jax.jit(on_mesh, donate_argnums=donate)
+
+    def total(self, count: jax.Array) -> jax.Array:
+        """The sum over all devices of a number that each of them has, inside a spread step; a step on a mesh sees all rows."""
+        return jax.lax.psum(count, "data") if self.parallel == "pmap" else count
+
+    def exchanging(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        """The compiled `step` of rows, which it may overwrite, and of host arrays: it sees the rows of all devices, numbered
+        through, and may send them from one to another."""
+        if self.parallel == "mesh":
+            return self.spread(step, donate=(0,))
+
+        def on_copies(rows: Any, *given: Any) -> Any:
+            rows = step(jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), rows), *given)
+            return jax.tree.map(lambda a: a.reshape(self.rows, -1, *a.shape[1:]), rows)
+
+        return jax.jit(on_copies, donate_argnums=0, out_shardings=NamedSharding(self.mesh, PartitionSpec("data")))
 
     def making_rows(self, make: Callable[[int], Any], rows: int) -> Callable[[], Any]:
         """The compiled function that makes what `make` gives for a number of rows, laid as `row_shardings` says."""

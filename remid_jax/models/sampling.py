@@ -7,6 +7,7 @@ says depends on nobody beside it.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -73,6 +74,21 @@ class Seats(NamedTuple):
     starts: Int[Array, " B"]
     lengths: Int[Array, " B"]
     wishes: Wishes
+
+
+class Moves(NamedTuple):
+    """Which rows take the place of which, counted over all devices, a few at a time (a target past the last: none)."""
+
+    sources: Int[Array, "M D"]
+    targets: Int[Array, "M D"]
+
+
+class Patience(NamedTuple):
+    """When a decode loop stops early: as soon as no more than `live` rows go on, and another step would bring the tokens it has
+    computed for the others above `spare`. Both are sums over the devices."""
+
+    live: Int[Array, " D"]
+    spare: Int[Array, " D"]
 
 
 class Rows(NamedTuple):
@@ -152,30 +168,50 @@ def _seat(sampler: Sampler, rows: Rows, encoded: Encoded, seats: Seats) -> Rows:
     )
 
 
-def keep(rows: Rows, chosen: Int[Array, " fewer"]) -> Rows:
-    """The chosen rows alone."""
-    return jax.tree.map(lambda a: a[chosen], rows)
+def keep(rows: Rows, chosen: Int[Array, "D fewer"]) -> Rows:
+    """The chosen rows alone, each counted among its own device's."""
+
+    def chosen_of(array: Array) -> Array:
+        own = array.reshape(len(chosen), -1, *array.shape[1:])
+        return jax.vmap(lambda a, n: a[n])(own, chosen).reshape(-1, *array.shape[1:])
+
+    return jax.tree.map(chosen_of, rows)
+
+
+def move(rows: Rows, moves: Moves) -> Rows:
+    """Copies rows to the places of others. No row may be a source and a target, or a target twice."""
+    used = jnp.sum(jnp.any(moves.targets < len(rows.slots), axis=1))
+
+    def some(n: Array, rows: Rows) -> Rows:
+        return jax.tree.map(lambda a: a.at[moves.targets[n]].set(a[moves.sources[n]], mode="drop"), rows)
+
+    return jax.lax.fori_loop(0, used, some, rows)
 
 
 def decode(
-    config: DecoderConfig, sampler: Sampler, steps: int, params: nnx.State, layers: Layers, rows: Rows,
-    live: Int[Array, " devices"],
+    config: DecoderConfig, sampler: Sampler, steps: int, total: Callable[[Array], Array], params: nnx.State, layers: Layers,
+    rows: Rows, patience: Patience,
 ) -> Rows:  # fmt: skip
-    """Up to `steps` more tokens, while more rows than `live` says, a share for each device, have not ended."""
+    """Up to `steps` more tokens a row, as far as `patience` goes. All devices stop together: `total` sums their own numbers."""
     model = bind(config, params)
-    fewest = jnp.sum(live)
+    everyone = total(jnp.int32(len(rows.ended)))
+    live, spare = total(jnp.sum(patience.live)), total(jnp.sum(patience.spare))
 
-    def go_on(state: tuple[Array, Rows]) -> Array:
-        return (state[0] < steps) & (jnp.sum(~state[1].ended) > fewest)
+    def speaking(rows: Rows) -> Array:
+        return total(jnp.sum(~rows.ended))
 
-    def step(state: tuple[Array, Rows]) -> tuple[Array, Rows]:
-        count, s = state
+    def go_on(state: tuple[Array, Array, Array, Rows]) -> Array:
+        count, idle, going, _ = state
+        return (count < steps) & (going > 0) & ((going > live) | (idle + everyone - going <= spare))
+
+    def step(state: tuple[Array, Array, Array, Rows]) -> tuple[Array, Array, Array, Rows]:
+        count, idle, going, s = state
         logits, cache = decode_tokens(model, layers, s.cache, s.last, s.slots)
         token, logprob = _next(sampler, logits, s.seen, s.wishes, s.counts)
         goes_on, here = ~s.ended, jnp.arange(len(token))
         counts = s.counts + goes_on
         place = jnp.where(goes_on, s.counts, s.tokens.shape[1])  # past the end: dropped
-        return count + 1, s._replace(
+        s = s._replace(
             cache=cache,
             slots=s.slots + goes_on,
             seen=s.seen.at[here, token].set(True),
@@ -185,8 +221,9 @@ def decode(
             counts=counts,
             ended=s.ended | _ends(sampler, token) | (counts >= s.wishes.limits),
         )
+        return count + 1, idle + everyone - going, speaking(s), s
 
-    return jax.lax.while_loop(go_on, step, (jnp.int32(0), rows))[1]
+    return jax.lax.while_loop(go_on, step, (jnp.int32(0), jnp.int32(0), speaking(rows), rows))[-1]
 
 
 def _ends(sampler: Sampler, token: Int[Array, " R"]) -> Bool[Array, " R"]:

@@ -1,7 +1,9 @@
 """Continuous batching, the host's part: prompts wait, take seats among the rows of a decode loop, and leave when they end.
 
-Rows are only ever computed for somebody, or nearly: the loop stops when one seat in sixteen has fallen free while prompts wait,
-and when nobody waits, as soon as the rest fits a smaller number of rows.
+Rows are only ever computed for somebody, or nearly. While prompts wait, a stop gives them the seats that have fallen free; when
+nobody waits, the rest moves to fewer rows. Every stop costs a round trip, so the loop stops when the tokens computed for nobody
+would exceed one in IDLE of all. Devices go in step: one alone would wait for the others. As an encoding keeps all of them busy,
+too, it is for all of them, and ahead of free seats.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from remid_jax.models.config import DecoderConfig
 from remid_jax.models.decoding import Layers
 from remid_jax.models.sampling import (
     Encoded,
+    Moves,
+    Patience,
     Prompts,
     Rows,
     Sampler,
@@ -29,6 +33,7 @@ from remid_jax.models.sampling import (
     encode,
     enter,
     keep,
+    move,
 )
 from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import Counts
@@ -36,6 +41,8 @@ from remid_jax.scoring.filling import bucket_of
 
 SEGMENT = 16  # tokens between two reports
 ROW, MOST_PROMPTS = 512, 8  # tokens and prompts that are encoded side by side: enough to keep a device busy
+IDLE = 50  # one token in so many may be computed for nobody, as far as numbers of rows allow
+AHEAD = 2  # of the draws that wait, a device has at most its even share over this encoded ahead of seats
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,22 +94,20 @@ class Seating:
         # The length of a reply is each row's own (`Wishes.limits`), so that replies of unlike lengths share a program.
         programs = dataclasses.replace(sampler, max_new=0)
         self._encode = _encoding(devices, config, slots)
-        self._enter, self._decode, self._keep = (
-            _entering(devices, programs),
-            _decoding(devices, config, programs),
-            _keeping(devices),
-        )
+        self._enter, self._decode = _entering(devices, programs), _decoding(devices, config, programs)
+        self._keep, self._move = _keeping(devices), _moving(devices)
 
     def serve(
         self, prompts: Mapping[int, Prompt], rows: int, advance: Callable[[int], None]
     ) -> Iterator[tuple[int, list[Sample]]]:
         """Draws for all prompts, among at most about `rows` rows; `advance` is told the tokens of those not yet done."""
         self._prompts, self._waiting = prompts, collections.deque(prompts)
-        wanted = sum(len(prompt.draws) for prompt in prompts.values())
-        self._each = rung(-(-min(rows, wanted) // self._devices.rows))
+        self._unserved = sum(len(prompt.draws) for prompt in prompts.values())
+        self._each = rung(-(-min(rows, self._unserved) // self._devices.rows))
         self._served: list[collections.deque[_Served]] = [collections.deque() for _ in range(self._devices.rows)]
         self._seated: list[tuple[int, int] | None] = [None] * (self._each * self._devices.rows)
         self._spoken = np.zeros(len(self._seated), np.int64)
+        self._decoded = self._idle = 0  # tokens of the decode loop: all, and those for nobody
         room = max(SEGMENT, 1 << (self._sampler.max_new - 1).bit_length())
         dtype = self._params["embedding"][...].dtype
         self._rows: Rows = _emptying(self._devices, self._config, len(self._seated), self._slots, room, dtype)()
@@ -119,21 +124,31 @@ class Seating:
     def _fill(self) -> None:
         """Gives every free seat to a draw, as long as any wait."""
         while free := [d for d in range(self._devices.rows) if self._free_seats(d)]:
-            self._encode_for([d for d in free if not self._served[d]])
-            ready = [d for d in free if self._served[d]]
-            if not ready:
+            if self._waiting and not all(self._served[d] for d in free):
+                self._encode_more()
+            if ready := [d for d in free if self._served[d]]:
+                self._enter_all(self._served[ready[0]][0].encoded, ready)
+            elif not self._make_room():
                 return
-            encoded = self._served[ready[0]][0].encoded
-            self._enter_all(encoded, ready)
+
+    def _taken_seats(self, device: int) -> list[int]:
+        return [n for n in self._of(device) if self._seated[n] is not None]
 
     def _free_seats(self, device: int) -> list[int]:
         return [n for n in self._of(device) if self._seated[n] is None]
 
-    def _encode_for(self, devices: Sequence[int]) -> None:
-        """Encodes the next prompts for each of the devices, as far as prompts wait: as many as find a seat and fit a row."""
-        chosen = {device: self._next_prompts(len(self._free_seats(device))) for device in devices if self._waiting}
-        if not chosen:
-            return
+    def _queued(self, device: int) -> int:
+        """How many draws wait there for a seat, their prompts encoded."""
+        return sum(len(self._prompts[served.number].draws) - served.draw for served in self._served[device])
+
+    def _encode_more(self) -> None:
+        """Encodes the next prompts for every device that has less than a row of them, first where seats are free: as many as
+        find a seat there, or a share of those that wait, and fit a row."""
+        chosen, ahead = {}, self._unserved // (AHEAD * self._devices.rows)
+        for device in sorted(range(self._devices.rows), key=lambda d: self._queued(d) - len(self._free_seats(d))):
+            lengths = [len(self._prompts[served.number].ids) for served in self._served[device]]
+            if len(lengths) < MOST_PROMPTS and sum(lengths) < ROW:
+                chosen[device] = self._next_prompts(max(len(self._free_seats(device)), ahead) - self._queued(device))
         most = max(sum(len(self._prompts[n].ids) for n in numbers) for numbers in chosen.values())
         shape = (self._devices.rows, prompt_width(most))
         tokens, positions, ends = (np.zeros(shape, np.int32) for _ in range(3))
@@ -157,7 +172,7 @@ class Seating:
         self._counts.padding += tokens.size - real
 
     def _next_prompts(self, seats: int) -> list[int]:
-        """Takes from those waiting what fits a row, and no more than has seats."""
+        """Takes from those waiting what fits a row, and no more than so many seats need."""
         numbers: list[int] = []
         length = 0
         while self._waiting and len(numbers) < MOST_PROMPTS and seats > 0:
@@ -166,6 +181,7 @@ class Seating:
             if numbers and length > ROW:
                 break
             seats -= len(prompt.draws)
+            self._unserved -= len(prompt.draws)
             numbers.append(self._waiting.popleft())
         return numbers
 
@@ -198,17 +214,19 @@ class Seating:
 
     def _go_on(self) -> Iterator[tuple[tuple[int, int], Sample]]:
         """Decodes until it is worth stopping, and empties the seats of those who have ended."""
-        taken = np.array([sum(self._seated[n] is not None for n in self._of(d)) for d in range(self._devices.rows)])
-        if self._waiting or any(self._served):
-            stop = np.minimum(taken - 1, self._each - max(1, self._each // 16))
-        else:
-            stop = np.minimum(taken - 1, rung(self._each - 1, down=True))
-        live = self._devices.place_batch(np.maximum(stop, 0).astype(np.int32))
-        self._rows = self._decode(self._params, self._layers, self._rows, live)
+        taken = sum(seat is not None for seat in self._seated)
+        live = taken - 1
+        if not self._has_waiting():
+            live = min(live, self._devices.rows * rung(self._each - 1, down=True))
+        shares = np.zeros((2, self._devices.rows), np.int32)  # of which the first device has all
+        shares[:, 0] = live, min(self._spare(), np.iinfo(np.int32).max)
+        self._rows = self._decode(self._params, self._layers, self._rows, self._devices.place_batch(Patience(*shares)))
         self._counts.device_steps += 1
         ended, counts = self._devices.fetch((self._rows.ended, self._rows.counts))
-        new = np.where([seat is not None for seat in self._seated], counts - self._spoken, 0).reshape(self._devices.rows, -1)
-        idle = int((new.max(axis=1 if self._devices.parallel == "pmap" else None, keepdims=True) - new).sum())
+        new = np.where([seat is not None for seat in self._seated], counts - self._spoken, 0)
+        idle = int((new.max() - new).sum())
+        self._decoded += int(new.max()) * len(new)
+        self._idle += idle
         self._counts.idle += idle
         self._counts.padding += idle
         self._counts.tokens += int(new.sum())
@@ -226,21 +244,52 @@ class Seating:
     def _of(self, device: int) -> range:
         return range(device * self._each, (device + 1) * self._each)
 
+    def _has_waiting(self) -> bool:
+        return bool(self._waiting) or any(self._served)
+
+    def _spare(self) -> int:
+        """How many tokens more may be computed for nobody."""
+        return max(0, self._decoded // IDLE - self._idle)
+
     def _shrink(self) -> None:
-        """When nobody waits: keeps as many rows as those need who are still speaking."""
-        if self._waiting or any(self._served):
+        """When nobody waits and rows stand idle too long: keeps as many as those need who are still speaking."""
+        devices, taken = self._devices.rows, sum(seat is not None for seat in self._seated)
+        fewer = rung(-(-taken // devices))
+        if self._has_waiting() or not taken or fewer >= self._each or len(self._seated) - taken <= self._spare():
             return
-        devices = range(self._devices.rows)
-        fewer = rung(max(1, max(sum(self._seated[n] is not None for n in self._of(d)) for d in devices)))
-        if fewer >= self._each:
-            return
-        chosen = [sorted(self._of(d), key=lambda n: self._seated[n] is None)[:fewer] for d in devices]
-        first = self._devices.first_rows(self._each)
-        local = np.array([np.array(own) - d * self._each + first[d] for d, own in enumerate(chosen)], np.int32).reshape(-1)
+        self._level(fewer)
+        chosen = [sorted(self._of(d), key=lambda n: self._seated[n] is None)[:fewer] for d in range(devices)]
+        local = np.array([np.array(own) - d * self._each for d, own in enumerate(chosen)], np.int32)
         self._rows = self._keep(self._rows, self._devices.place_batch(local))
         self._seated = [self._seated[n] for own in chosen for n in own]
         self._spoken = self._spoken[[n for own in chosen for n in own]]
         self._each = fewer
+
+    def _level(self, most: int) -> None:
+        """Moves rows from devices where more than `most` speak to others. The rows they leave are not to be kept."""
+        speaking = [self._taken_seats(d) for d in range(self._devices.rows)]
+        room = [n for d, own in enumerate(speaking) for n in self._free_seats(d)[: max(0, most - len(own))]]
+        self._move_rows([n for own in speaking for n in own[most:]], room)
+
+    def _make_room(self) -> bool:
+        """Moves rows to free seats of other devices from those where draws wait; whether any could be. The rows they leave are
+        to be taken at once."""
+        devices = range(self._devices.rows)
+        leaving = [n for d in devices for n in self._taken_seats(d)[: self._queued(d)]]
+        return self._move_rows(leaving, [n for d in devices for n in self._free_seats(d)])
+
+    def _move_rows(self, sources: Sequence[int], targets: Sequence[int]) -> bool:
+        """Moves the first rows to the first places, as many as there are of both; whether there were any."""
+        shape = (self._each, self._devices.rows)
+        leave, take = np.zeros(shape, np.int32), np.full(shape, len(self._seated), np.int32)
+        pairs = list(zip(sources, targets, strict=False))
+        for n, (source, target) in enumerate(pairs):
+            leave.flat[n], take.flat[n] = source, target
+            self._seated[target], self._seated[source] = self._seated[source], None
+            self._spoken[target] = self._spoken[source]
+        if pairs:
+            self._rows = self._move(self._rows, Moves(leave, take))  # type: ignore[arg-type]  # host arrays
+        return bool(pairs)
 
 
 def rung(count: int, down: bool = False) -> int:
@@ -277,9 +326,14 @@ def _entering(devices: Devices, sampler: Sampler) -> Callable[..., Rows]:
 
 @functools.lru_cache(maxsize=16)
 def _decoding(devices: Devices, config: DecoderConfig, sampler: Sampler) -> Callable[..., Rows]:
-    return devices.spread(functools.partial(decode, config, sampler, SEGMENT), donate=(2,))
+    return devices.spread(functools.partial(decode, config, sampler, SEGMENT, devices.total), donate=(2,))
 
 
 @functools.lru_cache(maxsize=16)
 def _keeping(devices: Devices) -> Callable[..., Rows]:
     return devices.spread(keep)
+
+
+@functools.lru_cache(maxsize=16)
+def _moving(devices: Devices) -> Callable[..., Rows]:
+    return devices.exchanging(move)

@@ -1,5 +1,7 @@
 """Sampling against a plain loop that re-encodes the whole text for every token and filters by the book."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,8 @@ from scipy import stats
 from tiny import CONFIG, NEVER, tiny_model
 
 from remid_jax.models.decoder import TokenTree, bind
-from remid_jax.models.sampling import Sampler, choose
+from remid_jax.models.decoding import unstacked
+from remid_jax.models.sampling import Moves, Patience, Sampler, choose, decode, empty_rows, keep, move
 from remid_jax.parallel import Devices
 from remid_jax.scoring.engine import ScoringEngine
 from remid_jax.scoring.generation import Draw, Generator, Prompt, record_key
@@ -125,3 +128,36 @@ def test_draws_follow_the_filtered_distribution(settings):
     counts, expected = np.bincount(tokens, minlength=6), kept(**settings) * draws
     assert counts[expected == 0].sum() == 0
     assert stats.chisquare(counts[expected > 0], expected[expected > 0]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(("live", "spare"), [(0, 0), (5, 0), (5, 2), (5, 3), (5, 40), (3, 0), (3, 9), (2, 1_000), (-1, 0)])
+def test_a_loop_stops_when_few_rows_go_on_and_the_others_would_cost_too_much(live, spare):
+    limits, spoken, steps, idle = np.array([2, 4, 4, 7, 9, 12]), np.ones(6, int), 0, 0
+    while steps < 10 and (going := (spoken < limits).sum()) and (going > live or idle + 6 - going <= spare):
+        steps, idle, spoken = steps + 1, idle + 6 - going, spoken + (spoken < limits)
+    rows = empty_rows(CONFIG, 6, 32, 16, jnp.float32)
+    wishes, ones = rows.wishes._replace(limits=jnp.array(limits, jnp.int32)), jnp.ones(6, jnp.int32)
+    rows = rows._replace(wishes=wishes, counts=ones, slots=ones, last=ones, ended=jnp.zeros(6, bool))
+    # The shares of two devices, of which only the sum matters.
+    patience = Patience(jnp.array([live - 2, 2]), jnp.array([spare, 0]))
+    after = _going_on()(rows, patience)
+    np.testing.assert_array_equal(after.counts, spoken)
+    np.testing.assert_array_equal(after.ended, spoken >= limits)
+    np.testing.assert_array_equal(after.slots, spoken)
+
+
+@functools.cache
+def _going_on():
+    params = tiny_model().params
+    step = functools.partial(decode, CONFIG, Sampler(0, ()), 10, lambda count: count, params, unstacked(CONFIG, params))
+    return jax.jit(step)
+
+
+def test_rows_are_moved_and_kept_whole():
+    rows = jax.tree.map(lambda a: jnp.asarray(RNG.normal(size=a.shape)), empty_rows(CONFIG, 6, 4, 8, jnp.float32))
+    moves = Moves(jnp.array([[5, 4], [3, 0]]), jnp.array([[0, 1], [2, 6]]))  # 6: nowhere
+    moved = move(rows, moves)
+    kept = keep(moved, jnp.array([[2, 0], [0, 2]]))  # of two devices with three rows each
+    for before, between, after in zip(*map(jax.tree.leaves, (rows, moved, kept)), strict=True):
+        np.testing.assert_array_equal(between, np.asarray(before)[[5, 4, 3, 3, 4, 5]])
+        np.testing.assert_array_equal(after, np.asarray(before)[[3, 5, 3, 5]])

@@ -12,7 +12,8 @@ from tiny import CONFIG
 from remid_jax.models.config import DecoderConfig, Rope
 from remid_jax.models.decoder import TokenTree, bind, structure
 from remid_jax.models.decoding import unstacked
-from remid_jax.models.sampling import Prompts, Sampler, Seats, decode, empty_rows, encode, enter
+from remid_jax.models.sampling import Patience, Prompts, Sampler, Seats, decode, empty_rows, encode, enter
+from remid_jax.parallel import Devices
 from remid_jax.scoring.kernel import Batch, score_batch
 
 QWEN3_8B = DecoderConfig(
@@ -78,7 +79,8 @@ def test_sampling_lowers_at_the_shapes_of_qwen3_8b(platform, kernel):
     assert lowered(start, params, prompts).keys.shape == (1, 36, 8, 128, 3072 + 4096)
     entered = lowered(functools.partial(enter, sampler), rows, encoded, seats)
     assert entered == rows
-    went_on = lowered(functools.partial(decode, QWEN3_8B, sampler, 16), params, layers, entered, share)
+    step = functools.partial(decode, QWEN3_8B, sampler, 16, Devices().total)
+    went_on = lowered(step, params, layers, entered, Patience(share, share))
     assert went_on == rows
     assert went_on.cache.values[35].shape == (32, 8, 4096, 128)
     assert went_on.tokens.shape == (32, 256)

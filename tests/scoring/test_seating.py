@@ -16,19 +16,19 @@ RNG = np.random.default_rng(5)
 STOP_IDS = tuple(range(1, 5))  # of 97: replies end after about 24 tokens, some at once, some never
 
 
-def prompts(count, draws=1):
+def prompts(count, draws=1, longest=89, rng=RNG):
     return [
         Prompt(
-            RNG.integers(5, CONFIG.vocab_size, RNG.integers(1, 90)).tolist(),
+            rng.integers(5, CONFIG.vocab_size, rng.integers(1, longest + 1)).tolist(),
             [Draw(1.0, key=record_key(0, "seating", str(n), draw)) for draw in range(draws)],
         )
         for n in range(count)
     ]
 
 
-def generate(asked, rows, max_new=64):
+def generate(asked, rows, max_new=64, stop_ids=STOP_IDS):
     generator = Generator(tiny_model(), Devices(), Store(":memory:"), rows)
-    return generator.generate(asked, Sampler(max_new, STOP_IDS)), generator.counts
+    return generator.generate(asked, Sampler(max_new, stop_ids)), generator.counts
 
 
 def assert_same(found, expected):
@@ -49,6 +49,20 @@ def test_a_hundred_unlike_prompts_say_what_each_says_alone():
     print(f"{said} tokens of 100 replies; {counts.idle} computed after a row's end, {counts.idle / (said + counts.idle):.1%}")
     assert counts.idle < 0.05 * (said + counts.idle)
     assert counts.tokens == said + sum(len(prompt.ids) for prompt in asked)
+
+
+@pytest.mark.parametrize("rows", [32, 64])
+def test_of_short_replies_under_a_twentieth_is_computed_after_their_ends(rows):
+    asked = prompts(151, longest=300, rng=np.random.default_rng(0))
+    together, counts = generate(asked, rows, stop_ids=tuple(range(1, 10)))
+    lengths, length = [len(sample.ids) for [sample] in together], sum(len(prompt.ids) for prompt in asked)
+    said = sum(lengths)
+    print(f"{rows} rows, median reply {np.median(lengths)}: {counts.idle / (said + counts.idle):.1%} after a row's end; "
+          f"{counts.padding - counts.idle} of filler beside {length} tokens of prompts")  # fmt: skip
+    assert 7 <= np.median(lengths) <= 10
+    assert counts.idle < 0.05 * (said + counts.idle)
+    assert counts.padding - counts.idle < 0.08 * length
+    assert counts.tokens == said + length
 
 
 @pytest.mark.parametrize("rows", [1, 5, 64])
