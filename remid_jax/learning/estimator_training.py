@@ -263,10 +263,12 @@ def train_pair(
     first: dict[tuple[str, int], float] = {}  # of each phase of an iteration
     # The folds of a run differ in their records alone, so a fold's own name keeps one from going on where the other stopped.
     own = dataclasses.replace(identity, settings={**identity.settings, "fold": name})
+    checkpoints = Checkpoints(folder / "checkpoints")
+    begun = checkpoints.latest or 0
     with progress.stage(f"train {name}", unit="steps") as advance:
 
         def report(done: int, total: int, phase: Phase, metrics: Mapping[str, float]) -> None:
-            advance(done, total)
+            advance(done - begun, total - begun)
             quantity = "reward" if "reward" in metrics else "loss"
             before = first.setdefault((phase.name, phase.iteration), metrics[quantity])
             if done in ends:
@@ -275,7 +277,7 @@ def train_pair(
 
         try:
             return corl.learners | run(
-                phases, Checkpoints(folder / "checkpoints"), lambda step: Journal(folder, step), own, config.save_every,
+                phases, checkpoints, lambda step: Journal(folder, step), own, config.save_every,
                 config.show_every, stopping, report, kept,
             )  # fmt: skip
         except Stopped as stop:

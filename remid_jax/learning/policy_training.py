@@ -114,10 +114,12 @@ def train(
     base = inputs.base
     training = TrainingRun(workdir, "adapter" if adapter else "model", base.fingerprint, base.source, config.steps)
     kept = KeptSteps(training, config.keep_every, lambda folder, step, models: write(folder, models[LEARNER], base))
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    begun = checkpoints.latest or 0
     with progress.stage("train", unit="steps") as advance:
         trained = run(
-            [phase], Checkpoints(workdir / "checkpoints"), lambda step: Journal(workdir, step), identity, config.save_every,
-            stopping=stopping, report=lambda done, total, phase, metrics: advance(done, total), kept=kept,
+            [phase], checkpoints, lambda step: Journal(workdir, step), identity, config.save_every,
+            stopping=stopping, report=lambda done, total, phase, metrics: advance(done - begun, total - begun), kept=kept,
         )[LEARNER]  # fmt: skip
     ended = on_this_host(trained)
     if is_first_host():

@@ -3,6 +3,7 @@
 import importlib
 import itertools
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -222,7 +223,7 @@ def test_a_run_belongs_to_its_base_and_its_beginning(train, tiny_directory):
         train("policy_sft", model=str(tiny_directory))
 
 
-def test_a_run_is_its_settings_and_contents_wherever_it_is_and_however_often_it_is_saved(train, tmp_path):
+def test_a_run_is_its_settings_and_contents_wherever_it_is_and_however_often_it_is_saved(train, tmp_path, capsys):
     train("policy_sft", "sft")
     adapter, moved = tmp_path / "sft" / "adapter", tmp_path / "adapter"
     settings = {"adapter": str(adapter), "steps": 2, "date": "2026-01-31", "optimizer.learning_rate": 0.02}
@@ -251,7 +252,9 @@ def test_a_run_is_its_settings_and_contents_wherever_it_is_and_however_often_it_
 
     (tmp_path / "run").rename(tmp_path / "elsewhere")
     same = {"adapter": str(moved), "save_every": 7, "devices.tokens_per_step": 512, "devices.max_row": 1024}
+    capsys.readouterr()
     train("policy_sft", "elsewhere", **settings | same)
+    assert re.search(r"^train +[\d.]+ s +1 steps", capsys.readouterr().err, re.MULTILINE)  # of two: the other is no work
     second = [lines(tmp_path / "elsewhere" / name) for name in ("metrics.jsonl", "times.jsonl")]
     assert [rows[:1] for rows in second] == first  # that step is not made again
     assert [row["step"] for row in second[0]] == [0, 1]
