@@ -69,5 +69,5 @@ def default_settings() -> ConfigDict:
     config.devices.mesh_model = 1  # devices over which each parameter is split
     config.devices.tokens_per_step = 2048
     config.devices.max_row = 2048
-    config.devices.sampling_rows = 64
+    config.devices.sampling_rows = 32
     return config

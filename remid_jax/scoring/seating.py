@@ -293,12 +293,12 @@ class Seating:
 
 
 def rung(count: int, down: bool = False) -> int:
-    """The nearest number of rows from `count` up (or down) among 2, 3, 4, 6, 8, 12, 16, ...; down from 1: 0.
+    """The nearest number of rows from `count` up (or down) among 2, 3, 4, 6, 8, 10, 12, 14, 16, 20, ...; down from 1: 0.
 
     Each number in use costs a compilation, each gap rows without anybody. Never one row: a CPU multiplies a vector by other
     rules, so that a row's last bits would depend on whether it is alone.
     """
-    rungs = [0, *(base << k for k in range(30) for base in (2, 3))]
+    rungs = [0, 2, 3, *(base << k for k in range(29) for base in (4, 6)), *(base << k for k in range(1, 28) for base in (5, 7))]
     return max(n for n in rungs if n <= count) if down else min(n for n in rungs if n >= max(count, 2))
 
 
