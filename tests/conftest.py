@@ -19,6 +19,7 @@ KERNELS = (
     "models.decoder",
     "models.rope",
     "models.sampling",
+    "scoring.head",
     "scoring.kernel",
 )
 

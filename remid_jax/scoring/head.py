@@ -1,7 +1,8 @@
 """The head, tile by tile: what is asked of logits [B, M, V], of which only those of a few positions and words are ever alive.
 
-A tile of words is taken once for all positions, so that its weights and its logits stay in a CPU's cache. Sums of exponentials
-are taken as they come, as `remid_jax.models.attention.softmax` does. Gradients compute the logits again.
+On CPU a tile of words is taken once for all positions, so that its weights and its logits stay in the cache. Accelerators pay
+for every turn of a loop and take all words at once. Sums of exponentials are taken as they come, as
+`remid_jax.models.attention.softmax` does. Gradients compute the logits again.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from remid_jax.models.matrices import as_bits, of_bits
 from remid_jax.models.sampling import largest
 
 Asked = Literal["logprobs", "entropies", "best"]
-WORDS = 4096  # of a tile: on CPU within 5% of the best of 1,024 to 16,384, in either dtype
+WORDS = 4096  # of a tile on CPU: within 5% of the best of 1,024 to 16,384, in either dtype
 POSITIONS = 128  # of a row in a tile, at most: what is scored is rounded up to whole tiles
 ELEMENTS = 2**25  # logits of a tile on one device, at most (128 MiB in float32)
 
@@ -56,8 +57,8 @@ class _Words(NamedTuple):
 def tiles_of(rows: int, vocab_size: int) -> Tiles:
     """How the logits of so many rows are parted on the mesh in sight; devices that share the words take all of them at once."""
     axes = jax.sharding.get_abstract_mesh().shape
-    count = -(-vocab_size // WORDS)
-    words = vocab_size if axes.get("model", 1) > 1 else min(vocab_size, -(-vocab_size // count // 64) * 64)
+    count = 1 if jax.default_backend() != "cpu" or axes.get("model", 1) > 1 else -(-vocab_size // WORDS)
+    words = min(vocab_size, -(-vocab_size // count // 64) * 64)
     most = ELEMENTS * axes.get("model", 1) // (-(-rows // axes.get("data", 1)) * words)
     return Tiles(min(POSITIONS, max(8, 1 << max(most, 1).bit_length() - 1)), words)
 

@@ -13,7 +13,7 @@ from remid_jax.models.config import DecoderConfig
 from remid_jax.models.decoder import TokenTree, bind
 from remid_jax.scoring.head import Asked, ask
 
-KERNEL_VERSION = 3  # part of every store key: raise it when a change here or in the decoder changes more than the last bits
+KERNEL_VERSION = 3  # part of every store key: raised when a change here, in head or decoder moves more than the last bits
 
 
 class Batch(NamedTuple):

@@ -13,7 +13,6 @@ from remid_jax.scoring import head
 from remid_jax.scoring.head import ask, tiles_of
 
 ROWS, LENGTH, WIDTH = 3, 21, 16
-SCORED = np.array([21, 4, 0], np.int32)
 SIZES = (
     50,
     64,
@@ -36,7 +35,7 @@ def case(size, **changes):
     hidden, words = rng.normal(size=(ROWS, LENGTH, WIDTH)), rng.normal(size=(size, WIDTH))
     targets = rng.integers(0, size, (ROWS, LENGTH))
     targets[:, :2] = 0, size - 1
-    return config, hidden, words, targets
+    return config, hidden, words, jnp.asarray(targets, jnp.int32)
 
 
 def dense(config, hidden, words, targets):
