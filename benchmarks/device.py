@@ -70,7 +70,7 @@ def main(_: Sequence[str]) -> None:
 def print_scoring(config: DecoderConfig, params: nnx.State, devices: Devices, bucket: int) -> None:
     rows = max(1, TOKENS.value // bucket) * devices.rows
     batch = random_rows(config, devices, rows, bucket)
-    step = devices.spread(kernel(config, devices, rows)).lower(params, batch).compile()
+    step = devices.spread(functools.partial(score_batch, config)).lower(params, batch).compile()
     seconds = statistics.median(timings(lambda: step(params, batch), 5))
     used = rows * useful_flops(config, bucket) / seconds / 1e12
     share = f"{used / PEAK.value / jax.device_count():.1%}" if PEAK.value else "-"
@@ -134,7 +134,7 @@ def print_sampling(config: DecoderConfig, params: nnx.State, devices: Devices, l
 def print_rounding(config: DecoderConfig, params: nnx.State, devices: Devices, bucket: int) -> None:
     """The same weights in bfloat16 and in float32 arithmetic; a trained model's numbers may lie further apart."""
     rows = max(1, TOKENS.value // bucket) * devices.rows
-    batch, step = random_rows(config, devices, rows, bucket), devices.spread(kernel(config, devices, rows))
+    batch, step = random_rows(config, devices, rows, bucket), devices.spread(functools.partial(score_batch, config))
     exact_params = jax.tree.map(lambda a: a.astype(jnp.float32), params)
     seconds = [statistics.median(timings(lambda p=p: step(p, batch), 3)) for p in (exact_params, params)]
     exact, rounded = (devices.fetch(step(p, batch))[:, : bucket // 2] for p in (exact_params, params))
@@ -142,10 +142,6 @@ def print_rounding(config: DecoderConfig, params: nnx.State, devices: Devices, b
     apart = rounded - exact
     mean, size, largest = apart.mean(), np.abs(apart).mean(), np.abs(apart).max()
     print(f"bfloat16 - float32, nats a token: mean {mean:+.1e}, mean size {size:.1e}, largest {largest:.1e}")
-
-
-def kernel(config: DecoderConfig, devices: Devices, rows: int) -> Callable:
-    return functools.partial(score_batch, config)
 
 
 def random_rows(config: DecoderConfig, devices: Devices, rows: int, length: int) -> Batch:
