@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float, Int
 
 from remid_jax.models.attention.softmax import LEAST, START
@@ -128,21 +129,26 @@ def _with_entropies(
     return _forward(config, tiles, "entropies", hidden, weights, targets, count)[0]
 
 
-def _keep(config: DecoderConfig, tiles: Tiles, *given: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-    found, log_z = _forward(config, tiles, "entropies", *given)
-    return found, (*given, found[1], log_z)
+def _keep(config: DecoderConfig, tiles: Tiles, *given: Any) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
+    values = [primal.value for primal in given]
+    found, log_z = _forward(config, tiles, "entropies", *values)
+    return found, (*values, found[1], log_z, () if given[1].perturbed else None)
 
 
 def _back(
-    config: DecoderConfig, tiles: Tiles, kept: tuple[Array, ...], change: tuple[Array, Array]
-) -> tuple[Array, Array, None, None]:
-    """d log q(y) / d logit[v] = [v = y] - p[v] and d H / d logit[v] = -p[v] (log p[v] + H), tile by tile."""
-    hidden, weights, targets, count, entropies, log_z = kept
+    config: DecoderConfig, tiles: Tiles, kept: tuple[Any, ...], change: tuple[Any, Any]
+) -> tuple[Array, Array | None, None, None]:
+    """d log q(y) / d logit[v] = [v = y] - p[v] and d H / d logit[v] = -p[v] (log p[v] + H), tile by tile.
 
-    def add(words: _Words, first: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
+    Frozen words have no gradient: left to itself XLA would make it and throw it away.
+    """
+    hidden, weights, targets, count, entropies, log_z, learns = kept
+    changes = [jnp.zeros(a.shape) if isinstance(a, SymbolicZero) else a for a in change]
+
+    def add(words: _Words, first: Array, state: tuple[Array, Array | None]) -> tuple[Array, Array | None]:
         cut = functools.partial(_cut, tiles, first)
         logits, pull = jax.vjp(lambda h, w: _logits(config, h, words._replace(weights=w), tiles), cut(hidden), words.weights)
-        of_logprob, of_entropy, entropy, norm = (cut(a)[..., None] for a in (*change, entropies, log_z))
+        of_logprob, of_entropy, entropy, norm = (cut(a)[..., None] for a in (*changes, entropies, log_z))
         inside, places = _places(words, cut(targets))
         log_p = logits - norm
         slopes = -jnp.exp(log_p) * (of_logprob + of_entropy * (log_p + entropy))
@@ -150,14 +156,14 @@ def _back(
         to_hidden, to_weights = pull(jnp.where(here, slopes + of_logprob, slopes))
         of_hidden, of_weights = state
         of_hidden = jax.lax.dynamic_update_slice_in_dim(of_hidden, cut(of_hidden) + to_hidden, first, 1)
-        return of_hidden, _add_rows(of_weights, to_weights, words.first)
+        return of_hidden, None if of_weights is None else _add_rows(of_weights, to_weights, words.first)
 
-    start = (jnp.zeros(hidden.shape, jnp.float32), jnp.zeros(weights.shape, jnp.float32))
+    start = (jnp.zeros(hidden.shape, jnp.float32), None if learns is None else jnp.zeros(weights.shape, jnp.float32))
     of_hidden, of_weights = _over_tiles(tiles, weights, count, add, start)
-    return of_hidden.astype(hidden.dtype), of_weights.astype(weights.dtype), None, None
+    return of_hidden.astype(hidden.dtype), None if of_weights is None else of_weights.astype(weights.dtype), None, None
 
 
-_with_entropies.defvjp(_keep, _back)
+_with_entropies.defvjp(_keep, _back, symbolic_zeros=True)
 
 
 def _over_tiles(tiles: Tiles, weights: Array, count: Array, add: Callable[[_Words, Array, S], S], state: S) -> S:

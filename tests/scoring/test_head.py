@@ -1,6 +1,7 @@
 """The head in tiles against dense logits: values, gradients, words that do not part evenly, and what nobody has scored."""
 
 import dataclasses
+import re
 
 import jax
 import jax.numpy as jnp
@@ -85,6 +86,20 @@ def test_gradients(size, changes):
     found = jax.grad(loss, (0, 1))(jnp.asarray(hidden, jnp.float32), jnp.asarray(words, jnp.float32))
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=2e-5 * np.abs(b).max())
+
+
+def test_frozen_words_cost_no_product():
+    """Logits, logits again, and the gradients of hidden states; those of words are one more, and as large as the words."""
+    config, hidden, words, targets = case(1009)
+
+    def loss(hidden, words):
+        return sum(a.sum() for a in ask(config, "entropies", hidden, words, targets, jnp.full(ROWS, LENGTH)))
+
+    def products(*learned):
+        given = jnp.asarray(hidden, jnp.float32), jnp.asarray(words, jnp.float32)
+        return len(re.findall(r" dot\(", jax.jit(jax.grad(loss, learned)).lower(*given).compile().as_text()))
+
+    assert (products(0), products(0, 1)) == (3, 4)
 
 
 @pytest.mark.parametrize("asked", ["logprobs", "entropies", "best"])
