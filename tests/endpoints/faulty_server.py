@@ -58,15 +58,11 @@ class FaultyServer:
             self.bodies.append(body)
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
-        try:
-            if self.key is not None and request.headers["Authorization"] != f"Bearer {self.key}":
-                refused = {"error": {"message": f"Incorrect API key provided: {request.headers['Authorization']}"}}
-                self.send(request, 401, json.dumps(refused).encode())
-            else:
-                self.fail_or_answer(request, self.faults(number, content), body, name)
-        finally:
-            with self.lock:
-                self.at_once -= 1
+        if self.key is not None and request.headers["Authorization"] != f"Bearer {self.key}":
+            refused = {"error": {"message": f"Incorrect API key provided: {request.headers['Authorization']}"}}
+            self.send(request, 401, json.dumps(refused).encode())
+        else:
+            self.fail_or_answer(request, self.faults(number, content), body, name)
 
     def text_of(self, body):
         """The reply to a request."""
@@ -77,11 +73,18 @@ class FaultyServer:
         usage = {"prompt_tokens": len(body["messages"][-1]["content"].split()), "completion_tokens": WORDS}
         answer = json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage}).encode()
         if fault is None:
-            self.send(request, 200, answer)
-            with self.lock:
-                is_known = self.heeds_keys and name in self.paid
-                (self.given_again if is_known else self.paid)[name] += 1
+            with self.lock:  # before the answer leaves: whoever has it may look at once
+                counted = self.given_again if self.heeds_keys and name in self.paid else self.paid
+                counted[name] += 1
+            try:
+                self.send(request, 200, answer)
+            except OSError:
+                with self.lock:
+                    counted[name] -= 1
+                    counted += collections.Counter()  # names that have nothing left go
+                raise
         elif fault == "timeout":
+            self.end()
             self.late.wait(20)
         elif fault == "cut":
             self.send(request, 200, answer[: len(answer) // 2], length=len(answer))
@@ -96,7 +99,13 @@ class FaultyServer:
             said = json.dumps({"error": {"message": f"{self.refused}no, with the key {self.key}"}}).encode()
             self.send(request, status, said, headers={} if after is None else {"Retry-After": after})
 
+    def end(self):
+        """Count a request as no longer at work, before its answer leaves: whoever has it may ask again at once."""
+        with self.lock:
+            self.at_once -= 1
+
     def send(self, request, status, body, length=None, headers=None):
+        self.end()
         request.send_response(status)
         request.send_header("Content-Type", "application/json")
         request.send_header("Content-Length", str(len(body) if length is None else length))
