@@ -29,7 +29,7 @@ from remid_jax.models.config import DecoderConfig
 from remid_jax.models.decoder import structure
 from remid_jax.models.decoding import unstacked
 from remid_jax.models.sampling import Patience, Prompts, Sampler, decode, empty_rows, encode
-from remid_jax.parallel import Devices, parameter_shardings, row_shardings
+from remid_jax.parallel import Devices, parameter_shardings
 from remid_jax.scoring.kernel import Batch, score_batch
 
 DEVICES = flags.DEFINE_string("devices", "v5e:2x2", "What to compile for: a topology of TPUs, or a card and how many of it.")
@@ -115,8 +115,9 @@ def show_sampling(config: DecoderConfig, devices: Devices, params: Any, length: 
     show(f"encode {devices.rows} rows of {length} tokens", devices, functools.partial(encode, config, slots), params, prompts)
     layers = devices.spread(functools.partial(unstacked, config)).lower(params).compile()
     placed = jax.tree.map(at, layers.out_info, layers.output_shardings)
-    rows = jax.eval_shape(lambda: empty_rows(config, count, slots, 64, jnp.dtype(DTYPE.value)))
-    rows = jax.tree.map(at, rows, row_shardings(rows, devices.mesh))
+    emptying = devices.making_rows(lambda n: empty_rows(config, n, slots, 64, jnp.dtype(DTYPE.value)), count)
+    empty = emptying.lower().compile()  # type: ignore[attr-defined]
+    rows = jax.tree.map(at, empty.out_info, empty.output_shardings)
     patience = laid(devices, Patience(*[jax.ShapeDtypeStruct((devices.rows,), jnp.int32)] * 2))
     step = functools.partial(decode, config, Sampler(0, (0,)), 16, devices.total)
     show(f"decode {count} rows of {slots} slots", devices, step, params, placed, rows, patience, donate=(2,))

@@ -115,17 +115,21 @@ class Devices:
     def spread(self, step: Callable[..., Any], donate: tuple[int, ...] = ()) -> Callable[..., Any]:
         """The compiled `step`, which takes placed params and placed batches; `donate` are the arguments it may overwrite.
 
-        On a mesh it is traced with that mesh in sight, so that kernels know how rows and key heads lie.
+        On a mesh it is traced with that mesh in sight, so that kernels know how rows and key heads lie, and on what devices.
         """
         if self.parallel == "pmap":
             return jax.pmap(step, "data", donate_argnums=donate)
+        return jax.jit(self._in_sight(step), donate_argnums=donate)
+
+    def _in_sight(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        """`step`, traced with the mesh in sight."""
 
         @functools.wraps(step)
         def on_mesh(*given: Any) -> Any:
             with jax.sharding.use_abstract_mesh(self.mesh.abstract_mesh):
                 return step(*given)
 
-        return jax.jit(on_mesh, donate_argnums=donate)
+        return on_mesh
 
     def total(self, count: jax.Array) -> jax.Array:
         """The sum over all devices of a number that each of them has, inside a spread step; a step on a mesh sees all rows."""
@@ -148,7 +152,7 @@ class Devices:
         if self.parallel == "pmap":
             made = jax.pmap(lambda _: make(rows // self.rows))
             return lambda: made(self.place_batch(np.zeros(self.rows)))
-        make = functools.partial(make, rows)
+        make = self._in_sight(functools.partial(make, rows))
         return jax.jit(make, out_shardings=row_shardings(jax.eval_shape(make), self.mesh))
 
     def first_rows(self, each: int) -> np.ndarray:

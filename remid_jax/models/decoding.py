@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int
 from remid_jax.models.config import DecoderConfig
 from remid_jax.models.decoder import Decoder, Layer, Linear
 from remid_jax.models.lora import LoRA
-from remid_jax.models.matrices import turned
+from remid_jax.models.matrices import on_cpu, turned
 from remid_jax.models.rope import angles
 
 Layers = tuple[nnx.State, ...]
@@ -33,7 +33,7 @@ class Cache(NamedTuple):
 
 def cache_dtype(dtype: Any) -> Any:
     """In what keys and values are kept: on CPU in float32, since writing one bfloat16 there converts the whole array twice."""
-    return jnp.dtype("float32") if jax.default_backend() == "cpu" else dtype
+    return jnp.dtype("float32") if on_cpu() else dtype
 
 
 def empty_cache(config: DecoderConfig, rows: int, slots: int, dtype: Any) -> Cache:
@@ -56,14 +56,14 @@ def unstacked(config: DecoderConfig, params: nnx.State) -> Layers:
 
 
 @functools.lru_cache(maxsize=16)
-def _layer_graph(config: DecoderConfig, dtype: Any) -> nnx.GraphDef:
-    """The graph definition of a layer whose matrices, of this dtype, are as decoding wants them."""
+def _layer_graph(config: DecoderConfig, weights_first: bool) -> nnx.GraphDef:
+    """The graph definition of a layer whose matrices are as decoding has them: see `remid_jax.models.matrices.turned`."""
 
     def layer() -> Layer:
         made = Layer(config, nnx.Rngs(0))
         for _, module in nnx.iter_modules(made):
             if isinstance(module, Linear):
-                module.weights_first = turned(dtype)
+                module.weights_first = weights_first
             elif isinstance(module, LoRA):
                 module.weights_first = True
         return made
@@ -78,14 +78,14 @@ def decode_tokens(
 
     A token sees the slots up to its own, in sliding layers those fewer than the window away.
     """
-    c, rows, dtype = model.config, jnp.arange(len(tokens)), model.embedding[...].dtype
+    c, rows, weights_first = model.config, jnp.arange(len(tokens)), turned(model.embedding[...].dtype)
     away = slots[:, None] - jnp.arange(cache.keys[0].shape[-1])[None]
     everywhere = angles(c.rope, c.head_size, slots[:, None])
     nearby = angles(c.local_rope or c.rope, c.head_size, slots[:, None])
     nowhere = (jnp.ones_like(everywhere[0]), jnp.zeros_like(everywhere[1]))
     x, keys, values = model.embed(tokens[:, None]), list(cache.keys), list(cache.values)
     for n, state in enumerate(layers):
-        layer = nnx.merge(_layer_graph(c, dtype), state)
+        layer = nnx.merge(_layer_graph(c, weights_first), state)
         slides = c.has_sliding_layers and c.sliding_layers[n]
         turns = nowhere if c.turned_layers and not c.turned_layers[n] else nearby if slides else everywhere
         q, k, v = layer.project(x, *turns, None)
@@ -94,5 +94,5 @@ def decode_tokens(
         visible = (away >= 0) & (away < c.sliding_window) if slides and c.sliding_window is not None else away >= 0
         mixed = layer.attention.attend_cached(q, keys[n], values[n], visible)
         x = layer.add_mlp(layer.add_attention(x, mixed, None), None)
-    logits = model.logits(model.final_norm(x), turned(dtype))[:, 0]
+    logits = model.logits(model.final_norm(x), weights_first)[:, 0]
     return logits, Cache(tuple(keys), tuple(values))

@@ -19,10 +19,10 @@ from remid_jax.errors import UserError
 from remid_jax.models.attention.attend import BLOCK, LONGEST_TRIANGLE
 
 # One table for rows and prompts: each length in use costs a compilation, each gap between two costs padding. Up to 512 there is
-# one every 64 tokens from 256 on, beyond 1,024 four an octave.
+# one every 64 tokens from 256 on, beyond it four an octave.
 BUCKETS = (
-    *(64, 128, 256, 320, 384, 448, 512, 640, 768),
-    *(base * k // 4 for base in (1024, 2048, 4096, 8192, 16384) for k in (4, 5, 6, 7)),
+    *(64, 128, 256, 320, 384, 448),
+    *(base * k // 4 for base in (512, 1024, 2048, 4096, 8192, 16384) for k in (4, 5, 6, 7)),
 )
 COMPILATION = 256  # tokens: what a compilation costs, shared among the runs that take it from the disk
 STEP = 128  # tokens: what a step costs beside its rows; large ones keep a device busier

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int
 from remid_jax.models.attention.softmax import LEAST, START
 from remid_jax.models.config import DecoderConfig
 from remid_jax.models.decoder import logits_of
-from remid_jax.models.matrices import as_bits, of_bits
+from remid_jax.models.matrices import as_bits, of_bits, on_cpu
 from remid_jax.models.sampling import largest
 
 Asked = Literal["logprobs", "entropies", "best"]
@@ -55,10 +55,10 @@ class _Words(NamedTuple):
     weights: Float[Array, "W D"]
 
 
-def tiles_of(rows: int, vocab_size: int, on_cpu: bool) -> Tiles:
+def tiles_of(rows: int, vocab_size: int) -> Tiles:
     """How the logits of so many rows are parted on the mesh in sight; devices that share the words take all of them at once."""
     axes = jax.sharding.get_abstract_mesh().shape
-    count = -(-vocab_size // WORDS) if on_cpu and axes.get("model", 1) == 1 else 1
+    count = 1 if not on_cpu() or axes.get("model", 1) > 1 else -(-vocab_size // WORDS)
     words = min(vocab_size, -(-vocab_size // count // 64) * 64)
     most = ELEMENTS * axes.get("model", 1) // (-(-rows // axes.get("data", 1)) * words)
     return Tiles(min(POSITIONS, max(8, 1 << max(most, 1).bit_length() - 1)), words)
@@ -78,32 +78,18 @@ def ask(
     log-probability and the id of the likeliest word. All are 0 in tiles of positions beyond the last that any row has `scored`.
     "logprobs" and "best" have no gradients.
     """
-    length = hidden.shape[1]
-    fill = -length % POSITIONS  # whole tiles of any size
+    tiles, length = tiles_of(len(hidden), len(weights)), hidden.shape[1]
+    fill = -length % tiles.positions
     hidden, targets = jnp.pad(hidden, ((0, 0), (0, fill), (0, 0))), jnp.pad(targets, ((0, 0), (0, fill)))
-    given = (hidden, weights, targets, jnp.max(scored))
-    found = _with_entropies(config, *given) if asked == "entropies" else _forward(config, asked, *given)[0]
+    given = (hidden, weights, targets, (jnp.max(scored) + tiles.positions - 1) // tiles.positions)
+    found = _with_entropies(config, tiles, *given) if asked == "entropies" else _forward(config, tiles, asked, *given)[0]
     return tuple(a[:, :length] for a in found)
 
 
 def _forward(
-    config: DecoderConfig, asked: Asked, hidden: Array, weights: Array, targets: Array, scored: Array
+    config: DecoderConfig, tiles: Tiles, asked: Asked, hidden: Array, weights: Array, targets: Array, count: Array
 ) -> tuple[tuple[Array, ...], Array]:
-    """What is asked of the first `scored` positions, and the logarithms of the sums of exponentials."""
-    return _by_platform(functools.partial(_forward_by, config, asked), hidden, weights, targets, scored)
-
-
-def _by_platform(run: Callable[..., Any], hidden: Array, weights: Array, *given: Any) -> Any:
-    """`run`, in the tiles of the platform for which it is compiled."""
-    cpu, other = (functools.partial(run, tiles_of(len(hidden), len(weights), on_cpu)) for on_cpu in (True, False))
-    if cpu.args == other.args:
-        return other(hidden, weights, *given)
-    return jax.lax.platform_dependent(hidden, weights, *given, cpu=cpu, default=other)
-
-
-def _forward_by(
-    config: DecoderConfig, asked: Asked, tiles: Tiles, hidden: Array, weights: Array, targets: Array, scored: Array
-) -> tuple[tuple[Array, ...], Array]:
+    """What is asked, of `count` tiles of positions, and the logarithms of the sums of exponentials."""
     shape = targets.shape
     nothing = jnp.zeros(shape, jnp.int32 if asked == "best" else jnp.float32)
 
@@ -113,11 +99,11 @@ def _forward_by(
         return jax.tree.map(lambda whole, part: jax.lax.dynamic_update_slice_in_dim(whole, part, first, 1), state, more)
 
     start = Taken(jnp.full(shape, START), jnp.zeros(shape), jnp.zeros(shape), nothing)
-    greatest, total, chosen, extra = _over_tiles(tiles, weights, scored, add, start)
+    greatest, total, chosen, extra = _over_tiles(tiles, weights, count, add, start)
     total = jnp.where(total > 0, total, 1.0)
     log_z = greatest + jnp.log(total)
     found = {"logprobs": (), "entropies": (log_z - extra / total,), "best": (greatest - log_z, extra)}
-    live = jnp.arange(shape[1]) < _count(tiles, scored) * tiles.positions
+    live = jnp.arange(shape[1]) < count * tiles.positions
     return tuple(jnp.where(live, a, 0) for a in (chosen - log_z, *found[asked])), log_z
 
 
@@ -136,31 +122,28 @@ def _take(asked: Asked, state: Taken, logits: Array, words: _Words, targets: Arr
     return Taken(greatest, state.total * shrink + shares.sum(axis=-1), chosen, extra)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _with_entropies(config: DecoderConfig, hidden: Array, weights: Array, targets: Array, scored: Array) -> tuple[Array, ...]:
-    return _forward(config, "entropies", hidden, weights, targets, scored)[0]
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _with_entropies(
+    config: DecoderConfig, tiles: Tiles, hidden: Array, weights: Array, targets: Array, count: Array
+) -> tuple[Array, ...]:
+    return _forward(config, tiles, "entropies", hidden, weights, targets, count)[0]
 
 
-def _keep(config: DecoderConfig, *given: Any) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
+def _keep(config: DecoderConfig, tiles: Tiles, *given: Any) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
     values = [primal.value for primal in given]
-    found, log_z = _forward(config, "entropies", *values)
+    found, log_z = _forward(config, tiles, "entropies", *values)
     return found, (*values, found[1], log_z, () if given[1].perturbed else None)
 
 
-def _back(config: DecoderConfig, kept: tuple[Any, ...], change: tuple[Any, Any]) -> tuple[Array, Array | None, None, None]:
+def _back(
+    config: DecoderConfig, tiles: Tiles, kept: tuple[Any, ...], change: tuple[Any, Any]
+) -> tuple[Array, Array | None, None, None]:
     """d log q(y) / d logit[v] = [v = y] - p[v] and d H / d logit[v] = -p[v] (log p[v] + H), tile by tile.
 
     Frozen words have no gradient: left to itself XLA would make it and throw it away.
     """
-    changes = [jnp.zeros(kept[-2].shape) if isinstance(a, SymbolicZero) else a for a in change]
-    return (*_by_platform(functools.partial(_back_by, config), *kept, *changes), None, None)
-
-
-def _back_by(
-    config: DecoderConfig, tiles: Tiles, hidden: Array, weights: Array, targets: Array, scored: Array, entropies: Array,
-    log_z: Array, learns: tuple[()] | None, *changes: Array,
-) -> tuple[Array, Array | None]:  # fmt: skip
-    """The gradients of hidden states and, where it learns, of the words."""
+    hidden, weights, targets, count, entropies, log_z, learns = kept
+    changes = [jnp.zeros(a.shape) if isinstance(a, SymbolicZero) else a for a in change]
 
     def add(words: _Words, first: Array, state: tuple[Array, Array | None]) -> tuple[Array, Array | None]:
         cut = functools.partial(_cut, tiles, first)
@@ -176,23 +159,18 @@ def _back_by(
         return of_hidden, None if of_weights is None else _add_rows(of_weights, to_weights, words.first)
 
     start = (jnp.zeros(hidden.shape, jnp.float32), None if learns is None else jnp.zeros(weights.shape, jnp.float32))
-    of_hidden, of_weights = _over_tiles(tiles, weights, scored, add, start)
-    return of_hidden.astype(hidden.dtype), None if of_weights is None else of_weights.astype(weights.dtype)
+    of_hidden, of_weights = _over_tiles(tiles, weights, count, add, start)
+    return of_hidden.astype(hidden.dtype), None if of_weights is None else of_weights.astype(weights.dtype), None, None
 
 
 _with_entropies.defvjp(_keep, _back, symbolic_zeros=True)
 
 
-def _count(tiles: Tiles, scored: Array) -> Array:
-    """How many tiles of positions hold those that are scored."""
-    return (scored + tiles.positions - 1) // tiles.positions
-
-
-def _over_tiles(tiles: Tiles, weights: Array, scored: Array, add: Callable[[_Words, Array, S], S], state: S) -> S:
+def _over_tiles(tiles: Tiles, weights: Array, count: Array, add: Callable[[_Words, Array, S], S], state: S) -> S:
     """The state with all tiles: `add` takes words, the first of a tile's positions, and the state."""
 
     def with_words(state: S, words: _Words) -> S:
-        return jax.lax.fori_loop(0, _count(tiles, scored), lambda n, s: add(words, n * tiles.positions, s), state)
+        return jax.lax.fori_loop(0, count, lambda n, s: add(words, n * tiles.positions, s), state)
 
     if tiles.words == len(weights):
         return with_words(state, _Words(jnp.int32(0), jnp.int32(0), weights))
