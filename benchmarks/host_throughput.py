@@ -178,7 +178,7 @@ def _engine(model: LanguageModel, store: Store) -> ScoringEngine:
     return engine
 
 
-def _at_once(devices: Devices, config: DecoderConfig, chunk: int) -> Any:
+def _at_once(devices: Devices, config: DecoderConfig) -> Any:
     """A step that takes no time: every log-probability is 0."""
 
     def step(params: None, batch: Batch) -> jax.Array:

@@ -90,13 +90,12 @@ def write_smollm2(folder: Path) -> Path:
 def write_sentencepiece(place: Path, pairs: Lines, python: Path) -> Path:
     """A random Llama with a SentencePiece tokenizer trained on the pairs."""
     folder, texts = place / "sentencepiece", place / "texts.txt"
-    folder.mkdir(exist_ok=True)
     texts.write_text("".join(f"{pair['prompt']}{pair['answers'][0]}\n" for pair in pairs), encoding="utf-8")
-    subprocess.run([python, "-I", WORKER, "tokenizer", texts, folder], check=True)
     config = DecoderConfig("llama", 4096, 64, 2, 4, 2, 16, 128, 1e-5, Rope(), 8192, tied_embeddings=False)
     params = nnx.split(Decoder(config, nnx.Rngs(0)))[1]
     # Scaled up, so that next tokens are far from equally likely.
     save_model(folder, config, jax.tree.map(lambda array: array * (4 if array.ndim > 1 else 1), params), None)
+    subprocess.run([python, "-I", WORKER, "tokenizer", texts, folder], check=True)
     return folder
 
 

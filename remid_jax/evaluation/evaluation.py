@@ -172,23 +172,24 @@ def read_results(folder: Path) -> dict[str, Any]:
     return results
 
 
-def read_samples(folder: Path, *columns: str) -> list[dict[str, Any]]:
-    """Reads the rows of an evaluation's samples.parquet: these columns, or all.
+def read_samples(folder: Path, *texts: str) -> list[dict[str, Any]]:
+    """Reads the rows of an evaluation's samples.parquet: these columns, which hold texts, or all.
 
     Raises:
-      UserError: it is missing or broken, or has no such column.
+      UserError: it is missing or broken, or has no such column of texts.
     """
     path = folder / SAMPLES
     if not path.is_file():
         raise UserError(f"{path}: no such file: name the workdir of an evaluation, or evaluate again")
     try:
         with pq.ParquetFile(path) as file:
-            lacking = [name for name in columns if name not in file.schema_arrow.names and file.metadata.num_rows]
-            rows = file.read(list(columns) or None)
+            held = {field.name for field in file.schema_arrow if field.type in (pa.string(), pa.large_string())}
+            lacking = [name for name in texts if name not in held and file.metadata.num_rows]
+            rows = file.read(list(texts) or None)
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]}): evaluate again") from error
     if lacking:
-        raise UserError(f"{path}: has no column {', '.join(lacking)}: evaluate again")
+        raise UserError(f"{path}: has no column {', '.join(lacking)} of texts: evaluate again")
     return rows.to_pylist()
 
 

@@ -109,10 +109,11 @@ def test_results_that_lack_something_are_refused(folders, tmp_path, key, said):
 def test_samples_that_cannot_be_read_are_refused(folders, tmp_path):
     shutil.copytree(folders / "sft", tmp_path / "run")
     samples = tmp_path / "run" / "samples.parquet"
-    pq.write_table(pa.table({"category": ["IDTest"], "record": ["IDTest-1"]}), samples)
-    with pytest.raises(UserError) as refused:
-        script.main([str(folders / "base"), str(tmp_path / "run")], {"html": str(tmp_path / "c.html")})
-    assert str(refused.value) == f"{samples}: has no column reply: evaluate again"
+    for replies in ({}, {"reply": [7]}):
+        pq.write_table(pa.table({"category": ["IDTest"], "record": ["IDTest-1"], **replies}), samples)
+        with pytest.raises(UserError) as refused:
+            script.main([str(folders / "base"), str(tmp_path / "run")], {"html": str(tmp_path / "c.html")})
+        assert str(refused.value) == f"{samples}: has no column reply of texts: evaluate again"
     samples.write_bytes(b"a,b\r\n1,2\r\n" * 9)
     with pytest.raises(UserError) as refused:
         script.main([str(folders / "base"), str(tmp_path / "run")], {"html": str(tmp_path / "c.html")})
