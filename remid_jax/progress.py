@@ -170,7 +170,7 @@ class _Count:
 
     def rate(self) -> str:
         speed = self._speed(self.done)
-        left = f", {_clock((self.total - self.done) / speed)} left" if 0 < self.done < self.total else ""
+        left = f", {clock((self.total - self.done) / speed)} left" if 0 < self.done < self.total else ""
         return f"{_number(speed)} {self.unit}/s{left}"
 
     def line(self) -> str:
@@ -203,6 +203,11 @@ def _number(speed: float) -> str:
     return f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Returns minutes and seconds, from an hour on hours before them.
+
+    >>> clock(95), clock(3600)
+    ('1:35', '1:00:00')
+    """
     hours, rest = divmod(round(seconds), 3600)
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"

@@ -7,10 +7,10 @@ from configs import quickstart
 from remid_jax.dialogues.manifest import RPGBENCH, Category, Manifest
 from remid_jax.dialogues.reading import read_benchmark
 from remid_jax.dialogues.records import write_jsonl
-from remid_jax.evaluation import models
+from remid_jax.evaluation import first_look, models
 from remid_jax.evaluation.arguments import Given
 from remid_jax.evaluation.evaluate import evaluate_config
-from remid_jax.evaluation.first_look import first_categories, take_first_look
+from remid_jax.evaluation.first_look import first_categories, take_first_look, time_left
 from remid_jax.progress import Silent
 from remid_jax.roles.reading import reading_of
 from remid_jax.scoring.store import Store
@@ -61,7 +61,10 @@ def test_the_whole_goes_on_from_the_first_look(config, tmp_path, monkeypatch):
     told, store = Told(), Store(tmp_path / "store.sqlite")
     whole = evaluate_config(config, Store(":memory:"), reading_of(config), Silent())
     categories = tuple(whole.estimates["categories"])
+    clock = iter((100.0, 160.0))
+    monkeypatch.setattr(first_look, "monotonic", lambda: next(clock))  # the look takes a minute, the rest has half its records
     given = take_first_look(config, store, reading_of(config), told)
+    monkeypatch.undo()
     assert categories == ("IDTest", "german", "spanish")
     assert told.lines[0] == "first 2 of 3 categories: IDTest, german"
     with monkeypatch.context() as patch:
@@ -73,6 +76,13 @@ def test_the_whole_goes_on_from_the_first_look(config, tmp_path, monkeypatch):
     assert sum(engine["store_hits"] for engine in asked) > 0
     config.benchmark.categories = ("IDTest", "german")
     narrow, silent = evaluate_config(config, Store(":memory:"), reading_of(config), Silent()), Told()
-    assert told.lines[1:] == ["A first look, of one category a shift:", *(f"  {line}" for line in narrow.verdict)]
+    assert told.lines[1:-1] == ["A first look, of one category a shift:", *(f"  {line}" for line in narrow.verdict)]
+    assert told.lines[-1] == "All 3 categories: about 0:30 more"
     assert take_first_look(config, store, reading_of(config), silent) == Given()
     assert silent.lines == []
+
+
+def test_how_long_the_rest_takes_counts_what_was_computed():
+    assert time_left(60.0, [{"rows": 4, "store_misses": 4}], 2.0) == 120.0
+    assert time_left(60.0, [{"rows": 4, "store_misses": 3}, {"rows": 4, "store_misses": 3}], 2.0) == 160.0
+    assert time_left(60.0, [{"rows": 4, "store_misses": 2}], 2.0) is None
